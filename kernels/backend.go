@@ -1,0 +1,166 @@
+// Package kernels defines the arithmetic of a forward pass: the ops that a
+// backend offers to a worker. kernels/reference is their specification in
+// float64; kernels/cpu (and later kernels/cuda) implement them; kerneltest
+// holds every implementation to the reference, and implementations of one class to each
+// other, bit for bit.
+//
+// Rules that every implementation keeps (ARCHITECTURE.md, "The same bits"):
+// an output element is computed in one order that depends on the model's shape
+// alone: never on the number of rows in the call, of threads, of workers, or on
+// the instruction set. Rows are independent of one another.
+//
+// Shapes are row-major. T rows (tokens) of a step, C hidden size, H query
+// heads, D head size, V vocabulary. All activations are float32.
+package kernels
+
+import (
+	"github.com/sullae/sullae/kernels/tensor"
+	"github.com/sullae/sullae/kernels/tree"
+)
+
+// Info describes a backend for logs, status and placement.
+type Info struct {
+	Name    string // "cpu"
+	Variant string // "avx2", "portable"
+	// Class is the arithmetic class: backends of one class give the same bits,
+	// and only they may share a group.
+	Class   string // "cpu-f32"
+	Threads int
+}
+
+// Buffer is a run of float32 values in the device's memory.
+type Buffer interface {
+	Len() int
+	// Slice is the view of n values from off. It shares memory; it needs no Free.
+	Slice(off, n int) Buffer
+	Free()
+}
+
+// Weight is a packed matrix [Out, K] in the device's memory and layout.
+type Weight interface {
+	Spec() WeightSpec
+	Bytes() int64
+	Free()
+}
+
+// WeightSpec says how a matrix is cut along K. The product over K is summed in
+// K order inside a leaf, by fused multiply-adds from zero (acc = fma(x_k, w_k, acc)),
+// and over the leaves of a node by the fixed tree over that node's leaves.
+type WeightSpec struct {
+	Name  string // for errors: "transformer.h.3.mlp.c_proj.weight"
+	Out   int
+	K     int
+	DType tensor.DType
+	// Leaves are the boundaries along K: leaf i is [Leaves[i], Leaves[i+1]).
+	// Nil means one leaf, [0, K).
+	Leaves []int
+	// Nodes are the subtrees of leaves that this matrix sums, in order; the
+	// product has one output per node. Nil means one node over all leaves.
+	Nodes []tree.Range
+}
+
+// RowReader yields the stored bytes (little-endian, WeightSpec.DType) of
+// consecutive rows of a matrix. It is called from several goroutines.
+type RowReader interface {
+	// ReadRows fills dst with rows [row, row+n), K values each.
+	ReadRows(dst []byte, row, n int) error
+}
+
+// Table is an embedding table [Rows, C], kept as stored.
+type Table interface {
+	Bytes() int64
+	Free()
+}
+
+// KVConfig is the shape of one rank's KV pool: per layer, keys and values
+// [Blocks, BlockSize, KVHeads, HeadDim] in float32.
+type KVConfig struct {
+	Layers, Blocks, BlockSize, KVHeads, HeadDim int
+}
+
+// KV is a paged pool of keys and values.
+type KV interface {
+	Config() KVConfig
+	Bytes() int64
+	Free()
+}
+
+// SeqRows is one sequence's part of a step: rows [Row, Row+N) of the step's
+// activations are its positions [Pos, Pos+N); its block table covers at least
+// Pos+N positions.
+type SeqRows struct {
+	Row, N int
+	Pos    int
+	Blocks []int32
+}
+
+// AttentionSpec is the shape of one layer's attention on a rank.
+type AttentionSpec struct {
+	Layer   int
+	Heads   int // query heads on this rank
+	HeadDim int
+	// KVHead[h] is the rank-local KV head that local query head h reads.
+	KVHead []int
+	Scale  float32
+	Window int // positions visible, the query's own counted; 0 means all
+}
+
+// RopeTable holds cos and sin for positions [0, len/half), half = rotated size / 2,
+// as [position][half].
+type RopeTable struct {
+	Half     int
+	Cos, Sin []float32
+}
+
+// Backend runs the ops of one rank on one device. Ops are queued in call order
+// and may run asynchronously; Sync waits for them and returns the first error.
+// dst must not alias an input unless an op says so. A call with a shape that
+// does not fit is a broken invariant and panics; what a device can fail at
+// (memory, driver) is an error. One goroutine drives a Backend.
+type Backend interface {
+	Info() Info
+
+	// Alloc returns n zeroed float32 values.
+	Alloc(n int) (Buffer, error)
+	// Upload copies src to dst[:len(src)]. src may be reused when it returns.
+	Upload(dst Buffer, src []float32) error
+	// Download waits for the ops before it and copies src to dst[:src.Len()].
+	Download(dst []float32, src Buffer) error
+	// Host returns the buffer's own memory where the host can address it (then
+	// Sync before reading), or nil.
+	Host(b Buffer) []float32
+	Sync() error
+	Close() error
+
+	// Pack reads a matrix once and keeps it in the device's layout.
+	Pack(spec WeightSpec, rows RowReader) (Weight, error)
+	// NewTable keeps n rows of c stored values of type d.
+	NewTable(n, c int, d tensor.DType, rows RowReader) (Table, error)
+	NewKV(cfg KVConfig) (KV, error)
+
+	// Gather: dst[i,:] = table[ids[i],:], widened to float32.
+	Gather(dst Buffer, t Table, ids []int32)
+	// RMSNorm: dst[t,:] = x[t,:] / sqrt(mean(x[t,:]^2) + eps) * w. dst may be x.
+	// After: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019.
+	RMSNorm(dst, x, w Buffer, rows int, eps float32)
+	// MatMul: dst[node, t, :] = sum over the node's leaves of x[t, leaf]·W[:, leaf]ᵀ;
+	// x is [rows, K], dst [nodes, rows, Out].
+	MatMul(dst, x Buffer, w Weight, rows int)
+	// Rope rotates x [rows, heads, headDim] in place at the given positions;
+	// element j pairs with j+Half (rotate-half).
+	// After: Su et al., "RoFormer", 2021.
+	Rope(x Buffer, heads, headDim int, pos []int32, t *RopeTable)
+	// WriteKV stores k and v [rows, kvHeads, headDim] at each sequence's positions.
+	WriteKV(kv KV, layer int, k, v Buffer, seqs []SeqRows)
+	// Attention: dst [rows, heads*headDim], causal, over the pool's positions
+	// [max(0, p-Window+1), p] for a query at position p.
+	Attention(dst, q Buffer, kv KV, spec AttentionSpec, seqs []SeqRows)
+	// SiLUMul: dst[i] = gate[i]/(1+exp(-gate[i])) * up[i]. dst may be gate.
+	SiLUMul(dst, gate, up Buffer)
+	// Add: dst[i] += x[i].
+	Add(dst, x Buffer)
+	// ExpSums: for each row of logits [rows, n] and each block of `block`
+	// columns (the last may be shorter): dst[row, b, 0] = the block's maximum,
+	// dst[row, b, 1] = sum of exp(logit - maximum), summed in one fixed order.
+	ExpSums(dst, logits Buffer, rows, n, block int)
+}
