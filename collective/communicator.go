@@ -60,6 +60,9 @@ type Tag struct {
 	Check uint64
 }
 
+// String names the collective for people.
+func (t Tag) String() string { return fmt.Sprintf("step %d layer %d %s", t.Step, t.Layer, t.Op) }
+
 // Summands is a rank's part of a tree sum: Parts[i] is the value of the subtree
 // Nodes[i], rows*cols float32 each. Nodes are tree.Maximal(Leaves, share).
 type Summands struct {
@@ -75,7 +78,8 @@ type Communicator interface {
 	Rank() int
 	WorldSize() int
 	// AllReduce leaves in dst the sum of all ranks' parts by the fixed tree.
-	// All parts and dst have equal length. Parts are overwritten.
+	// All parts and dst have equal length. Parts may be overwritten. dst may be
+	// one of the parts, at the price of a copy.
 	AllReduce(ctx context.Context, tag Tag, s Summands, dst []float32) error
 	// AllGather returns every rank's data in rank order; sizes may differ. The
 	// result is valid until the next call.

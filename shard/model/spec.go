@@ -4,7 +4,11 @@
 // Spec and never asks for an architecture's name.
 package model
 
-import "github.com/sullae/sullae/kernels/tensor"
+import (
+	"fmt"
+
+	"github.com/sullae/sullae/kernels/tensor"
+)
 
 // Spec is a decoder-only transformer. Letters as in ARCHITECTURE.md: C hidden
 // size, H query heads, Hkv KV heads, D head size, F FFN size, V vocabulary,
@@ -23,11 +27,14 @@ type Spec struct {
 	AttnScale    float32 // D^-0.5 unless the config says otherwise
 	Rope         Rope
 	Tied         bool // the head is the embedding table
-	DType        tensor.DType
-	Layers       []Layer
-	BOS          []int32 // as config.json says; never added to a prompt by itself
-	EOS          []int32 // generation ends at any of these
-	PAD          []int32
+	// DType is the type that config.json states, tensor.Invalid where it states
+	// none. An opened checkpoint has the embedding table's stored type here.
+	// Single tensors may be stored in another type (checkpoint.Info).
+	DType  tensor.DType
+	Layers []Layer
+	BOS    []int32 // as config.json says; never added to a prompt by itself
+	EOS    []int32 // generation ends at any of these
+	PAD    []int32
 
 	names naming
 }
@@ -77,7 +84,21 @@ const (
 	Gate                  // [F, C]
 	Up                    // [F, C]
 	Down                  // [C, F]
+
+	numRoles
 )
+
+var roleNames = [numRoles]string{
+	"Embed", "Head", "FinalNorm", "AttnNorm", "MLPNorm", "Q", "K", "V", "O", "Gate", "Up", "Down",
+}
+
+// String is the role's name, for errors and listings.
+func (r Role) String() string {
+	if r < numRoles {
+		return roleNames[r]
+	}
+	return fmt.Sprintf("Role(%d)", uint8(r))
+}
 
 // TensorRef is where a weight lies: rows [Row, Row+Rows) of a stored tensor
 // (a fused tensor holds several weights).

@@ -85,7 +85,8 @@ type Sampling struct {
 	TopP *float32 `protobuf:"fixed32,2,opt,name=top_p,json=topP,proto3,oneof" json:"top_p,omitempty"`
 	// Keep the top_k likeliest tokens. Default 0: all.
 	TopK *int32 `protobuf:"varint,3,opt,name=top_k,json=topK,proto3,oneof" json:"top_k,omitempty"`
-	// Default: chosen by the server, and told in the first response.
+	// Default: chosen by the server, and told in the first response. Choice 0 uses
+	// it as it is, the others seeds derived from it.
 	Seed          *uint64 `protobuf:"varint,4,opt,name=seed,proto3,oneof" json:"seed,omitempty"` // Further fields join here: 5 and on are free.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -345,7 +346,9 @@ func (x *TokenIds) GetIds() []int32 {
 type Alternative struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	TokenId int32                  `protobuf:"varint,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
-	Token   string                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// The token's text; "bytes:\xec\x9d" for one that is only part of a
+	// character, "token_id:5" for one without text.
+	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	// Natural logarithm.
 	Logprob       float32 `protobuf:"fixed32,3,opt,name=logprob,proto3" json:"logprob,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -480,8 +483,10 @@ type Finish struct {
 	//
 	//	*Finish_Stop
 	//	*Finish_TokenId
-	Matched          isFinish_Matched `protobuf_oneof:"matched"`
-	CompletionTokens int32            `protobuf:"varint,4,opt,name=completion_tokens,json=completionTokens,proto3" json:"completion_tokens,omitempty"`
+	Matched isFinish_Matched `protobuf_oneof:"matched"`
+	// All tokens that were generated: the stop token, and those whose text a stop
+	// string cut off, too.
+	CompletionTokens int32 `protobuf:"varint,4,opt,name=completion_tokens,json=completionTokens,proto3" json:"completion_tokens,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -648,8 +653,11 @@ type Delta struct {
 	// 0 to n-1.
 	Index int32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	// Whole characters only; "" while a character is unfinished.
-	Text     string          `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	TokenIds []int32         `protobuf:"varint,3,rep,packed,name=token_ids,json=tokenIds,proto3" json:"token_ids,omitempty"`
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// Without the stop token that ended the choice, which is in finish.
+	TokenIds []int32 `protobuf:"varint,3,rep,packed,name=token_ids,json=tokenIds,proto3" json:"token_ids,omitempty"`
+	// One per generated token, if asked for; that of a stop token which ended the
+	// choice is the last.
 	Logprobs []*TokenLogprob `protobuf:"bytes,4,rep,name=logprobs,proto3" json:"logprobs,omitempty"`
 	// Set in the choice's last delta.
 	Finish        *Finish `protobuf:"bytes,5,opt,name=finish,proto3" json:"finish,omitempty"`
@@ -1243,7 +1251,8 @@ type TokenizeRequest struct {
 	//	*TokenizeRequest_Text
 	//	*TokenizeRequest_Chat
 	Input isTokenizeRequest_Input `protobuf_oneof:"input"`
-	// Adds BOS or EOS where the model's files say so. Default true.
+	// Adds BOS or EOS where the model's files say so. Default: true for text, false
+	// for chat, whose template writes them itself.
 	AddSpecialTokens *bool `protobuf:"varint,4,opt,name=add_special_tokens,json=addSpecialTokens,proto3,oneof" json:"add_special_tokens,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache

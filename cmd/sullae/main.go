@@ -1,0 +1,63 @@
+// Command sullae serves EXAONE-class language models from a cluster of
+// machines, and talks to such a cluster. `sullae --help` lists its commands.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is every command and flag; each command has a file of its own.
+type cli struct {
+	Up          upCmd          `cmd:"" help:"Serve a model on this machine: a coordinator and workers as separate processes."`
+	Coordinator coordinatorCmd `cmd:"" help:"Run a coordinator: it places workers, drives them, and serves the APIs."`
+	Worker      workerCmd      `cmd:"" help:"Run a worker: it holds a share of the model and computes."`
+	Chat        chatCmd        `cmd:"" help:"Talk to a served model in the terminal."`
+	Generate    generateCmd    `cmd:"" help:"Continue a prompt."`
+	Status      statusCmd      `cmd:"" help:"Show the cluster: workers, epoch, plan, health."`
+	Model       modelCmd       `cmd:"" help:"Look at, plan or make model folders."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	// SIGINT and SIGTERM end a command in order; a second one ends it at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("sullae"),
+		kong.Description("Tensor-parallel serving of EXAONE-class models. The same request gives the same tokens, bit for bit."),
+		kong.UsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.DefaultEnvars("SULLAE"),
+	)
+	if err != nil {
+		panic(err)
+	}
+	k, err := parser.Parse(os.Args[1:])
+	parser.FatalIfErrorf(err)
+	if err := k.Run(); err != nil {
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			os.Exit(130)
+		}
+		fmt.Fprintln(os.Stderr, "sullae: error:", err)
+		os.Exit(1)
+	}
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run() error {
+	fmt.Println("sullae", version)
+	return nil
+}
+
+// version is the release.
+const version = "0.1.0"

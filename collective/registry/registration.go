@@ -1,0 +1,297 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrDuplicate is of an ID that another live process holds.
+var ErrDuplicate = errors.New("id in use by another process")
+
+// Registration keeps one member's record in etcd. It never gives up: a lost
+// lease, a deleted key or an etcd that comes back empty only means that the
+// record is written again, under a fresh lease.
+type Registration[M Member] struct {
+	r   *Registry
+	key string
+
+	mu   sync.Mutex
+	want M
+
+	kick   chan struct{} // capacity 1: want has changed
+	cancel context.CancelFunc
+	done   chan struct{} // the keeper has ended
+
+	// The keeper's own, until done.
+	lease   leaseID
+	granted time.Duration
+	written bool // this process has had the key
+
+	registered atomic.Bool
+	closeOnce  sync.Once
+	closeErr   error
+}
+
+// RegisterWorker writes the worker's record under a lease and keeps it there
+// until Close. It waits for etcd until ctx ends, and for what is left of the
+// lease of a process that held the ID and died: at most that lease's time. If
+// the holder turns out to be alive the error is ErrDuplicate and names it.
+func (r *Registry) RegisterWorker(ctx context.Context, w Worker) (*Registration[Worker], error) {
+	return register(ctx, r, r.keys.worker(w.ID), w)
+}
+
+// RegisterCoordinator is RegisterWorker for a coordinator.
+func (r *Registry) RegisterCoordinator(ctx context.Context, c Coordinator) (*Registration[Coordinator], error) {
+	return register(ctx, r, r.keys.coordinator(c.ID), c)
+}
+
+func register[M Member](ctx context.Context, r *Registry, key string, m M) (*Registration[M], error) {
+	if err := m.validate(); err != nil {
+		return nil, err
+	}
+	keep, cancel := context.WithCancel(context.Background())
+	g := &Registration[M]{
+		r: r, key: key, want: withInstance(m, newInstance()),
+		kick: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
+	}
+	ctx, stop := r.within(ctx)
+	defer stop()
+	err := g.claim(ctx)
+	if err == nil {
+		err = r.spawn(keep, func(ctx context.Context) {
+			defer close(g.done)
+			g.keep(ctx)
+		})
+	}
+	if err != nil {
+		cancel()
+		close(g.done)
+		g.revoke(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("registry: register %s: %w", m.describe(), err)
+	}
+	return g, nil
+}
+
+// claim writes the record for the first time.
+func (g *Registration[M]) claim(ctx context.Context) error {
+	var retry backoff
+	away := outage{log: g.r.log, what: "registration of " + g.key}
+	var rival rival
+	for {
+		err := g.reconcile(ctx)
+		var held heldError
+		switch {
+		case err == nil:
+			away.over()
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case refused(err), errors.Is(err, ErrNewerSchema):
+			return err
+		case errors.As(err, &held):
+			away.over()
+			if err := rival.check(ctx, g.r, held.entry); err != nil {
+				return fmt.Errorf("%w: %s: stop it, or start this one with another id", ErrDuplicate, held.by)
+			}
+		default:
+			away.failed(ctx, err)
+		}
+		sleep(ctx, retry.next())
+	}
+}
+
+// keep refreshes the lease and the record until ctx ends.
+func (g *Registration[M]) keep(ctx context.Context) {
+	var retry backoff
+	away := outage{log: g.r.log, what: "registration of " + g.key}
+	wait := jitter(beat(g.granted))
+	rival := "" // who holds our key, as logged
+	for {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-g.kick:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+		err := g.reconcile(ctx)
+		var held heldError
+		switch {
+		case err == nil:
+			away.over()
+			retry.reset()
+			rival = ""
+			wait = jitter(beat(g.granted))
+			continue
+		case errors.As(err, &held):
+			if rival != held.by {
+				rival = held.by
+				g.r.log.Error("id taken by another process, trying on", "key", g.key, "by", rival)
+			}
+		default:
+			away.failed(ctx, err)
+		}
+		g.registered.Store(false)
+		wait = retry.next()
+	}
+}
+
+// heldError says that the key is another process's.
+type heldError struct {
+	entry entry
+	by    string
+}
+
+func (e heldError) Error() string { return "held by " + e.by }
+
+// reconcile makes etcd hold the wanted record under a live lease of ours. Each
+// of its calls may fail or be lost; doing it all again is always right.
+func (g *Registration[M]) reconcile(ctx context.Context) error {
+	if err := g.renew(ctx); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	want := g.want
+	g.mu.Unlock()
+	value, err := encode(want)
+	if err != nil {
+		return err
+	}
+	call, cancel := g.r.call(ctx, g.callTimeout())
+	defer cancel()
+	have, err := g.r.backend.get(call, g.key)
+	if err != nil {
+		return err
+	}
+	guard := absent(g.key)
+	if have != nil {
+		if have.lease == g.lease && bytes.Equal(have.value, value) {
+			g.registered.Store(true)
+			return nil
+		}
+		if err := g.mayTake(*have, want.instance()); err != nil {
+			return err
+		}
+		guard = modifiedAt(g.key, have.modRevision)
+	} else if g.written {
+		g.r.log.Warn("record was gone, writing it again", "key", g.key)
+	}
+	done, _, err := g.r.backend.commit(call, []condition{guard}, change{key: g.key, value: value, lease: g.lease})
+	if err == nil && !done {
+		err = errors.New("the record changed meanwhile")
+	}
+	if errors.Is(err, errLeaseLost) {
+		g.lease = 0
+	}
+	if err != nil {
+		return err
+	}
+	g.written = true
+	g.registered.Store(true)
+	return nil
+}
+
+// renew refreshes the lease, or makes one.
+func (g *Registration[M]) renew(ctx context.Context) error {
+	call, cancel := g.r.call(ctx, g.callTimeout())
+	defer cancel()
+	if g.lease != 0 {
+		err := g.r.backend.refresh(call, g.lease)
+		if !errors.Is(err, errLeaseLost) {
+			return err
+		}
+		g.r.log.Warn("lease lost, registering again with a fresh one", "key", g.key)
+		g.lease = 0
+		g.registered.Store(false)
+	}
+	lease, granted, err := g.r.backend.grant(call, g.r.ttl)
+	if err != nil {
+		return err
+	}
+	g.lease, g.granted = lease, granted
+	return nil
+}
+
+// mayTake tells whether an existing value may be overwritten: one of ours, also
+// under a lease whose grant we never heard of, or one that no process keeps.
+func (g *Registration[M]) mayTake(have entry, instance string) error {
+	if have.lease == 0 || have.lease == g.lease {
+		return nil
+	}
+	holder, err := decodeMember[M](g.key, have.value)
+	switch {
+	case err != nil:
+		return heldError{have, fmt.Sprintf("an unknown process (%v)", err)}
+	case holder.instance() == instance:
+		return nil
+	}
+	return heldError{have, holder.describe()}
+}
+
+func (g *Registration[M]) callTimeout() time.Duration {
+	if g.granted == 0 {
+		return min(callTimeout, beat(g.r.ttl))
+	}
+	return min(callTimeout, beat(g.granted))
+}
+
+// Update replaces the record; ID and Instance stay. It returns at once: the
+// keeper writes the latest record as soon as etcd takes it.
+func (g *Registration[M]) Update(m M) error {
+	if err := m.validate(); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if m.id() != g.want.id() {
+		return fmt.Errorf("registry: update of %q with the record of %q", g.want.id(), m.id())
+	}
+	g.want = withInstance(m, g.want.instance())
+	select {
+	case g.kick <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Record is the record as it should be in etcd.
+func (g *Registration[M]) Record() M {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.want
+}
+
+// Registered tells whether etcd held a record under our lease when last asked.
+func (g *Registration[M]) Registered() bool { return g.registered.Load() }
+
+// Close takes the record out of etcd. It waits until etcd has done so, ctx
+// ends, or a few seconds have passed; a record that could not be taken out
+// lapses with its lease, and the error says so. More calls return the same.
+func (g *Registration[M]) Close(ctx context.Context) error {
+	g.closeOnce.Do(func() {
+		g.cancel()
+		<-g.done
+		g.registered.Store(false)
+		if err := g.revoke(ctx); err != nil {
+			g.closeErr = fmt.Errorf("registry: %s stays until its lease ends: %w", g.key, err)
+		}
+	})
+	return g.closeErr
+}
+
+func (g *Registration[M]) revoke(ctx context.Context) error {
+	if g.lease == 0 {
+		return nil
+	}
+	call, cancel := g.r.call(ctx, callTimeout)
+	defer cancel()
+	return g.r.backend.revoke(call, g.lease)
+}

@@ -1,0 +1,176 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+)
+
+// choice turns one sequence's events into deltas, as they come and however slow
+// the client is: so a stop string ends the sequence at once.
+type choice struct {
+	stream *Stream
+	prompt *promptState
+	seq    Sequence
+	ctx    context.Context
+	cancel context.CancelFunc
+	events <-chan Event
+
+	decoder   StreamDecoder // nil without a tokenizer
+	stop      stopMatcher
+	generated int
+	offset    int // characters decoded so far
+	first     time.Time
+	last      time.Time
+}
+
+func newChoice(st *Stream, seq Sequence, ps *promptState) *choice {
+	c := &choice{stream: st, prompt: ps, seq: seq, stop: stopMatcher{stops: st.plan.stops}}
+	c.ctx, c.cancel = context.WithCancel(st.ctx)
+	if t := st.svc.model.Tokenizer; t != nil {
+		c.decoder = t.NewStreamDecoder(!st.plan.keepSpecial)
+	}
+	return c
+}
+
+// run reads events until the sequence's end, the stream's, or a stop string.
+func (c *choice) run() {
+	defer c.cancel()
+	for {
+		select {
+		case <-c.ctx.Done():
+			c.end("abort", context.Cause(c.ctx))
+			return
+		case ev, ok := <-c.events:
+			if !ok {
+				c.end("error", errors.New("the engine ended a sequence without saying why"))
+				return
+			}
+			finish, err := c.handle(ev)
+			switch {
+			case err != nil:
+				reason := "error"
+				if c.ctx.Err() != nil {
+					reason = "abort"
+				}
+				c.end(reason, err)
+				return
+			case finish != nil:
+				c.end(finish.Reason.String(), nil)
+				return
+			}
+		}
+	}
+}
+
+func (c *choice) end(reason string, err error) {
+	s := c.stream.svc
+	s.metrics.ended(reason, len(c.seq.Prompt), c.generated, c.stream.start, c.first, s.now())
+	c.stream.choiceEnded(err)
+}
+
+// handle does one event, and returns the choice's Finish if it was the last.
+func (c *choice) handle(ev Event) (*Finish, error) {
+	if ev.Err != nil {
+		return nil, ev.Err
+	}
+	if len(ev.Prompt) > 0 {
+		if err := c.prompt.addScores(ev.PromptFirst, ev.Prompt); err != nil {
+			return nil, err
+		}
+	}
+	if !ev.HasToken && ev.Finish == NotFinished {
+		return nil, nil
+	}
+	if c.seq.PromptLogprobs >= 0 && !c.prompt.scored() {
+		return nil, errors.New("the engine went on before the prompt was scored")
+	}
+	d := &Delta{Index: c.seq.Index}
+	stop, err := c.addToken(d, ev)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case stop != "":
+		c.cancel()
+		d.Finish = &Finish{Reason: FinishStop, StopString: stop}
+	case ev.Finish != NotFinished:
+		d.Finish = c.finish(d, ev)
+	}
+	if d.Finish != nil {
+		d.Finish.CompletionTokens = c.generated
+	}
+	c.stream.push(c.prompt, d)
+	return d.Finish, nil
+}
+
+// addToken puts the event's token in the delta; stop is the stop string that it
+// completes.
+func (c *choice) addToken(d *Delta, ev Event) (stop string, err error) {
+	if !ev.HasToken {
+		return "", nil
+	}
+	c.count()
+	offset := c.offset
+	if !c.endsWith(ev) {
+		d.TokenIDs = []int32{ev.Token}
+		if c.decoder != nil {
+			piece := c.decoder.Push(ev.Token)
+			c.offset += utf8.RuneCountInString(piece)
+			d.Text, stop = c.stop.push(piece)
+		}
+	}
+	if c.seq.Logprobs >= 0 {
+		if ev.Scores == nil {
+			return "", fmt.Errorf("the engine sent token %d without its log-probability", ev.Token)
+		}
+		t, err := c.stream.svc.tokenLogprob(ev.Token, ev.Scores, offset)
+		if err != nil {
+			return "", err
+		}
+		d.Logprobs = []TokenLogprob{t}
+	}
+	return stop, nil
+}
+
+// endsWith reports whether the event's token is the stop token that ends the
+// choice: it isn't part of the output.
+func (c *choice) endsWith(ev Event) bool {
+	return ev.Finish == FinishStop && slices.Contains(c.seq.StopTokens, ev.Token)
+}
+
+// finish lets out what was held back; a stop string may still be met in it.
+func (c *choice) finish(d *Delta, ev Event) *Finish {
+	f := &Finish{Reason: ev.Finish}
+	if ev.HasToken && c.endsWith(ev) {
+		f.StopToken, f.HasStopToken = ev.Token, true
+		f.EOS = slices.Contains(c.stream.svc.model.EOS, ev.Token)
+	}
+	if c.decoder == nil {
+		return f
+	}
+	out, stop := c.stop.push(c.decoder.Flush())
+	d.Text += out
+	if stop != "" {
+		return &Finish{Reason: FinishStop, StopString: stop}
+	}
+	d.Text += c.stop.flush()
+	return f
+}
+
+func (c *choice) count() {
+	s := c.stream.svc
+	now := s.now()
+	if c.generated == 0 {
+		c.first = now
+		s.metrics.firstToken.Observe(now.Sub(c.stream.start).Seconds())
+	} else {
+		s.metrics.interToken.Observe(now.Sub(c.last).Seconds())
+	}
+	c.last = now
+	c.generated++
+	s.metrics.generationTokens.Inc()
+}

@@ -1,0 +1,78 @@
+// Package gateway is text in, tokens out: it validates requests, renders chat
+// templates, tokenizes, hands token sequences to an Engine, and turns what
+// comes back into whole characters, stop strings and log-probabilities. The
+// wire formats are its children: gateway/rpc (gRPC) and gateway/openai (HTTP).
+package gateway
+
+import "context"
+
+// Engine generates tokens. coordinator/group implements it over the workers;
+// tests use a fake.
+type Engine interface {
+	// Submit starts one sequence. Events come in order on the channel, which is
+	// deep enough that the engine never waits for its reader, and is closed
+	// after the last one: the one with a Finish or an Err. Cancelling ctx ends
+	// the sequence within a step (its last event then has Err = ctx's cause).
+	// Submit's own errors: ErrUnavailable, ErrOverloaded, or a *FieldError.
+	Submit(ctx context.Context, s Sequence) (<-chan Event, error)
+	// Ready reports nil while a step can be run; else why not, wrapping
+	// ErrUnavailable.
+	Ready() error
+}
+
+// Sequence is one choice of one request, in tokens; nothing is left to default.
+type Sequence struct {
+	RequestID string
+	Index     int // which of the request's choices
+	Prompt    []int32
+	MaxTokens int // 0 scores the prompt alone
+	// StopTokens end the sequence: the model's EOS unless ignored, and the
+	// request's own.
+	StopTokens []int32
+	Sampling   Sampling
+	// Logprobs is how many alternatives come with each token; -1 means no
+	// log-probabilities at all, 0 the chosen token's alone.
+	Logprobs       int
+	PromptLogprobs int // likewise, for the prompt's tokens
+}
+
+// Sampling chooses tokens: greedy where Temperature is 0.
+type Sampling struct {
+	Temperature float32
+	TopP        float32 // 1: off
+	TopK        int     // 0: off
+	Seed        uint64
+}
+
+// Event is one thing that happened to a sequence.
+type Event struct {
+	// Prompt holds the scores of the prompt's tokens from position First on
+	// (position 0 has none); they come before the first token, in order,
+	// possibly in several events.
+	Prompt      []Scores
+	PromptFirst int
+
+	Token    int32
+	HasToken bool
+	Scores   *Scores // of Token, where asked for
+
+	Finish FinishReason // set in the last event unless Err is
+	Err    error
+}
+
+// Scores are natural log-probabilities under the full softmax at temperature 1.
+type Scores struct {
+	Logprob     float32
+	TopIDs      []int32 // likeliest first
+	TopLogprobs []float32
+}
+
+// FinishReason says why a sequence ended.
+type FinishReason uint8
+
+// Finish reasons.
+const (
+	NotFinished  FinishReason = iota
+	FinishStop                // a stop token (the event's Token) or a stop string
+	FinishLength              // MaxTokens, or the context's end
+)

@@ -1,0 +1,92 @@
+package openai
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sullae/sullae/coordinator/gateway"
+)
+
+type httpMetrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+func newHTTPMetrics(reg prometheus.Registerer) *httpMetrics {
+	m := &httpMetrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sullae_http_requests_total", Help: "HTTP requests answered.",
+		}, []string{"route", "code"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "sullae_http_request_seconds", Help: "From an HTTP request's headers to its answer's end.",
+			Buckets: prometheus.ExponentialBuckets(.001, 4, 11),
+		}, []string{"route"}),
+	}
+	reg.MustRegister(m.requests, m.seconds)
+	return m
+}
+
+// wrap gives a route its request id, its log line, its metrics, and a 500 where
+// it panics.
+func (h *handler) wrap(route string, next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := h.svc.Now()
+		id := r.Header.Get(gateway.RequestIDHeader)
+		if !gateway.ValidRequestID(id) {
+			id = gateway.NewRequestID()
+			r.Header.Set(gateway.RequestIDHeader, id)
+		}
+		w.Header().Set(gateway.RequestIDHeader, id)
+		sw := &statusWriter{ResponseWriter: w}
+		defer func() {
+			p := recover()
+			took := h.svc.Now().Sub(start)
+			if p != nil && p != http.ErrAbortHandler {
+				h.svc.Logger().Error("panic in a request", "req", id, "route", route, "panic", p, "stack", string(debug.Stack()))
+				if sw.status == 0 {
+					writeError(sw, internalError(id))
+					p = nil
+				} else {
+					// Too late for a status: break the connection, so that the
+					// answer doesn't look whole.
+					p = http.ErrAbortHandler
+				}
+			}
+			h.metrics.requests.WithLabelValues(route, strconv.Itoa(sw.status)).Inc()
+			h.metrics.seconds.WithLabelValues(route).Observe(took.Seconds())
+			h.svc.Logger().LogAttrs(r.Context(), slog.LevelDebug, "http request", slog.String("req", id),
+				slog.String("method", r.Method), slog.String("path", r.URL.Path),
+				slog.Int("status", sw.status), slog.Duration("took", took))
+			if p != nil {
+				panic(p)
+			}
+		}()
+		next(sw, r)
+	})
+}
+
+// statusWriter remembers the status. Unwrap lets http.ResponseController flush.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,99 @@
+package rpc
+
+import (
+	"github.com/sullae/sullae/coordinator/gateway"
+	sullaev1 "github.com/sullae/sullae/proto/sullae/v1"
+)
+
+func toInt(v *int32) *int {
+	if v == nil {
+		return nil
+	}
+	i := int(*v)
+	return &i
+}
+
+func request(id, model string, sampling *sullaev1.Sampling, stopping *sullaev1.Stopping, output *sullaev1.Output) gateway.Request {
+	r := gateway.Request{ID: id, Model: model}
+	if sampling != nil {
+		r.Sampling = gateway.SamplingParams{
+			Temperature: sampling.Temperature, TopP: sampling.TopP, TopK: toInt(sampling.TopK), Seed: sampling.Seed,
+		}
+	}
+	if stopping != nil {
+		r.Stopping = gateway.Stopping{
+			MaxTokens: toInt(stopping.MaxTokens), Stop: stopping.GetStop(),
+			StopTokenIDs: stopping.GetStopTokenIds(), IgnoreEOS: stopping.GetIgnoreEos(),
+		}
+	}
+	if output != nil {
+		r.Output = gateway.Output{
+			Logprobs: toInt(output.Logprobs), PromptLogprobs: toInt(output.PromptLogprobs),
+			KeepSpecialTokens: output.GetKeepSpecialTokens(),
+		}
+	}
+	return r
+}
+
+func messages(in []*sullaev1.Message) gateway.Chat {
+	out := make(gateway.Chat, len(in))
+	for i, m := range in {
+		out[i] = gateway.Message{Role: m.GetRole(), Content: m.GetContent()}
+	}
+	return out
+}
+
+func promptInfo(info *gateway.PromptInfo, output *sullaev1.Output) *sullaev1.PromptInfo {
+	out := &sullaev1.PromptInfo{
+		PromptTokens: int32(len(info.TokenIDs)),
+		Logprobs:     logprobs(info.Logprobs),
+		Seed:         info.Seed,
+	}
+	if len(out.Logprobs) > 0 {
+		out.Logprobs[0] = &sullaev1.TokenLogprob{}
+	}
+	if output.GetPromptTokenIds() {
+		out.TokenIds = info.TokenIDs
+	}
+	return out
+}
+
+func delta(d *gateway.Delta) *sullaev1.Delta {
+	out := &sullaev1.Delta{Index: int32(d.Index), Text: d.Text, TokenIds: d.TokenIDs, Logprobs: logprobs(d.Logprobs)}
+	if f := d.Finish; f != nil {
+		out.Finish = finish(f)
+	}
+	return out
+}
+
+func finish(f *gateway.Finish) *sullaev1.Finish {
+	out := &sullaev1.Finish{CompletionTokens: int32(f.CompletionTokens)}
+	switch f.Reason {
+	case gateway.FinishStop:
+		out.Reason = sullaev1.FinishReason_FINISH_REASON_STOP
+	case gateway.FinishLength:
+		out.Reason = sullaev1.FinishReason_FINISH_REASON_LENGTH
+	}
+	switch {
+	case f.StopString != "":
+		out.Matched = &sullaev1.Finish_Stop{Stop: f.StopString}
+	case f.HasStopToken:
+		out.Matched = &sullaev1.Finish_TokenId{TokenId: f.StopToken}
+	}
+	return out
+}
+
+func logprobs(in []gateway.TokenLogprob) []*sullaev1.TokenLogprob {
+	if in == nil {
+		return nil
+	}
+	out := make([]*sullaev1.TokenLogprob, len(in))
+	for i, t := range in {
+		l := &sullaev1.TokenLogprob{TokenId: t.ID, Token: t.Token, Logprob: t.Logprob}
+		for _, a := range t.Top {
+			l.Top = append(l.Top, &sullaev1.Alternative{TokenId: a.ID, Token: a.Token, Logprob: a.Logprob})
+		}
+		out[i] = l
+	}
+	return out
+}

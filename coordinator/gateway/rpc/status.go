@@ -1,0 +1,90 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/sullae/sullae/coordinator/gateway"
+)
+
+// Domain is the domain of our ErrorInfo details.
+const Domain = "sullae.dev"
+
+// paths are our messages' names of the gateway's fields, where they differ. The
+// prompt's are the method's to name.
+var paths = map[string]string{
+	"temperature":     "sampling.temperature",
+	"top_p":           "sampling.top_p",
+	"top_k":           "sampling.top_k",
+	"seed":            "sampling.seed",
+	"max_tokens":      "stopping.max_tokens",
+	"stop":            "stopping.stop",
+	"stop_token_ids":  "stopping.stop_token_ids",
+	"logprobs":        "output.logprobs",
+	"prompt_logprobs": "output.prompt_logprobs",
+	"tokens":          "token_ids",
+}
+
+// toStatus gives every error of the gateway its code and details. known is false
+// for those that are a fault of ours, and belong in the log.
+func toStatus(err error, id string) (s *status.Status, known bool) {
+	info := func(reason string) *errdetails.ErrorInfo {
+		return &errdetails.ErrorInfo{Reason: reason, Domain: Domain}
+	}
+	make := func(code codes.Code, message string, details ...protoadapt.MessageV1) *status.Status {
+		s := status.New(code, message)
+		if id != "" {
+			details = append(details, &errdetails.RequestInfo{RequestId: id})
+		}
+		if d, err := s.WithDetails(details...); err == nil {
+			s = d
+		}
+		return s
+	}
+	retry := func() *errdetails.RetryInfo {
+		return &errdetails.RetryInfo{RetryDelay: durationpb.New(gateway.RetryAfter(err))}
+	}
+	var (
+		field    *gateway.FieldError
+		notFound *gateway.ModelNotFoundError
+	)
+	switch {
+	case errors.As(err, &field):
+		reason := "INVALID_FIELD"
+		if errors.Is(err, gateway.ErrContextLength) {
+			reason = "CONTEXT_LENGTH_EXCEEDED"
+		}
+		path := field.Field
+		if p, ok := paths[path]; ok {
+			path = p
+		}
+		return make(codes.InvalidArgument, path+": "+field.Problem, info(reason), &errdetails.BadRequest{
+			FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: path, Description: field.Problem}},
+		}), true
+	case errors.As(err, &notFound):
+		return make(codes.NotFound, err.Error(), info("MODEL_NOT_FOUND"),
+			&errdetails.ResourceInfo{ResourceType: "model", ResourceName: notFound.Name}), true
+	case errors.Is(err, gateway.ErrNoTokenizer):
+		return make(codes.FailedPrecondition, err.Error(), info("NO_TOKENIZER")), true
+	case errors.Is(err, gateway.ErrNoTemplate):
+		return make(codes.FailedPrecondition, err.Error(), info("NO_CHAT_TEMPLATE")), true
+	case errors.Is(err, gateway.ErrOverloaded):
+		return make(codes.ResourceExhausted, err.Error(), info("QUEUE_FULL"), retry()), true
+	case errors.Is(err, gateway.ErrUnavailable):
+		return make(codes.Unavailable, err.Error(), info("NOT_SERVING"), retry()), true
+	case errors.Is(err, context.DeadlineExceeded):
+		return make(codes.DeadlineExceeded, "the request's deadline passed"), true
+	case errors.Is(err, context.Canceled):
+		return make(codes.Canceled, "the request was cancelled"), true
+	}
+	if s, ok := status.FromError(err); ok {
+		return s, true // gRPC's own: a stream that broke, an unknown method
+	}
+	return make(codes.Internal, "internal error; the server's log has more under request id "+id, info("INTERNAL")), false
+}

@@ -1,0 +1,244 @@
+package group
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/sullae/sullae/collective/registry"
+	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
+	"github.com/sullae/sullae/shard/plan"
+)
+
+// ProtocolVersion is the version of proto/sullae/cluster/v1 that this build speaks.
+const ProtocolVersion = 1
+
+// formTimeout bounds the linking up of ranks that have all loaded.
+const formTimeout = 30 * time.Second
+
+// epoch is one formation of the group.
+type epoch struct {
+	id      uint64
+	members []registry.Worker
+	plan    plan.Plan
+	conns   []*grpc.ClientConn
+	runs    []clusterv1.WorkerService_RunClient
+	results chan rankResult // from the receivers
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup // receivers
+	step    uint64
+}
+
+// rankResult is what a rank answered.
+type rankResult struct {
+	rank int
+	msg  *clusterv1.RunResponse
+	err  error
+}
+
+// form makes the workers an epoch: plan, generation record, loading, links.
+func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, err error) {
+	log := g.cfg.Logger
+	capacities := make([]float64, len(workers))
+	for i, w := range workers {
+		capacities[i] = w.Capacity
+		if !(w.Capacity > 0) {
+			capacities[i] = 1
+		}
+	}
+	p, err := plan.Make(g.units, capacities)
+	if err != nil {
+		return nil, err
+	}
+	token := make([]byte, 32)
+	rand.Read(token)
+	gen := registry.Generation{Group: g.cfg.Name, Model: g.cfg.Model, CheckpointID: g.cfg.Checkpoint.ID(), TokenHash: registry.HashToken(token)}
+	for i, w := range workers {
+		gen.Ranks = append(gen.Ranks, registry.GenerationRank{WorkerID: w.ID, Address: w.Address, Share: registry.Share(p.Shares[i])})
+	}
+	wctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	id, err := g.cfg.Placement.WriteGeneration(wctx, gen)
+	cancel()
+	if err != nil {
+		return nil, fmt.Errorf("write the generation record: %w", err)
+	}
+	log.Info("epoch forming", "epoch", id, "workers", len(workers))
+	g.setState(func(s *State) {
+		s.Phase, s.Reason, s.Epoch, s.Members, s.Plan = "loading", "workers are loading", id, workers, p
+	})
+
+	ectx, cancel := context.WithCancel(ctx)
+	e := &epoch{id: id, members: workers, plan: p, cancel: cancel, results: make(chan rankResult, 2*len(workers))}
+	defer func() {
+		if err != nil {
+			e.close()
+		}
+	}()
+	for _, w := range workers {
+		conn, err := grpc.NewClient("passthrough:///"+w.Address, g.cfg.DialOptions...)
+		if err != nil {
+			return nil, &rankError{w.ID, true, err}
+		}
+		e.conns = append(e.conns, conn)
+	}
+	if err := g.prepare(ectx, e, token); err != nil {
+		return nil, err
+	}
+	if err := g.open(ectx, e); err != nil {
+		return nil, err
+	}
+	g.setState(func(s *State) { s.Phase, s.Reason, s.Step = "serving", "", 0; s.Epochs++ })
+	log.Info("epoch serving", "epoch", id, "workers", len(workers))
+	return e, nil
+}
+
+// all runs f for every rank at once; the first failure cancels the others.
+func (e *epoch) all(ctx context.Context, f func(ctx context.Context, rank int) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make(chan error, len(e.members))
+	for r := range e.members {
+		go func() { errs <- f(ctx, r) }()
+	}
+	var first error
+	for range e.members {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+			cancel()
+		}
+	}
+	return first
+}
+
+// prepare has every rank load its share.
+func (g *Group) prepare(ctx context.Context, e *epoch, token []byte) error {
+	ranks := make([]*clusterv1.Rank, len(e.members))
+	for i, w := range e.members {
+		s := e.plan.Shares[i]
+		ranks[i] = &clusterv1.Rank{WorkerId: w.ID, Address: w.Address, Share: &clusterv1.Share{
+			HeadLo: int32(s.Heads.Lo), HeadHi: int32(s.Heads.Hi), MlpLo: int32(s.MLP.Lo), MlpHi: int32(s.MLP.Hi),
+			VocabLo: int32(s.Vocab.Lo), VocabHi: int32(s.Vocab.Hi)}}
+	}
+	return e.all(ctx, func(ctx context.Context, r int) error {
+		w := e.members[r]
+		stream, err := clusterv1.NewWorkerServiceClient(e.conns[r]).Prepare(ctx, &clusterv1.PrepareRequest{
+			ProtocolVersion: ProtocolVersion, Group: g.cfg.Name, Epoch: e.id, Rank: int32(r), Ranks: ranks, Token: token,
+			Model: g.cfg.Model, CheckpointId: g.cfg.Checkpoint.ID(), ConfigJson: g.cfg.Checkpoint.Config(),
+			GenerationConfigJson: g.cfg.Checkpoint.GenerationConfig(), WeightsAddress: g.cfg.WeightsAddress,
+			Kv:                  &clusterv1.KvConfig{Blocks: int32(g.cfg.KVTokens / g.cfg.BlockSize), BlockSize: int32(g.cfg.BlockSize)},
+			CollectiveTimeoutMs: g.cfg.CollectiveTimeout.Milliseconds(),
+		})
+		for err == nil {
+			var m *clusterv1.PrepareResponse
+			if m, err = stream.Recv(); err != nil {
+				break
+			}
+			p := Progress{Worker: w.ID, Rank: r}
+			if l := m.GetProgress(); l != nil {
+				p.Done, p.Total = l.BytesDone, l.BytesTotal
+			}
+			if rd := m.GetReady(); rd != nil {
+				p.Done, p.Total, p.Ready = rd.WeightBytes, rd.WeightBytes, true
+			}
+			if g.cfg.OnProgress != nil {
+				g.cfg.OnProgress(p)
+			}
+			if p.Ready {
+				return nil
+			}
+		}
+		return &rankError{w.ID, unreachable(err), fmt.Errorf("prepare: %w", plain(err))}
+	})
+}
+
+// open starts the ranks' step streams and waits until all are linked.
+func (g *Group) open(ctx context.Context, e *epoch) error {
+	e.runs = make([]clusterv1.WorkerService_RunClient, len(e.members))
+	var mu sync.Mutex
+	formed := make(chan struct{})
+	// The streams live as long as the epoch, so they hang on its context; the
+	// time to form is watched from here.
+	timer := time.AfterFunc(formTimeout, func() {
+		select {
+		case <-formed:
+		default:
+			e.cancel()
+		}
+	})
+	defer timer.Stop()
+	err := e.all(context.WithoutCancel(ctx), func(_ context.Context, r int) error {
+		w := e.members[r]
+		stream, err := clusterv1.NewWorkerServiceClient(e.conns[r]).Run(ctx)
+		if err == nil {
+			err = stream.Send(&clusterv1.RunRequest{Message: &clusterv1.RunRequest_Open{Open: &clusterv1.Open{Group: g.cfg.Name, Epoch: e.id}}})
+			var m *clusterv1.RunResponse
+			if m, err = stream.Recv(); err == nil && m.GetError() != nil {
+				err = errors.New(m.GetError().Message)
+			}
+		}
+		if err != nil {
+			e.cancel() // the others wait for this one: end that
+			return &rankError{w.ID, unreachable(err), fmt.Errorf("link up: %w", plain(err))}
+		}
+		mu.Lock()
+		e.runs[r] = stream
+		mu.Unlock()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	close(formed)
+	for r, stream := range e.runs {
+		e.wg.Go(func() {
+			for {
+				m, err := stream.Recv()
+				select {
+				case e.results <- rankResult{r, m, err}:
+				case <-ctx.Done():
+					return
+				}
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	return nil
+}
+
+// close ends the epoch on this side; the workers see their streams end.
+func (e *epoch) close() {
+	for _, s := range e.runs {
+		if s != nil {
+			s.CloseSend()
+		}
+	}
+	e.cancel()
+	e.wg.Wait()
+	for _, c := range e.conns {
+		c.Close()
+	}
+}
+
+// unreachable tells a worker that does not answer from one that refuses.
+func unreachable(err error) bool {
+	c := status.Code(err)
+	return c == codes.Unavailable || c == codes.DeadlineExceeded || errors.Is(err, io.EOF)
+}
+
+// plain is err without gRPC's wrapping.
+func plain(err error) error {
+	if s, ok := status.FromError(err); ok && s.Code() != codes.OK {
+		return fmt.Errorf("%s (%s)", s.Message(), s.Code())
+	}
+	return err
+}

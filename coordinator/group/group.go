@@ -1,0 +1,241 @@
+// Package group drives one group of workers: it forms epochs, runs the
+// scheduler's steps on the ranks, and hands tokens to the sequences' readers.
+// It implements gateway.Engine.
+//
+// A group lives through many epochs. When one ends (a rank is lost, a stream
+// breaks) its sequences go back to the queue, the next epoch forms from the
+// workers that are left, and they are computed again; since the arithmetic is
+// the same bit for bit, their readers see a pause and nothing else.
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/coordinator/gateway"
+	"github.com/sullae/sullae/coordinator/sched"
+	"github.com/sullae/sullae/shard/checkpoint"
+	"github.com/sullae/sullae/shard/plan"
+)
+
+// Placement is where workers are found and epochs are written: etcd.
+type Placement interface {
+	// WatchWorkers yields the whole current list at each change.
+	WatchWorkers(ctx context.Context) <-chan []registry.Worker
+	// WriteGeneration allocates the group's next epoch; it fails where this
+	// coordinator no longer leads.
+	WriteGeneration(ctx context.Context, g registry.Generation) (epoch uint64, err error)
+}
+
+// Config is what a group is made of.
+type Config struct {
+	Name       string // of the group: "0"
+	Model      string // the served name
+	Checkpoint *checkpoint.Checkpoint
+	// WeightsAddress is where workers without the checkpoint fetch it.
+	WeightsAddress string
+	Placement      Placement
+	// Dead reports workers that membership says are gone, by id; nil: none.
+	Dead func(workerID string) bool
+	// Workers is how many ranks the group wants; it waits for them at first.
+	// After a loss it goes on with fewer, down to MinWorkers, once none has
+	// joined for Regroup.
+	Workers, MinWorkers int
+	Regroup             time.Duration
+	KVTokens            int // positions in the KV pool
+	BlockSize           int
+	MaxBatchedTokens    int
+	MaxSeqs             int
+	CollectiveTimeout   time.Duration
+	DialOptions         []grpc.DialOption
+	Logger              *slog.Logger
+	// OnProgress is told how far loading is; may be nil.
+	OnProgress func(Progress)
+	Metrics    *Metrics
+}
+
+// Progress is how far a rank's loading is.
+type Progress struct {
+	Worker      string
+	Rank        int
+	Done, Total int64
+	Ready       bool
+}
+
+// Group implements gateway.Engine.
+type Group struct {
+	cfg    Config
+	units  plan.Units
+	nextID atomic.Uint64
+	wake   chan struct{} // capacity 1: the scheduler has something new
+
+	mu     sync.Mutex
+	sched  *sched.Scheduler
+	seqs   map[uint64]*stream
+	state  State
+	closed error // set when Run has ended
+}
+
+// State is a snapshot of a group for status and readiness.
+type State struct {
+	Phase   string // "waiting", "loading", "serving", "closed"
+	Reason  string // why it is not serving
+	Epoch   uint64
+	Step    uint64
+	Plan    plan.Plan
+	Members []registry.Worker // by rank
+	Epochs  int               // formed since start
+}
+
+// New checks the configuration; Run brings the group to life.
+func New(cfg Config) (*Group, error) {
+	spec := cfg.Checkpoint.Spec()
+	units := plan.UnitsOf(spec)
+	if cfg.Workers < 1 || cfg.Workers > spec.Heads {
+		return nil, fmt.Errorf("--workers %d: %s has %d query heads, so 1 to %d workers can share it", cfg.Workers, cfg.Model, spec.Heads, spec.Heads)
+	}
+	if cfg.KVTokens < cfg.BlockSize {
+		return nil, fmt.Errorf("--kv-tokens %d: less than one block of %d positions", cfg.KVTokens, cfg.BlockSize)
+	}
+	cfg.MinWorkers = max(1, min(cfg.MinWorkers, cfg.Workers))
+	g := &Group{cfg: cfg, units: units, wake: make(chan struct{}, 1), seqs: map[uint64]*stream{}}
+	g.sched = sched.New(sched.Config{
+		MaxBatchedTokens: cfg.MaxBatchedTokens, MaxSeqs: cfg.MaxSeqs, MaxModelLen: spec.MaxPositions,
+		Blocks: cfg.KVTokens / cfg.BlockSize, BlockSize: cfg.BlockSize,
+	})
+	g.state = State{Phase: "waiting", Reason: "waiting for workers"}
+	return g, nil
+}
+
+// Ready implements gateway.Engine.
+func (g *Group) Ready() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state.Phase == "serving" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", gateway.ErrUnavailable, g.state.Reason)
+}
+
+// State is a snapshot.
+func (g *Group) State() State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state
+}
+
+func (g *Group) setState(f func(*State)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f(&g.state)
+}
+
+// Submit implements gateway.Engine. While an epoch re-forms sequences queue;
+// before the first one they are refused.
+func (g *Group) Submit(ctx context.Context, s gateway.Sequence) (<-chan gateway.Event, error) {
+	id := g.nextID.Add(1)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed != nil {
+		return nil, fmt.Errorf("%w: the coordinator is shutting down", gateway.ErrUnavailable)
+	}
+	if g.state.Epochs == 0 {
+		return nil, fmt.Errorf("%w: %s", gateway.ErrUnavailable, g.state.Reason)
+	}
+	err := g.sched.Add(sched.Request{ID: id, Prompt: s.Prompt, MaxTokens: s.MaxTokens, StopTokens: s.StopTokens, PromptScores: s.PromptLogprobs >= 0})
+	if errors.Is(err, sched.ErrTooLong) {
+		return nil, &gateway.FieldError{Field: "prompt", Problem: err.Error()}
+	} else if err != nil {
+		return nil, err
+	}
+	st := newStream(ctx, s)
+	st.release = context.AfterFunc(ctx, func() { g.abort(id, context.Cause(ctx)) })
+	g.seqs[id] = st
+	g.poke()
+	return st.out, nil
+}
+
+// abort ends a sequence from outside the steps.
+func (g *Group) abort(id uint64, cause error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if st := g.seqs[id]; st != nil {
+		g.sched.Abort(id)
+		delete(g.seqs, id)
+		st.end(gateway.Event{Err: cause})
+	}
+}
+
+// poke wakes the step loop.
+func (g *Group) poke() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run forms epochs and drives them until ctx ends or this coordinator no longer
+// leads. All sequences have ended when it returns.
+func (g *Group) Run(ctx context.Context) error {
+	err := g.run(ctx)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = err
+	g.state.Phase, g.state.Reason = "closed", "the coordinator is shutting down"
+	for id, st := range g.seqs {
+		delete(g.seqs, id)
+		st.release()
+		st.end(gateway.Event{Err: fmt.Errorf("%w: the coordinator is shutting down", gateway.ErrUnavailable)})
+	}
+	return err
+}
+
+func (g *Group) run(ctx context.Context) error {
+	watch := newWatcher(ctx, g.cfg)
+	pause := time.Duration(0)
+	for {
+		workers, err := watch.await(ctx, func(reason string) {
+			g.setState(func(s *State) { s.Phase, s.Reason = "waiting", reason })
+		}, g.State().Epochs > 0)
+		if err != nil {
+			return err
+		}
+		started := time.Now()
+		e, err := g.form(ctx, workers)
+		if err == nil {
+			err = g.serve(ctx, e, watch)
+			e.close()
+			g.mu.Lock()
+			g.sched.Reset()
+			g.state.Phase, g.state.Reason = "waiting", "forming the group anew after a failure"
+			g.mu.Unlock()
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if errors.Is(err, registry.ErrNotLeader) {
+			return err
+		}
+		g.cfg.Logger.Warn("epoch ended", "err", err)
+		g.setState(func(s *State) { s.Phase, s.Reason = "waiting", "forming the group anew: "+err.Error() })
+		watch.suspect(err)
+		// A group that fails at once, again and again, is retried ever slower.
+		if time.Since(started) > 30*time.Second {
+			pause = 0
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		pause = min(max(2*pause, 50*time.Millisecond), 5*time.Second)
+	}
+}

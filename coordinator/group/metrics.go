@@ -1,0 +1,76 @@
+package group
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
+)
+
+// Metrics are a group's own figures. A nil Metrics records nothing.
+type Metrics struct {
+	step, compute, collective prometheus.Histogram
+	rows                      prometheus.Histogram
+}
+
+// NewMetrics registers a group's metrics, and gauges that read its state.
+func NewMetrics(reg prometheus.Registerer, model string) *Metrics {
+	labels := prometheus.Labels{"model_name": model, "engine": "0"}
+	seconds := prometheus.ExponentialBuckets(0.0005, 2, 16)
+	h := func(name, help string, buckets []float64) prometheus.Histogram {
+		m := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets, ConstLabels: labels})
+		reg.MustRegister(m)
+		return m
+	}
+	return &Metrics{
+		step:       h("sullae_step_seconds", "Time of a step as the coordinator sees it.", seconds),
+		compute:    h("sullae_step_compute_seconds", "Time of a step that rank 0 spent computing.", seconds),
+		collective: h("sullae_step_collective_seconds", "Time of a step that rank 0 spent in collectives.", seconds),
+		rows:       h("vllm:iteration_tokens_total", "Tokens computed per step.", prometheus.ExponentialBuckets(1, 2, 14)),
+	}
+}
+
+// Watch registers gauges over g's state.
+func (m *Metrics) Watch(reg prometheus.Registerer, model string, g *Group) {
+	labels := prometheus.Labels{"model_name": model, "engine": "0"}
+	gauge := func(name, help string, f func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f))
+	}
+	gauge("vllm:num_requests_running", "Sequences that are running.", func() float64 { _, r := g.load(); return float64(r) })
+	gauge("vllm:num_requests_waiting", "Sequences that wait to run.", func() float64 { w, _ := g.load(); return float64(w) })
+	gauge("vllm:kv_cache_usage_perc", "Share of KV blocks in use, 0 to 1.", func() float64 {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		free, total := g.sched.Blocks()
+		return float64(total-free) / float64(total)
+	})
+	gauge("sullae_group_epoch", "Epoch of the group.", func() float64 { return float64(g.State().Epoch) })
+	gauge("sullae_group_serving", "1 while the group runs steps.", func() float64 {
+		if g.Ready() == nil {
+			return 1
+		}
+		return 0
+	})
+	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vllm:num_preemptions_total", Help: "Sequences put back for want of KV blocks.", ConstLabels: labels}, func() float64 {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return float64(g.sched.Preemptions())
+	}))
+}
+
+func (g *Group) load() (waiting, running int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.sched.Unfinished()
+}
+
+func (m *Metrics) observe(d time.Duration, r *clusterv1.StepResult) {
+	if m == nil {
+		return
+	}
+	m.step.Observe(d.Seconds())
+	m.compute.Observe(time.Duration(r.GetComputeNs()).Seconds())
+	m.collective.Observe(time.Duration(r.GetCollectiveNs()).Seconds())
+	m.rows.Observe(float64(r.GetRows()))
+}

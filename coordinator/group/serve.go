@@ -1,0 +1,213 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sullae/sullae/coordinator/gateway"
+	"github.com/sullae/sullae/coordinator/sched"
+	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
+)
+
+// serve runs steps until the epoch fails or ctx ends.
+func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
+	alive := time.NewTicker(200 * time.Millisecond)
+	defer alive.Stop()
+	for {
+		g.mu.Lock()
+		step, ok := g.sched.Schedule()
+		var msg *clusterv1.RunRequest
+		if ok {
+			msg = g.message(e, step)
+		}
+		g.mu.Unlock()
+		if ok {
+			if err := g.step(ctx, e, step, msg, alive.C); err != nil {
+				return err
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-g.wake:
+		case list, open := <-watch.updates:
+			if !open {
+				return errors.New("the watch on workers ended")
+			}
+			watch.workers = list
+		case <-alive.C:
+			if err := g.checkAlive(e); err != nil {
+				return err
+			}
+		case r := <-e.results: // nothing is due: a stream broke
+			return e.failure(r)
+		}
+	}
+}
+
+// checkAlive asks membership for the epoch's workers.
+func (g *Group) checkAlive(e *epoch) error {
+	if g.cfg.Dead == nil {
+		return nil
+	}
+	for _, w := range e.members {
+		if g.cfg.Dead(w.ID) {
+			return &rankError{w.ID, true, errors.New("membership says that it is dead")}
+		}
+	}
+	return nil
+}
+
+// message turns a plan into what is sent to every rank. g.mu is held.
+func (g *Group) message(e *epoch, s sched.Step) *clusterv1.RunRequest {
+	e.step++
+	g.state.Step = e.step
+	p := &clusterv1.StepPlan{Epoch: e.id, Step: e.step, Finished: s.Finished}
+	for _, n := range s.Started {
+		q := g.seqs[n.ID].seq
+		p.Started = append(p.Started, &clusterv1.NewSequence{
+			Id: n.ID, Tokens: n.Tokens, PromptLen: int32(n.PromptLen),
+			Logprobs: int32(q.Logprobs), PromptLogprobs: int32(q.PromptLogprobs),
+			Sampling: &clusterv1.SamplingParams{Temperature: q.Sampling.Temperature, TopP: q.Sampling.TopP, TopK: int32(q.Sampling.TopK), Seed: q.Sampling.Seed},
+		})
+	}
+	for _, it := range s.Items {
+		p.Sequences = append(p.Sequences, &clusterv1.SequenceStep{
+			Id: it.ID, NumComputed: int32(it.NumComputed), Count: int32(it.Count), NewBlocks: it.NewBlocks,
+			TokensHash: it.Hash, CheckedTokens: int32(it.Tokens), Sample: it.Sample,
+		})
+	}
+	return &clusterv1.RunRequest{Message: &clusterv1.RunRequest_Step{Step: p}}
+}
+
+// step sends a plan to all ranks, waits for all results, and applies rank 0's.
+func (g *Group) step(ctx context.Context, e *epoch, plan sched.Step, msg *clusterv1.RunRequest, alive <-chan time.Time) error {
+	began := time.Now()
+	for r, s := range e.runs {
+		if err := s.Send(msg); err != nil {
+			if errors.Is(err, io.EOF) { // the reason comes from Recv
+				continue
+			}
+			return &rankError{e.members[r].ID, true, err}
+		}
+	}
+	var result *clusterv1.StepResult
+	for waiting := len(e.runs); waiting > 0; {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-alive:
+			if err := g.checkAlive(e); err != nil {
+				return err
+			}
+		case r := <-e.results:
+			res := r.msg.GetResult()
+			if res == nil {
+				return e.failure(r)
+			}
+			if res.Step != e.step {
+				return &rankError{e.members[r.rank].ID, false, fmt.Errorf("answered step %d, expected %d", res.Step, e.step)}
+			}
+			if r.rank == 0 {
+				result = res
+			}
+			waiting--
+		}
+	}
+	g.cfg.Metrics.observe(time.Since(began), result)
+	return g.apply(plan, result)
+}
+
+// failure names the rank that ended the epoch. A rank that only lost a peer is
+// a witness: the lost one is looked for among the other streams for a moment.
+func (e *epoch) failure(first rankResult) error {
+	describe := func(r rankResult) (error, bool) {
+		id := e.members[r.rank].ID
+		if r.err != nil {
+			return &rankError{id, true, plain(r.err)}, true
+		}
+		er := r.msg.GetError()
+		witness := er.GetKind() == clusterv1.RunError_KIND_PEER_LOST || er.GetKind() == clusterv1.RunError_KIND_TIMEOUT
+		return &rankError{id, false, fmt.Errorf("%s", er.GetMessage())}, !witness
+	}
+	err, sure := describe(first)
+	deadline := time.After(500 * time.Millisecond)
+	for !sure {
+		select {
+		case r := <-e.results:
+			if r.msg.GetResult() != nil {
+				continue
+			}
+			// A stream that merely ends after its error says nothing new.
+			if r.rank == first.rank || errors.Is(r.err, io.EOF) {
+				continue
+			}
+			if e2, s := describe(r); s {
+				err, sure = e2, true
+			}
+		case <-deadline:
+			return err
+		}
+	}
+	return err
+}
+
+// apply records a step's results and hands tokens to the readers.
+func (g *Group) apply(plan sched.Step, result *clusterv1.StepResult) error {
+	if len(result.GetSequences()) != len(plan.Items) {
+		return fmt.Errorf("step %d: rank 0 answered for %d sequences of %d", result.GetStep(), len(result.GetSequences()), len(plan.Items))
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, it := range plan.Items {
+		r := result.Sequences[i]
+		if r.Id != it.ID || it.Sample != (r.Token != nil) {
+			return fmt.Errorf("step %d: rank 0 answered for sequence %d, expected %d", result.Step, r.Id, it.ID)
+		}
+		p, ok := g.sched.Update(it, r.GetToken())
+		if !ok {
+			continue // aborted meanwhile
+		}
+		st := g.seqs[it.ID]
+		if p.Prompt.Count > 0 {
+			if len(r.PromptScores) < p.Prompt.Skip+p.Prompt.Count {
+				return fmt.Errorf("step %d: sequence %d: %d prompt scores, expected %d", result.Step, it.ID, len(r.PromptScores), p.Prompt.Skip+p.Prompt.Count)
+			}
+			ev := gateway.Event{PromptFirst: p.Prompt.First}
+			for _, s := range r.PromptScores[p.Prompt.Skip:][:p.Prompt.Count] {
+				ev.Prompt = append(ev.Prompt, *scoresOf(s))
+			}
+			st.push(ev)
+		}
+		ev := gateway.Event{Token: r.GetToken(), HasToken: p.Token, Finish: finishOf(p.Finish)}
+		if p.Token && r.Scores != nil {
+			ev.Scores = scoresOf(r.Scores)
+		}
+		if p.Finish != sched.NotFinished {
+			delete(g.seqs, it.ID)
+			st.release()
+			st.end(ev)
+		} else if p.Token {
+			st.push(ev)
+		}
+	}
+	return nil
+}
+
+func scoresOf(s *clusterv1.TokenScores) *gateway.Scores {
+	return &gateway.Scores{Logprob: s.Logprob, TopIDs: s.TopIds, TopLogprobs: s.TopLogprobs}
+}
+
+func finishOf(f sched.FinishReason) gateway.FinishReason {
+	switch f {
+	case sched.Stop:
+		return gateway.FinishStop
+	case sched.Length:
+		return gateway.FinishLength
+	}
+	return gateway.NotFinished
+}

@@ -1,0 +1,96 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sullae/sullae/collective/registry"
+)
+
+// suspicion is how long a worker that failed is left out while others could do.
+const suspicion = 3 * time.Second
+
+// rankError is a failure that names its worker.
+type rankError struct {
+	worker string
+	lost   bool // the worker itself does not answer
+	err    error
+}
+
+func (e *rankError) Error() string { return fmt.Sprintf("worker %s: %v", e.worker, e.err) }
+func (e *rankError) Unwrap() error { return e.err }
+
+// watcher keeps the list of workers that a group may use. One goroutine uses it.
+type watcher struct {
+	cfg      Config
+	updates  <-chan []registry.Worker
+	workers  []registry.Worker
+	suspects map[string]time.Time // until when
+}
+
+func newWatcher(ctx context.Context, cfg Config) *watcher {
+	return &watcher{cfg: cfg, updates: cfg.Placement.WatchWorkers(ctx), suspects: map[string]time.Time{}}
+}
+
+// suspect leaves a worker out for a while.
+func (w *watcher) suspect(err error) {
+	var re *rankError
+	if errors.As(err, &re) && re.lost {
+		w.suspects[re.worker] = time.Now().Add(suspicion)
+	}
+}
+
+// usable lists the workers that can share a group, in id order: alive, of this
+// protocol, and all of one arithmetic class.
+func (w *watcher) usable() []registry.Worker {
+	now := time.Now()
+	var out []registry.Worker
+	for _, x := range w.workers {
+		until, suspected := w.suspects[x.ID]
+		switch {
+		case x.ProtocolVersion != ProtocolVersion:
+		case suspected && now.Before(until):
+		case w.cfg.Dead != nil && w.cfg.Dead(x.ID):
+		case len(out) > 0 && x.Class != out[0].Class:
+		default:
+			out = append(out, x)
+		}
+	}
+	slices.SortFunc(out, func(a, b registry.Worker) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}
+
+// await returns the workers of the next epoch: as many as are wanted, or, when
+// a group that has served lost some, those left once Regroup has passed.
+func (w *watcher) await(ctx context.Context, report func(string), served bool) ([]registry.Worker, error) {
+	tick := time.NewTicker(100 * time.Millisecond) // suspicions end by time
+	defer tick.Stop()
+	began := time.Now()
+	for {
+		have := w.usable()
+		if len(have) >= w.cfg.Workers {
+			return have[:w.cfg.Workers], nil
+		}
+		if served && len(have) >= w.cfg.MinWorkers && time.Since(began) >= w.cfg.Regroup {
+			return have, nil
+		}
+		report(fmt.Sprintf("%d of %d workers are there", len(have), w.cfg.Workers))
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case list, ok := <-w.updates:
+			if !ok {
+				if ctx.Err() != nil {
+					return nil, context.Cause(ctx)
+				}
+				return nil, errors.New("the watch on workers ended")
+			}
+			w.workers = list
+		case <-tick.C:
+		}
+	}
+}

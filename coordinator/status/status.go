@@ -1,0 +1,55 @@
+// Package status is what a coordinator tells about its cluster, as JSON under
+// GET /cluster/status. `sullae status` prints it.
+package status
+
+// Cluster is the whole answer.
+type Cluster struct {
+	Version     string   `json:"version"`
+	Cluster     string   `json:"cluster"`
+	Coordinator string   `json:"coordinator"` // id
+	Model       Model    `json:"model"`
+	Group       Group    `json:"group"`
+	Workers     []Worker `json:"workers"` // ranks first, in order, then the others
+}
+
+// Model is what is served.
+type Model struct {
+	Name         string `json:"name"`
+	Architecture string `json:"architecture"`
+	CheckpointID string `json:"checkpoint_id"`
+	MaxModelLen  int    `json:"max_model_len"`
+}
+
+// Group is the group's state.
+type Group struct {
+	Phase         string `json:"phase"` // "waiting", "loading", "serving", "closed"
+	Reason        string `json:"reason,omitempty"`
+	Epoch         uint64 `json:"epoch"`
+	Step          uint64 `json:"step"`
+	WorldSize     int    `json:"world_size"`
+	WorkersWanted int    `json:"workers_wanted"`
+	Running       int    `json:"sequences_running"`
+	Waiting       int    `json:"sequences_waiting"`
+	KVBlocksFree  int    `json:"kv_blocks_free"`
+	KVBlocksTotal int    `json:"kv_blocks_total"`
+}
+
+// Worker is one registered worker.
+type Worker struct {
+	ID      string `json:"id"`
+	Address string `json:"address"`
+	Version string `json:"version"`
+	Backend string `json:"backend"` // "cpu/avx2"
+	Threads int    `json:"threads"`
+	Host    string `json:"host"`
+	PID     int    `json:"pid"`
+	Health  string `json:"health"` // "alive", "dead"
+	Rank    int    `json:"rank"`   // -1: in no group
+	// Heads, FFN and Vocab are the half-open ranges of the rank's share.
+	Heads       [2]int `json:"heads"`
+	FFN         [2]int `json:"ffn"`
+	Vocab       [2]int `json:"vocab"`
+	WeightBytes int64  `json:"weight_bytes"`
+	KVBytes     int64  `json:"kv_bytes"`
+	LoadedBytes int64  `json:"loaded_bytes"`
+}

@@ -1,0 +1,27 @@
+// Command _asm writes the assembly of package cpu. It is a module of its own, so
+// that the generator's dependencies are nobody else's.
+package main
+
+import (
+	"flag"
+	"log"
+
+	. "github.com/mmcloughlin/avo/build"
+)
+
+func main() {
+	set := flag.String("set", "", "which functions: matmul, attend or vector")
+	flag.Parse()
+	ConstraintExpr("!noasm")
+	switch *set {
+	case "matmul":
+		matmul()
+	case "attend":
+		attend()
+	case "vector":
+		vector()
+	default:
+		log.Fatalf("-set %q", *set)
+	}
+	Generate()
+}

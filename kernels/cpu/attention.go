@@ -1,0 +1,308 @@
+package cpu
+
+import (
+	"math"
+
+	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/tensor"
+)
+
+const (
+	// chunk positions are one step of the online softmax; chunks begin at its
+	// multiples, whatever the query, the prompt's chunking or the block size.
+	chunk = 256
+	// itemPairs (query row, head) pairs share one pass over a KV head's keys
+	// and values.
+	itemPairs = 96
+)
+
+// Attention: for the query at position p, over the positions s that it sees,
+// dst = Σ softmax(scale · q·k_s) v_s.
+//
+//	dst, q [rows, heads·headDim]
+//
+// The order of operations of one (row, head) depends on its position and window
+// alone. A score is fma over the head's elements in order, from zero, times
+// scale. For each chunk of positions: m the largest score, w_s = exp(score_s -
+// m), l = Σ w_s (softmax says how), o = fma over the positions in order of
+// w_s·v_s. Chunks are merged in order: with m' the larger maximum, both l and o
+// become old·exp(m_old - m') + new·exp(m_new - m'). At the end dst = o·(1/l).
+// After: Milakov and Gimelshein, "Online normalizer calculation for softmax",
+// 2018; Kwon et al., "Efficient Memory Management for Large Language Model
+// Serving with PagedAttention", 2023.
+func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.AttentionSpec, seqs []kernels.SeqRows) {
+	p := kv.(*kvPool)
+	a := attention{v: b.v, b: b, kv: p, spec: spec, dst: host(dst), q: host(q)}
+	width := spec.Heads * spec.HeadDim
+	must(spec.HeadDim == p.cfg.HeadDim && len(spec.KVHead) == spec.Heads && spec.Layer >= 0 && spec.Layer < p.cfg.Layers,
+		"Attention", "%+v on a pool of %+v", spec, p.cfg)
+	a.group(p.cfg.KVHeads)
+	b.items = b.items[:0]
+	for _, s := range seqs {
+		must(len(s.Blocks)*p.cfg.BlockSize >= s.Pos+s.N && len(a.q) >= (s.Row+s.N)*width && len(a.dst) >= (s.Row+s.N)*width,
+			"Attention", "rows [%d, %d) at position %d with %d blocks of %d; q has %d values, dst %d",
+			s.Row, s.Row+s.N, s.Pos, len(s.Blocks), p.cfg.BlockSize, len(a.q), len(a.dst))
+		for g, heads := range a.heads {
+			if len(heads) == 0 {
+				continue
+			}
+			step := max(1, itemPairs/len(heads))
+			for i := 0; i < s.N; i += step {
+				b.items = append(b.items, attnItem{seq: s, kvHead: g, row: s.Row + i, n: min(step, s.N-i), pos: s.Pos + i})
+			}
+		}
+	}
+	b.pool.run(len(b.items), 1, func(worker, lo, hi int) {
+		s := &b.scratch[worker].attn
+		for i := lo; i < hi; i++ {
+			a.item(s, &b.items[i])
+		}
+	})
+}
+
+// attention is one call of Attention.
+type attention struct {
+	v      *variant
+	b      *Backend
+	kv     *kvPool
+	spec   kernels.AttentionSpec
+	heads  [][]int // of each KV head, the query heads that read it
+	dst, q []float32
+}
+
+// attnItem is the part of a call that one worker does at a time: n query rows
+// from row on, at positions from pos on, of all heads that read one KV head.
+type attnItem struct {
+	seq         kernels.SeqRows
+	kvHead      int
+	row, n, pos int
+}
+
+func (a *attention) group(kvHeads int) {
+	a.heads = make([][]int, kvHeads)
+	for h, g := range a.spec.KVHead {
+		a.heads[g] = append(a.heads[g], h)
+	}
+}
+
+// attnScratch is a worker's memory for one item. A pair is a (query row, head);
+// pairs are ordered by row, then head.
+type attnScratch struct {
+	q    []float32 // [pairs, headDim]
+	o    []float32 // [pairs, pad], of the chunks so far, for the maximum m
+	m, l []float32 // [pairs]; l < 0 while a pair has seen no position
+	// Of one tile of at most 6 pairs in one chunk:
+	score []float32 // [6, scoreStride]
+	part  []float32 // [6, pad]
+	keys  []float32 // [chunk/16, headDim, 16], where tiles are smaller than 16
+	vOff  []int     // of each block of the chunk, the index of its first value
+}
+
+// scoreStride leaves room for softmax's padding, and keeps the rows of a tile
+// from sharing the sets of the first cache.
+const scoreStride = chunk + 16
+
+// sees is the first position that the query at position p sees.
+func (a *attention) sees(p int) int {
+	if w := a.spec.Window; w > 0 && p >= w {
+		return p - w + 1
+	}
+	return 0
+}
+
+func (a *attention) item(s *attnScratch, it *attnItem) {
+	heads, d, pad := a.heads[it.kvHead], a.spec.HeadDim, a.kv.pad
+	pairs := it.n * len(heads)
+	s.q, s.o = grow(s.q, pairs*d), grow(s.o, pairs*pad)
+	s.m, s.l = grow(s.m, pairs), grow(s.l, pairs)
+	s.score, s.part = grow(s.score, maxTileRows*scoreStride), grow(s.part, maxTileRows*pad)
+	for i := range pairs {
+		copy(s.q[i*d:(i+1)*d], a.q[a.at(it, i):])
+	}
+	fill(s.l, -1)
+
+	last := it.pos + it.n - 1
+	tiles := (pairs + maxTileRows - 1) / maxTileRows
+	for c := a.sees(it.pos) / chunk * chunk; c <= last; c += chunk {
+		keys := a.locate(s, it, c, min(c+chunk, last+1))
+		for t := range tiles {
+			a.tile(s, it, keys, c, pairs*t/tiles, pairs*(t+1)/tiles)
+		}
+	}
+	for i := range pairs {
+		inv := 1 / s.l[i]
+		out := a.dst[a.at(it, i):][:d]
+		for j := range out {
+			out[j] = s.o[i*pad+j] * inv
+		}
+	}
+}
+
+// at is the index in q and dst of pair i.
+func (a *attention) at(it *attnItem, i int) int {
+	heads := a.heads[it.kvHead]
+	return ((it.row+i/len(heads))*a.spec.Heads + heads[i%len(heads)]) * a.spec.HeadDim
+}
+
+// keyFinder tells where the keys of each 16 positions of a chunk stand.
+type keyFinder struct {
+	mem []float32
+	off []int
+}
+
+// locate finds the blocks that hold positions [c, end). Tiles of fewer than 16
+// positions are put together into tiles of 16, zeros after the last block.
+func (a *attention) locate(s *attnScratch, it *attnItem, c, end int) keyFinder {
+	kv, size, d := a.kv, a.kv.cfg.BlockSize, a.spec.HeadDim
+	blocks := it.seq.Blocks[c/size : (end+size-1)/size]
+	s.vOff = s.vOff[:0]
+	keys := keyFinder{mem: kv.k}
+	if kv.tile < keyTile {
+		s.keys = grow(s.keys, chunk*d)
+		keys.mem = s.keys
+		clear(s.keys)
+		for i := 0; i < chunk; i += keyTile {
+			keys.off = append(keys.off, i*d)
+		}
+	}
+	for i, block := range blocks {
+		first := kv.slot(a.spec.Layer, it.kvHead, block)
+		s.vOff = append(s.vOff, first*kv.pad)
+		if kv.tile == keyTile {
+			for t := 0; t < size; t += keyTile {
+				keys.off = append(keys.off, kv.key(first, t))
+			}
+			continue
+		}
+		for j := range d {
+			copy(s.keys[(i*size/keyTile*d+j)*keyTile+i*size%keyTile:][:size], kv.k[kv.key(first, 0)+j*size:])
+		}
+	}
+	return keys
+}
+
+// tile merges the positions of the chunk from c on into pairs [i0, i1).
+func (a *attention) tile(s *attnScratch, it *attnItem, keys keyFinder, c, i0, i1 int) {
+	group, pad := len(a.heads[it.kvHead]), a.kv.pad
+	span := func(i int) (lo, hi int) { // what pair i sees of the chunk, relative to c
+		p := it.pos + i/group
+		return max(a.sees(p)-c, 0), min(p+1-c, chunk)
+	}
+	// Both ends ascend with the position, so the pairs that see anything are a run.
+	for i0 < i1 {
+		if lo, hi := span(i0); lo < hi {
+			break
+		}
+		i0++
+	}
+	for i0 < i1 {
+		if lo, hi := span(i1 - 1); lo < hi {
+			break
+		}
+		i1--
+	}
+	if i0 == i1 {
+		return
+	}
+	n := i1 - i0
+	lo, lastLo := 0, 0
+	lo, _ = span(i0)
+	lastLo, _ = span(i1 - 1)
+	_, firstHi := span(i0)
+	_, hi := span(i1 - 1)
+
+	a.scores(s, keys, i0, n, lo, hi)
+	var sum, top [maxTileRows]float32
+	for i := range n {
+		lo, hi := span(i0 + i)
+		row := s.score[i*scoreStride:]
+		top[i], sum[i] = a.b.softmax(row[lo:hi], a.spec.Scale)
+	}
+
+	clear(s.part[:n*pad])
+	if lastLo < firstHi {
+		// What all see is done together, what only some see one by one, each
+		// still in the order of positions.
+		for i := range n {
+			lo, _ := span(i0 + i)
+			a.weigh(s, i, 1, lo, lastLo)
+		}
+		a.weigh(s, 0, n, lastLo, firstHi)
+		for i := range n {
+			_, hi := span(i0 + i)
+			a.weigh(s, i, 1, firstHi, hi)
+		}
+	} else {
+		for i := range n {
+			lo, hi := span(i0 + i)
+			a.weigh(s, i, 1, lo, hi)
+		}
+	}
+	for i := range n {
+		a.merge(s, i0+i, top[i], sum[i], s.part[i*pad:(i+1)*pad])
+	}
+}
+
+// scores fills s.score[i, lo:hi] for n pairs from i0 on, and may fill more.
+func (a *attention) scores(s *attnScratch, keys keyFinder, i0, n, lo, hi int) {
+	d := a.spec.HeadDim
+	first, end := lo/keyTile, (hi+keyTile-1)/keyTile
+	for i := range n {
+		clear(s.score[i*scoreStride+first*keyTile : i*scoreStride+end*keyTile])
+	}
+	mem := floatsAsBytes(keys.mem)
+	for t := first; t < end; {
+		// Tiles that follow one another in memory go together.
+		p := 1
+		for p < maxPanels[n] && t+p < end && keys.off[t+p] == keys.off[t]+p*keyTile*d {
+			p++
+		}
+		a.v.gemm(tensor.F32, s.score[t*keyTile:], scoreStride, s.q[i0*d:], d, mem[4*keys.off[t]:], 4*keyTile*d, n, p, d)
+		t += p
+	}
+}
+
+// weigh adds the values at positions [lo, hi) of the chunk, by their scores, to
+// rows [i, i+n) of s.part.
+func (a *attention) weigh(s *attnScratch, i, n, lo, hi int) {
+	size, pad := a.kv.cfg.BlockSize, a.kv.pad
+	call := func(off []int, lo, rows int) {
+		panels := pad / panelWidth
+		for p := 0; p < panels; p += maxPanels[n] {
+			a.v.weigh(s.part[i*pad+p*panelWidth:], pad, s.score[i*scoreStride+lo:], scoreStride,
+				a.kv.v[p*panelWidth:], pad, off, n, min(maxPanels[n], panels-p), rows)
+		}
+	}
+	for lo < hi {
+		block, slot := lo/size, lo%size
+		if slot == 0 && hi-lo >= size {
+			whole := (hi - lo) / size
+			call(s.vOff[block:block+whole], lo, size)
+			lo += whole * size
+			continue
+		}
+		rows := min(size-slot, hi-lo)
+		one := [1]int{s.vOff[block] + slot*pad}
+		call(one[:], lo, rows)
+		lo += rows
+	}
+}
+
+// merge adds a chunk's maximum m, sum l and weighted values o to pair i.
+func (a *attention) merge(s *attnScratch, i int, m, l float32, o []float32) {
+	to := s.o[i*len(o):][:len(o)]
+	if s.l[i] < 0 {
+		s.m[i], s.l[i] = m, l
+		copy(to, o)
+		return
+	}
+	top := max(s.m[i], m)
+	shift := top
+	if math.IsInf(float64(top), -1) {
+		shift = 0
+	}
+	old, now := exp32(s.m[i]-shift), exp32(m-shift)
+	s.m[i] = top
+	s.l[i] = float32(s.l[i]*old) + float32(l*now)
+	a.v.blend(to, o, old, now)
+}

@@ -1,0 +1,20 @@
+// Package cpu is the Backend over host memory: weights packed so that
+// consecutive output rows stand in consecutive SIMD lanes, products blocked for
+// the caches, paged attention, and the element-wise ops.
+//
+// Every output element is computed in one order of operations that the shape
+// alone decides; the number of threads, the rows in the call and the
+// instruction set change the speed, never a bit. A variant (variant.go) is a
+// set of inner loops for one instruction set; "portable" is the plain Go twin
+// of all of them, bit for bit. All that is around the inner loops (blocking,
+// the tree over leaves, the paging) is shared between variants.
+//
+// NaN is the exception to "every bit": that a result is NaN is the same
+// everywhere, its sign and payload are not.
+//
+// The build tag noasm leaves the assembly out.
+package cpu
+
+//go:generate go -C _asm run . -set matmul -pkg cpu -out ../matmul_amd64.s -stubs ../matmul_stubs_amd64.go
+//go:generate go -C _asm run . -set attend -pkg cpu -out ../attend_amd64.s -stubs ../attend_stubs_amd64.go
+//go:generate go -C _asm run . -set vector -pkg cpu -out ../vector_amd64.s -stubs ../vector_stubs_amd64.go

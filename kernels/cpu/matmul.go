@@ -1,0 +1,116 @@
+package cpu
+
+import "github.com/sullae/sullae/kernels"
+
+// The blocking of a product. None of it changes a bit: whatever the blocks, an
+// output takes its products in K order inside a leaf and its leaves in tree
+// order.
+const (
+	// kBlock values of K of a group's panels stay in the second cache while
+	// all rows pass.
+	kBlock = 512
+	// groupPanels panels share a pass over x.
+	groupPanels = 8
+	// rowBlock rows share one reading of the weights from memory.
+	rowBlock = 192
+	// smallProduct multiply-adds are done faster than a helper is told of them.
+	smallProduct = 1 << 15
+)
+
+// MatMul: dst[node, t, :] = sum over the node's leaves of x[t, leaf]·W[:, leaf]ᵀ.
+//
+//	x [rows, K]   dst [nodes, rows, Out], must not overlap x
+//
+// Each output is one float32 lane: in a leaf acc = fma(x_k, w_k, acc) from zero
+// for k ascending; leaves are added by the fixed tree of package tree.
+func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
+	m := matmul{v: b.v, w: w.(*weight), dst: host(dst), x: host(x), rows: rows}
+	out, k := m.w.spec.Out, m.w.spec.K
+	must(rows >= 0 && len(m.x) >= rows*k && len(m.dst) >= len(m.w.nodes)*rows*out,
+		"MatMul", "%s [%d, %d], %d nodes, %d rows: x has %d values, dst %d",
+		m.w.spec.Name, out, k, len(m.w.nodes), rows, len(m.x), len(m.dst))
+	m.group = groupPanels
+	for m.group > 4 && m.w.panels < 2*m.group*b.pool.threads {
+		m.group /= 2
+	}
+	groups := (m.w.panels + m.group - 1) / m.group
+	grain := 1
+	if rows*out*k <= smallProduct {
+		grain = groups
+	}
+	blocks := (rows + rowBlock - 1) / rowBlock
+	for i := range blocks {
+		r0, r1 := rows*i/blocks, rows*(i+1)/blocks
+		b.pool.run(groups, grain, func(worker, lo, hi int) {
+			s := &b.scratch[worker]
+			s.product = grow(s.product, m.w.levels()*(r1-r0)*m.group*panelWidth)
+			for g := lo; g < hi; g++ {
+				m.panels(s.product, r0, r1-r0, g*m.group, min((g+1)*m.group, m.w.panels))
+			}
+		})
+	}
+}
+
+// matmul is one call of MatMul.
+type matmul struct {
+	v      *variant
+	w      *weight
+	dst, x []float32
+	rows   int
+	group  int // panels worked on together
+}
+
+// panels computes rows [r0, r0+n) of the outputs of panels [p0, p1). partial is
+// a stack of sums of subtrees, each [n, 16·(p1-p0)]; like the carries of a
+// binary counter, two subtrees of a size are added as soon as both are there.
+func (m *matmul) panels(partial []float32, r0, n, p0, p1 int) {
+	ldc := (p1 - p0) * panelWidth
+	size := n * ldc
+	for i, node := range m.w.nodes {
+		top := 0
+		fold := func() {
+			top--
+			m.v.add(partial[(top-1)*size:top*size], partial[top*size:(top+1)*size])
+		}
+		for leaf := node.Lo; leaf < node.Hi; leaf++ {
+			c := partial[top*size : (top+1)*size]
+			clear(c)
+			m.leaf(c, ldc, r0, n, p0, p1, m.w.leaves[leaf], m.w.leaves[leaf+1])
+			top++
+			for count := leaf - node.Lo + 1; count&1 == 0; count >>= 1 {
+				fold()
+			}
+		}
+		for top > 1 {
+			fold()
+		}
+		out := m.w.spec.Out
+		o0, o1 := p0*panelWidth, min(p1*panelWidth, out)
+		for r := range n {
+			copy(m.dst[(i*m.rows+r0+r)*out+o0:][:o1-o0], partial[r*ldc:])
+		}
+	}
+}
+
+// leaf adds the products over [k0, k1) to c [n, ldc].
+func (m *matmul) leaf(c []float32, ldc, r0, n, p0, p1, k0, k1 int) {
+	d, k := m.w.spec.DType, m.w.spec.K
+	tiles := (n + maxTileRows - 1) / maxTileRows
+	step := kBlock
+	if tiles == 1 {
+		step = k1 - k0
+	}
+	for ; k0 < k1; k0 += step {
+		kn := min(step, k1-k0)
+		for t := range tiles {
+			r, end := n*t/tiles, n*(t+1)/tiles
+			rows := end - r
+			x := m.x[(r0+r)*k+k0:]
+			for p := p0; p < p1; p += maxPanels[rows] {
+				w := m.w.mem.data[p*m.w.panelBytes+k0*panelWidth*d.Size():]
+				m.v.gemm(d, c[r*ldc+(p-p0)*panelWidth:], ldc, x, k, w, m.w.panelBytes,
+					rows, min(maxPanels[rows], p1-p), kn)
+			}
+		}
+	}
+}

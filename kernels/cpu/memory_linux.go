@@ -1,0 +1,23 @@
+package cpu
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+const hugePage = 2 << 20
+
+// mapRegion maps n anonymous bytes whose start is aligned to a huge page: one
+// thread reads about a quarter faster from huge pages than from small ones.
+func mapRegion(n int) (*region, error) {
+	mem, err := unix.Mmap(-1, 0, n+hugePage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("cpu: mapping %d bytes: %w", n, err)
+	}
+	skip := int(-addr(mem) & (hugePage - 1))
+	data := mem[skip : skip+n : skip+n]
+	// Advice only: without huge pages the region works, slower.
+	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE)
+	return &region{data: data, free: func() { _ = unix.Munmap(mem) }}, nil
+}

@@ -1,0 +1,194 @@
+package cpu
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"slices"
+	"sync"
+
+	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/tensor"
+	"github.com/sullae/sullae/kernels/tree"
+)
+
+// weight is a matrix [Out, K] as panels of 16 outputs, zero outputs appended to
+// the last one. A panel holds, for each k, the 16 weights of its outputs in
+// panel order, little-endian in their stored type:
+//
+//	F32, F16   output 0, 1, 2 ... 15
+//	BF16       output 0, 8, 1, 9 ... 7, 15: of the eight 32-bit words, the low
+//	           halves are outputs 0 to 7 and the high halves 8 to 15, so that
+//	           one shift and one mask widen all sixteen
+type weight struct {
+	spec       kernels.WeightSpec
+	leaves     []int
+	nodes      []tree.Range
+	panels     int
+	panelBytes int
+	mem        *region
+}
+
+func (w *weight) Spec() kernels.WeightSpec { return w.spec }
+func (w *weight) Bytes() int64             { return int64(w.panels) * int64(w.panelBytes) }
+func (w *weight) Free()                    { w.mem.Free() }
+
+// levels is how many partial sums the tree over a node needs at most.
+func (w *weight) levels() int {
+	n := 1
+	for _, node := range w.nodes {
+		n = max(n, bits.Len(uint(node.Len())))
+	}
+	return n
+}
+
+// Pack reads the matrix once, 16 rows at a time on every thread. A weight that
+// is NaN or infinite is an error that names it.
+func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader) (kernels.Weight, error) {
+	w, err := newWeight(spec)
+	if err != nil {
+		return nil, err
+	}
+	if w.mem, err = newRegion(w.panels * w.panelBytes); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Name, err)
+	}
+	var first firstError
+	rowBytes := spec.K * spec.DType.Size()
+	b.pool.run(w.panels, 1, func(_, lo, hi int) {
+		buf := make([]byte, panelWidth*rowBytes)
+		for p := lo; p < hi && !first.before(p); p++ {
+			n := min(panelWidth, spec.Out-p*panelWidth)
+			clear(buf[n*rowBytes:])
+			err := rows.ReadRows(buf[:n*rowBytes], p*panelWidth, n)
+			if err != nil {
+				err = fmt.Errorf("%s: rows %d to %d: %w", spec.Name, p*panelWidth, p*panelWidth+n-1, err)
+			} else {
+				err = checkFinite(buf[:n*rowBytes], spec, p*panelWidth)
+			}
+			if err != nil {
+				first.set(p, err)
+				return
+			}
+			packPanel(w.mem.data[p*w.panelBytes:][:w.panelBytes], buf, spec.K, spec.DType)
+		}
+	})
+	if first.err != nil {
+		w.Free()
+		return nil, first.err
+	}
+	return w, nil
+}
+
+func newWeight(spec kernels.WeightSpec) (*weight, error) {
+	if spec.Out <= 0 || spec.K <= 0 || spec.DType.Size() == 0 {
+		return nil, fmt.Errorf("%s: cannot pack [%d, %d] of %v", spec.Name, spec.Out, spec.K, spec.DType)
+	}
+	w := &weight{spec: spec, leaves: slices.Clone(spec.Leaves), nodes: slices.Clone(spec.Nodes)}
+	if spec.Leaves == nil {
+		w.leaves = []int{0, spec.K}
+	}
+	n := len(w.leaves) - 1
+	if n < 1 || w.leaves[0] != 0 || w.leaves[n] != spec.K {
+		return nil, fmt.Errorf("%s: leaves %v do not cover [0, %d)", spec.Name, w.leaves, spec.K)
+	}
+	for i := range n {
+		if w.leaves[i] >= w.leaves[i+1] {
+			return nil, fmt.Errorf("%s: leaves %v do not ascend", spec.Name, w.leaves)
+		}
+	}
+	if spec.Nodes == nil {
+		w.nodes = []tree.Range{{Lo: 0, Hi: n}}
+	}
+	for _, r := range w.nodes {
+		if r.Lo < 0 || r.Empty() || r.Hi > n {
+			return nil, fmt.Errorf("%s: node %v is not a range of %d leaves", spec.Name, r, n)
+		}
+	}
+	w.panels = (spec.Out + panelWidth - 1) / panelWidth
+	w.panelBytes = panelWidth * spec.K * spec.DType.Size()
+	return w, nil
+}
+
+// firstError keeps the error of the lowest panel, so that the same matrix gives
+// the same error on any number of threads.
+type firstError struct {
+	mu    sync.Mutex
+	panel int
+	err   error
+}
+
+func (f *firstError) before(panel int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err != nil && f.panel < panel
+}
+
+func (f *firstError) set(panel int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil || panel < f.panel {
+		f.panel, f.err = panel, err
+	}
+}
+
+// checkFinite finds an exponent of all ones, eight bytes at a time: adding one
+// to such an exponent carries into the place of the sign.
+func checkFinite(rows []byte, spec kernels.WeightSpec, row int) error {
+	var exp, one, sign uint64
+	switch spec.DType {
+	case tensor.F32:
+		exp, one, sign = 0x7f800000_7f800000, 0x00800000_00800000, 0x80000000_80000000
+	case tensor.BF16:
+		exp, one, sign = 0x7f80_7f80_7f80_7f80, 0x0080_0080_0080_0080, 0x8000_8000_8000_8000
+	case tensor.F16:
+		exp, one, sign = 0x7c00_7c00_7c00_7c00, 0x0400_0400_0400_0400, 0x8000_8000_8000_8000
+	}
+	i := 0
+	for ; i+8 <= len(rows); i += 8 {
+		if (binary.LittleEndian.Uint64(rows[i:])&exp+one)&sign != 0 {
+			break
+		}
+	}
+	var f [1]float32
+	size := spec.DType.Size()
+	for ; i < len(rows); i += size {
+		tensor.Widen(f[:], rows[i:], spec.DType)
+		if f[0]-f[0] != 0 {
+			e := i / size
+			return fmt.Errorf("%s: element [%d, %d] is %v", spec.Name, row+e/spec.K, e%spec.K, f[0])
+		}
+	}
+	return nil
+}
+
+// packPanel transposes 16 rows of k values into panel order, in runs of k that
+// stay in the first cache.
+func packPanel(dst, rows []byte, k int, d tensor.DType) {
+	const run = 128
+	rowBytes := k * d.Size()
+	for k0 := 0; k0 < k; k0 += run {
+		n := min(run, k-k0)
+		out := dst[k0*panelWidth*d.Size():]
+		switch d {
+		case tensor.F32:
+			for j := range panelWidth {
+				src := rows[j*rowBytes+4*k0:][:4*n]
+				for i := range n {
+					binary.LittleEndian.PutUint32(out[64*i+4*j:], binary.LittleEndian.Uint32(src[4*i:]))
+				}
+			}
+		default:
+			for j := range panelWidth / 2 {
+				lo, hi := 2*j, 2*j+1
+				if d == tensor.BF16 {
+					lo, hi = j, j+8
+				}
+				a, b := rows[lo*rowBytes+2*k0:][:2*n], rows[hi*rowBytes+2*k0:][:2*n]
+				for i := range n {
+					u := uint32(binary.LittleEndian.Uint16(a[2*i:])) | uint32(binary.LittleEndian.Uint16(b[2*i:]))<<16
+					binary.LittleEndian.PutUint32(out[32*i+4*j:], u)
+				}
+			}
+		}
+	}
+}

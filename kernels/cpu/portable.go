@@ -1,0 +1,143 @@
+package cpu
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/sullae/sullae/kernels/tensor"
+)
+
+// portable is the plain Go twin of every variant.
+var portable = &variant{
+	name:       "portable",
+	gemm:       gemmGo,
+	weigh:      weighGo,
+	scaleMax:   scaleMaxGo,
+	expSum:     expSumGo,
+	blend:      blendGo,
+	siluMul:    siluMulGo,
+	add:        addGo,
+	sumSquares: sumSquaresGo,
+	mulScaled:  mulScaledGo,
+	rotate:     rotateGo,
+}
+
+func gemmGo(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, ps, m, p, k int) {
+	var w [panelWidth]float32
+	step := panelWidth * d.Size()
+	for q := range p {
+		for i := range k {
+			widenGroup(&w, b[q*ps+i*step:][:step], d)
+			for r := range m {
+				x := a[r*lda+i]
+				acc := (*[panelWidth]float32)(c[r*ldc+q*panelWidth:])
+				for j := range acc {
+					acc[j] = fma32(x, w[j], acc[j])
+				}
+			}
+		}
+	}
+}
+
+// widenGroup reads 16 weights in panel order (pack.go).
+func widenGroup(dst *[panelWidth]float32, src []byte, d tensor.DType) {
+	if d != tensor.BF16 {
+		tensor.Widen(dst[:], src, d)
+		return
+	}
+	for j := range panelWidth / 2 {
+		u := binary.LittleEndian.Uint32(src[4*j:])
+		dst[j] = math.Float32frombits(u << 16)
+		dst[j+8] = math.Float32frombits(u & 0xffff0000)
+	}
+}
+
+func weighGo(c []float32, ldc int, a []float32, lda int, v []float32, ldv int, off []int, m, p, n int) {
+	for r := range m {
+		acc := c[r*ldc:][:p*panelWidth]
+		for s, o := range off {
+			for i := range n {
+				x := a[r*lda+s*n+i]
+				row := v[o+i*ldv:][:p*panelWidth]
+				for j, w := range row {
+					acc[j] = fma32(x, w, acc[j])
+				}
+			}
+		}
+	}
+}
+
+func scaleMaxGo(s []float32, f float32) float32 {
+	var lane [8]float32
+	for i := range lane {
+		lane[i] = float32(math.Inf(-1))
+	}
+	for i, x := range s {
+		x *= f
+		s[i] = x
+		if x > lane[i&7] {
+			lane[i&7] = x
+		}
+	}
+	return maxLanes(&lane)
+}
+
+// maxLanes is the maximum over 8 lanes in the order that every variant uses:
+// halves against halves, the later half only where it is greater.
+func maxLanes(lane *[8]float32) float32 {
+	for w := 4; w > 0; w /= 2 {
+		for i := range w {
+			if lane[i+w] > lane[i] {
+				lane[i] = lane[i+w]
+			}
+		}
+	}
+	return lane[0]
+}
+
+func expSumGo(dst, src []float32, shift float32, sum *[8]float64) {
+	for i, x := range src {
+		e := exp32(x - shift)
+		dst[i] = e
+		sum[i&7] += float64(e)
+	}
+}
+
+func blendGo(dst, src []float32, a, b float32) {
+	for i, x := range src {
+		dst[i] = float32(dst[i]*a) + float32(x*b)
+	}
+}
+
+func siluMulGo(dst, gate, up []float32) {
+	for i, g := range gate {
+		dst[i] = float32(g/(1+exp32(-g))) * up[i]
+	}
+}
+
+func addGo(dst, x []float32) {
+	for i, v := range x {
+		dst[i] += v
+	}
+}
+
+func sumSquaresGo(x []float32, sum *[16]float64) {
+	for i, v := range x {
+		// The square is exact in float64, so fusing changes nothing.
+		sum[i&15] += float64(v) * float64(v)
+	}
+}
+
+func mulScaledGo(dst, x, w []float32, f float32) {
+	for i, v := range x {
+		dst[i] = float32(v*f) * w[i]
+	}
+}
+
+func rotateGo(a, b, cos, sin []float32) {
+	for i, x := range a {
+		y, c, s := b[i], cos[i], sin[i]
+		a[i] = float32(x*c) - float32(y*s)
+		b[i] = float32(y*c) + float32(x*s)
+	}
+}

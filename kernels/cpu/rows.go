@@ -1,0 +1,132 @@
+package cpu
+
+import (
+	"math"
+
+	"github.com/sullae/sullae/kernels"
+)
+
+// elementGrain is how many elements a helper must get to be worth telling.
+const elementGrain = 1 << 14
+
+// rowGrain is elementGrain in rows of n elements.
+func rowGrain(n int) int { return elementGrain/max(n, 1) + 1 }
+
+// RMSNorm: dst[t, :] = x[t, :] / sqrt(mean(x[t, :]²) + eps) · w. dst may be x.
+//
+//	dst, x [rows, C]   w [C]
+//
+// The squares are exact in float64 and summed there in 16 lanes (element i in
+// lane i mod 16), the lanes pairwise. The scale is one float32 r, and
+// dst = (x·r)·w, each product rounded.
+// After: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019.
+func (b *Backend) RMSNorm(dst, x, w kernels.Buffer, rows int, eps float32) {
+	out, in, scale := host(dst), host(x), host(w)
+	c := len(scale)
+	must(c > 0 && len(in) >= rows*c && len(out) >= rows*c, "RMSNorm", "%d rows of %d: x has %d values, dst %d", rows, c, len(in), len(out))
+	b.pool.run(rows, rowGrain(c), func(_, lo, hi int) {
+		for t := lo; t < hi; t++ {
+			row := in[t*c : (t+1)*c]
+			var lanes [16]float64
+			whole := c &^ 15
+			b.v.sumSquares(row[:whole], &lanes)
+			sumSquaresGo(row[whole:], &lanes)
+			mean := sumLanes(lanes[:]) / float64(c)
+			r := float32(1 / math.Sqrt(mean+float64(eps)))
+			b.v.mulScaled(out[t*c:(t+1)*c], row, scale, r)
+		}
+	})
+}
+
+// sumLanes adds lanes pairwise, halves to halves, in place. len is a power of two.
+func sumLanes(lane []float64) float64 {
+	for w := len(lane) / 2; w > 0; w /= 2 {
+		for i := range w {
+			lane[i] += lane[i+w]
+		}
+	}
+	return lane[0]
+}
+
+// Rope rotates the first 2·Half elements of each head in place at the given
+// positions; element j pairs with j+Half. Each product and sum is rounded.
+//
+//	x [len(pos), heads, headDim]
+//
+// After: Su et al., "RoFormer: Enhanced Transformer with Rotary Position
+// Embedding", 2021.
+func (b *Backend) Rope(x kernels.Buffer, heads, headDim int, pos []int32, t *kernels.RopeTable) {
+	v, h := host(x), t.Half
+	must(2*h <= headDim && len(v) >= len(pos)*heads*headDim, "Rope", "%d rows of %d heads of %d in %d values, half %d", len(pos), heads, headDim, len(v), h)
+	b.pool.run(len(pos), rowGrain(heads*headDim), func(_, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			p := int(pos[r])
+			cos, sin := t.Cos[p*h:(p+1)*h], t.Sin[p*h:(p+1)*h]
+			for i := range heads {
+				head := v[(r*heads+i)*headDim:][:headDim]
+				b.v.rotate(head[:h], head[h:2*h], cos, sin)
+			}
+		}
+	})
+}
+
+// SiLUMul: dst[i] = gate[i]/(1+exp(-gate[i])) · up[i], each operation rounded,
+// with exp32 for exp. dst may be gate.
+func (b *Backend) SiLUMul(dst, gate, up kernels.Buffer) {
+	d, g, u := host(dst), host(gate), host(up)
+	must(len(d) == len(g) && len(d) == len(u), "SiLUMul", "lengths %d, %d, %d", len(d), len(g), len(u))
+	b.pool.run(len(d), elementGrain/4, func(_, lo, hi int) { b.v.siluMul(d[lo:hi], g[lo:hi], u[lo:hi]) })
+}
+
+// Add: dst[i] += x[i].
+func (b *Backend) Add(dst, x kernels.Buffer) {
+	d, s := host(dst), host(x)
+	must(len(d) == len(s), "Add", "lengths %d, %d", len(d), len(s))
+	b.pool.run(len(d), elementGrain, func(_, lo, hi int) { b.v.add(d[lo:hi], s[lo:hi]) })
+}
+
+// ExpSums: for each row of logits [rows, n] and each block of columns,
+// dst[row, block] = (the maximum, the sum of exp(logit - maximum)). The
+// exponentials are exp32's, summed in float64 in 8 lanes (element i of the
+// block in lane i mod 8), the lanes pairwise. NaN is not the maximum of
+// anything but makes the sum NaN; a block of -Inf alone sums to 0.
+//
+//	dst [rows, ceil(n/block), 2]
+func (b *Backend) ExpSums(dst, logits kernels.Buffer, rows, n, block int) {
+	d, l := host(dst), host(logits)
+	must(block > 0, "ExpSums", "block %d", block)
+	blocks := (n + block - 1) / block
+	must(len(l) >= rows*n && len(d) >= 2*rows*blocks, "ExpSums", "%d rows of %d in %d values, dst %d", rows, n, len(l), len(d))
+	b.pool.run(rows*blocks, elementGrain/4/block+1, func(worker, lo, hi int) {
+		s := &b.scratch[worker]
+		s.row = grow(s.row, block+8)
+		for i := lo; i < hi; i++ {
+			row, c := i/blocks, i%blocks*block
+			v := s.row[:copy(s.row[:block], l[row*n+c:row*n+min(c+block, n)])]
+			d[2*i], d[2*i+1] = b.softmax(v, 1)
+		}
+	})
+}
+
+// softmax multiplies v by scale, replaces it by exp(v - max), and returns the
+// maximum and the sum. v must have room for 7 more values, which are lost.
+func (b *Backend) softmax(v []float32, scale float32) (maximum, sum float32) {
+	n := len(v)
+	v = v[:(n+7)&^7]
+	fill(v[n:], v[0]) // a value that is there already does not change the maximum
+	maximum = b.v.scaleMax(v, scale)
+	shift := maximum
+	if math.IsInf(float64(maximum), -1) {
+		shift = 0
+	}
+	fill(v[n:], float32(math.Inf(-1))) // whose exp adds nothing
+	var lanes [8]float64
+	b.v.expSum(v, v, shift, &lanes)
+	return maximum, float32(sumLanes(lanes[:]))
+}
+
+func fill(v []float32, x float32) {
+	for i := range v {
+		v[i] = x
+	}
+}

@@ -1,0 +1,6 @@
+package cpu
+
+import "runtime"
+
+// spinHint passes a few nanoseconds.
+func spinHint() { runtime.Gosched() }

@@ -1,0 +1,86 @@
+package cpu
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/sullae/sullae/kernels/tensor"
+)
+
+// variant is the set of inner loops for one instruction set. All variants give
+// the same bits. No dst overlaps an input but where it is the same slice.
+type variant struct {
+	name string
+
+	// gemm adds to a tile of m rows and 16·p outputs:
+	//
+	//	c[r·ldc + 16·q + j] = fma(a[r·lda + i], b_q[i, j], ·) for i ascending
+	//
+	// for r < m, q < p, j < 16, i < k. Panel q starts at b[q·ps] and holds k
+	// groups of 16 weights of type d in panel order (pack.go). m is 1 to 6; p is
+	// at most maxPanels[m].
+	gemm func(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, ps, m, p, k int)
+
+	// weigh adds rows of v, each times a factor, to m rows of c, 16·p wide:
+	//
+	//	c[r·ldc + j] = fma(a[r·lda + s·n + i], v[off[s] + i·ldv + j], ·)
+	//
+	// for s < len(off) ascending and i < n ascending. The limits of m and p are
+	// gemm's.
+	weigh func(c []float32, ldc int, a []float32, lda int, v []float32, ldv int, off []int, m, p, n int)
+
+	// scaleMax multiplies s by f in place and returns the maximum of the
+	// products, -Inf if there is none but NaN. len(s) is a multiple of 8. The
+	// sign of a maximum of zero is that of one fixed order.
+	scaleMax func(s []float32, f float32) float32
+
+	// expSum: dst[i] = exp(src[i] - shift), and sum[i mod 8] += dst[i]. dst may be src.
+	// len(src) is a multiple of 8.
+	expSum func(dst, src []float32, shift float32, sum *[8]float64)
+
+	// blend: dst[i] = dst[i]·a + src[i]·b, each operation rounded.
+	blend func(dst, src []float32, a, b float32)
+
+	// siluMul: dst[i] = gate[i] / (1 + exp(-gate[i])) · up[i]. dst may be gate.
+	siluMul func(dst, gate, up []float32)
+
+	// add: dst[i] += x[i].
+	add func(dst, x []float32)
+
+	// sumSquares: sum[i mod 16] += x[i]². len(x) is a multiple of 16.
+	sumSquares func(x []float32, sum *[16]float64)
+
+	// mulScaled: dst[i] = (x[i]·f)·w[i]. dst may be x.
+	mulScaled func(dst, x, w []float32, f float32)
+
+	// rotate: (a[i], b[i]) = (a[i]·cos[i] - b[i]·sin[i], b[i]·cos[i] + a[i]·sin[i]),
+	// each operation rounded.
+	rotate func(a, b, cos, sin []float32)
+}
+
+// maxPanels[m] is the number of 16-wide panels that a gemm call with m rows may
+// take: as many as the registers of AVX2 hold accumulators for.
+var maxPanels = [maxTileRows + 1]int{0, 4, 2, 2, 1, 1, 1}
+
+const (
+	panelWidth  = 16
+	maxTileRows = 6
+)
+
+// selectVariant finds a variant by name; "" takes SULLAE_CPU_VARIANT from the
+// environment or else the best that this CPU runs.
+func selectVariant(name string) (*variant, error) {
+	if name == "" {
+		name = os.Getenv("SULLAE_CPU_VARIANT")
+	}
+	list := variants()
+	if name == "" {
+		return list[0], nil
+	}
+	for _, v := range list {
+		if v.name == name {
+			return v, nil
+		}
+	}
+	return nil, fmt.Errorf("cpu: variant %q is unknown or does not run on this machine", name)
+}

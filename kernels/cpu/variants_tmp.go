@@ -1,0 +1,4 @@
+package cpu
+
+// variants lists what this machine runs, best first.
+func variants() []*variant { return []*variant{portable} }

@@ -1,0 +1,119 @@
+// Package client calls a Sullae cluster from Go, over gRPC.
+//
+// Messages are those of sullae.v1. A call that fails before its first token
+// because the cluster isn't serving is retried a few times; after that, and for
+// everything else, errors are of type *Error. A call ends with its context:
+// cancelling it, or closing the Stream, frees what the cluster holds for it.
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+
+	sullaev1 "github.com/sullae/sullae/proto/sullae/v1"
+)
+
+// serviceConfig spreads calls over all addresses of the target, and retries what
+// failed before anything was sent. It may be used with other gRPC clients, too.
+const serviceConfig = `{
+	"loadBalancingConfig": [{"round_robin": {}}],
+	"methodConfig": [{
+		"name": [{"service": "sullae.v1.InferenceService"}],
+		"retryPolicy": {
+			"maxAttempts": 4, "initialBackoff": "0.2s", "maxBackoff": "5s", "backoffMultiplier": 3,
+			"retryableStatusCodes": ["UNAVAILABLE"]
+		}
+	}],
+	"retryThrottling": {"maxTokens": 20, "tokenRatio": 0.5}
+}`
+
+// maxResponseBytes has room for the log-probabilities of a very long prompt.
+const maxResponseBytes = 256 << 20
+
+// Client is a connection to a cluster. It is safe for concurrent use.
+type Client struct {
+	conn *grpc.ClientConn
+	api  sullaev1.InferenceServiceClient
+}
+
+type options struct {
+	creds credentials.TransportCredentials
+	grpc  []grpc.DialOption
+}
+
+// Option changes how Dial connects.
+type Option func(*options)
+
+// WithTLS encrypts the connection; a nil config trusts the system's authorities.
+// Without this option it is plain text.
+func WithTLS(config *tls.Config) Option {
+	return func(o *options) {
+		if config == nil {
+			config = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		o.creds = credentials.NewTLS(config)
+	}
+}
+
+// WithGRPC adds options of the gRPC library: interceptors, stats handlers,
+// credentials per call.
+func WithGRPC(opts ...grpc.DialOption) Option {
+	return func(o *options) { o.grpc = append(o.grpc, opts...) }
+}
+
+// Dial prepares a connection to a target in gRPC's notation: "host:port", or
+// "dns:///name:port" for all addresses behind a name. It connects at the first
+// call; so its only errors are those of a wrong target or option.
+func Dial(target string, opts ...Option) (*Client, error) {
+	o := options{creds: insecure.NewCredentials()}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	conn, err := grpc.NewClient(target, append([]grpc.DialOption{
+		grpc.WithTransportCredentials(o.creds),
+		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponseBytes)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+	}, o.grpc...)...)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{conn: conn, api: sullaev1.NewInferenceServiceClient(conn)}, nil
+}
+
+// Close ends the connection and the calls on it.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Conn is the connection, for other services of the cluster (health, say).
+func (c *Client) Conn() *grpc.ClientConn { return c.conn }
+
+// WithRequestID names the calls that are made with the context it returns; the
+// cluster logs the name and sends it back.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "x-request-id", id)
+}
+
+// Tokenize turns text or a conversation into token ids.
+func (c *Client) Tokenize(ctx context.Context, req *sullaev1.TokenizeRequest) ([]int32, error) {
+	resp, err := c.api.Tokenize(ctx, req)
+	return resp.GetTokenIds(), wrap(err)
+}
+
+// Detokenize turns token ids into text.
+func (c *Client) Detokenize(ctx context.Context, req *sullaev1.DetokenizeRequest) (string, error) {
+	resp, err := c.api.Detokenize(ctx, req)
+	return resp.GetText(), wrap(err)
+}
+
+// Models lists what the cluster serves.
+func (c *Client) Models(ctx context.Context) ([]*sullaev1.Model, error) {
+	resp, err := c.api.ListModels(ctx, &sullaev1.ListModelsRequest{})
+	return resp.GetModels(), wrap(err)
+}

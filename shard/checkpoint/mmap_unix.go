@@ -1,0 +1,39 @@
+//go:build unix
+
+package checkpoint
+
+import (
+	"math"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// mmap maps a file read-only. Its reads are announced (willNeed) rather than
+// guessed by the system, which would read ahead into other ranks' units.
+func mmap(f *os.File, size int64) ([]byte, error) {
+	if size > math.MaxInt {
+		return nil, unix.EFBIG
+	}
+	data, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, err
+	}
+	_ = unix.Madvise(data, unix.MADV_RANDOM) // only advice
+	return data, nil
+}
+
+func munmap(data []byte) error { return unix.Munmap(data) }
+
+// announceStep is the most that one call announces: Linux cuts longer ranges to
+// the device's read-ahead, which is 128 KiB by default, without a word.
+const announceStep = 128 << 10
+
+// willNeed starts reading the pages of bytes [off, off+n).
+func willNeed(data []byte, off, n int64) {
+	end := off + n
+	off -= off % int64(os.Getpagesize())
+	for ; off < end; off += announceStep {
+		_ = unix.Madvise(data[off:min(off+announceStep, end)], unix.MADV_WILLNEED) // only advice
+	}
+}

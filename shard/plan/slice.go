@@ -1,0 +1,68 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/sullae/sullae/kernels/tree"
+	"github.com/sullae/sullae/shard/model"
+)
+
+// Slice is the part of one weight that a rank holds, in the weight's own rows
+// and columns (a fused tensor's offset is TensorRef.Row). A vector has its
+// elements as columns of one row, as checkpoint.Source reads it.
+type Slice struct{ Rows, Cols tree.Range }
+
+// Slice is what a rank holds of a weight: rows of its heads, FFN columns or
+// vocabulary for the matrices that are cut by output, columns for those cut
+// along K (O, Down), all of the norms.
+func (p Plan) Slice(s *model.Spec, rank int, role model.Role) Slice {
+	rows, cols := s.Shape(role)
+	out := Slice{tree.Range{Hi: rows}, tree.Range{Hi: cols}}
+	if cols == 0 {
+		return Slice{tree.Range{Hi: 1}, tree.Range{Hi: rows}}
+	}
+	share := p.Shares[rank]
+	times := func(r tree.Range) tree.Range { return tree.Range{Lo: r.Lo * s.HeadDim, Hi: r.Hi * s.HeadDim} }
+	switch role {
+	case model.Embed, model.Head:
+		out.Rows = p.Units.VocabRange(share)
+	case model.Q:
+		out.Rows = times(share.Heads)
+	case model.K, model.V:
+		out.Rows = times(p.Units.KVRange(share))
+	case model.O:
+		out.Cols = times(share.Heads)
+	case model.Gate, model.Up:
+		out.Rows = p.Units.FFNRange(share)
+	case model.Down:
+		out.Cols = p.Units.FFNRange(share)
+	default:
+		panic(fmt.Sprintf("plan: no slice for %v", role))
+	}
+	return out
+}
+
+// elements is the number of values in the slice.
+func (s Slice) elements() int64 { return int64(s.Rows.Len()) * int64(s.Cols.Len()) }
+
+// WeightBytes is what a rank's packed weights take: matrices in the type that
+// they are stored in (Spec.DType), norms in float32. With tied embeddings the
+// table and the head count both, since each is kept in its own layout.
+func WeightBytes(s *model.Spec, p Plan, rank int) int64 {
+	var n int64
+	for _, w := range s.Weights() {
+		size := int64(s.DType.Size())
+		if w.Ref.Cols == 0 {
+			size = 4
+		}
+		n += p.Slice(s, rank, w.Role).elements() * size
+	}
+	return n
+}
+
+// KVBytesPerToken is what one position takes in a rank's KV pool: keys and
+// values of all layers in float32, copied KV heads included.
+func KVBytesPerToken(s *model.Spec, p Plan, rank int) int64 {
+	kv := p.Units.KVRange(p.Shares[rank]).Len()
+	return 2 * 4 * int64(len(s.Layers)) * int64(kv) * int64(s.HeadDim)
+}

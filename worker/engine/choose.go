@@ -1,0 +1,192 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sullae/sullae/collective"
+	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/worker/sample"
+)
+
+// logitRows bounds how many rows' logits are held at a time: 64 rows of a
+// vocabulary of 102,400 are 26 MB.
+const logitRows = 64
+
+// choose scores and samples the rows that are wanted, and appends each chosen
+// token to its sequence, on every rank alike.
+func (e *Engine) choose(ctx context.Context, tag collective.Tag, a views, b *batch) (Result, error) {
+	res := Result{Sequences: make([]SequenceResult, len(b.items))}
+	for i, it := range b.items {
+		res.Sequences[i].ID = it.seq.ID
+	}
+	if len(b.outs) == 0 {
+		return res, nil
+	}
+	var data []byte
+	err := e.logits(a, b.outs, func(o output, logits, sums, scaled []float32) {
+		data = sample.Local(data, o.want, logits, e.vocabBase(), sums, scaled, false)
+	})
+	if err != nil {
+		return res, err
+	}
+	all, err := e.gather(ctx, tag, data)
+	if err != nil {
+		return res, err
+	}
+	var again []output
+	merger := sample.NewMerger(e.vocab(), all)
+	for _, o := range b.outs {
+		err := e.settle(&res, b, o, merger, false)
+		if errors.Is(err, sample.ErrWhole) {
+			again = append(again, o)
+		} else if err != nil {
+			return res, err
+		}
+	}
+	if !merger.Done() {
+		return res, fmt.Errorf("%w: more candidates than rows", collective.ErrMismatch)
+	}
+	if len(again) == 0 {
+		return res, nil
+	}
+	data = nil
+	if err := e.logits(a, again, func(o output, logits, sums, scaled []float32) {
+		data = sample.Local(data, o.want, logits, e.vocabBase(), sums, scaled, true)
+	}); err != nil {
+		return res, err
+	}
+	if all, err = e.gather(ctx, tag, data); err != nil {
+		return res, err
+	}
+	merger = sample.NewMerger(e.vocab(), all)
+	for _, o := range again {
+		if err := e.settle(&res, b, o, merger, true); err != nil {
+			return res, err
+		}
+	}
+	return res, nil
+}
+
+// settle merges one row and records what came of it.
+func (e *Engine) settle(res *Result, b *batch, o output, merger *sample.Merger, whole bool) error {
+	token, scores, err := merger.Next(o.want, e.comm.Rank() == 0, whole)
+	if err != nil {
+		if errors.Is(err, sample.ErrNotFinite) {
+			return fmt.Errorf("sequence %d, position %d: %w (%v)", b.items[o.item].seq.ID, b.pos[o.row], ErrNumeric, err)
+		}
+		return err
+	}
+	r := &res.Sequences[o.item]
+	if o.promptPos > 0 {
+		if scores != nil {
+			if len(r.PromptScores) == 0 {
+				r.PromptFirst = o.promptPos
+			}
+			r.PromptScores = append(r.PromptScores, *scores)
+		}
+		return nil
+	}
+	r.Token, r.HasToken, r.Scores = token, true, scores
+	b.items[o.item].seq.push(token)
+	return nil
+}
+
+func (e *Engine) vocab() sample.Vocab {
+	v := sample.Vocab{Blocks: e.m.plan.Units.VocabLeaves()}
+	for _, s := range e.m.plan.Shares {
+		v.Ranks = append(v.Ranks, s.Vocab)
+	}
+	return v
+}
+
+func (e *Engine) vocabBase() int32 { return int32(e.m.plan.Units.VocabRange(e.m.share).Lo) }
+
+func (e *Engine) gather(ctx context.Context, tag collective.Tag, data []byte) ([][]byte, error) {
+	start := time.Now()
+	all, err := e.comm.AllGather(ctx, tag, data)
+	e.collectiveNanos += time.Since(start).Nanoseconds()
+	return all, err
+}
+
+// logits computes the wanted rows' logits over this rank's vocabulary, a chunk
+// of rows at a time, and calls use for each row in order.
+func (e *Engine) logits(a views, outs []output, use func(o output, logits, sums, scaled []float32)) error {
+	u := e.m.plan.Units
+	n, c := u.VocabRange(e.m.share).Len(), e.m.spec.Hidden
+	if n == 0 {
+		for _, o := range outs {
+			use(o, nil, nil, nil)
+		}
+		return nil
+	}
+	blocks := e.m.share.Vocab.Len()
+	capacity := min(logitRows, len(outs))
+	buf, err := e.b.Alloc(capacity * (c + n + 2*blocks))
+	if err != nil {
+		return err
+	}
+	defer buf.Free()
+	normed := buf.Slice(0, capacity*c)
+	logits := buf.Slice(capacity*c, capacity*n)
+	sums := buf.Slice(capacity*(c+n), capacity*2*blocks)
+
+	for len(outs) > 0 {
+		chunk := outs[:min(capacity, len(outs))]
+		outs = outs[len(chunk):]
+		for i := 0; i < len(chunk); { // runs of adjacent rows in one call
+			j := i + 1
+			for j < len(chunk) && chunk[j].row == chunk[j-1].row+1 {
+				j++
+			}
+			e.b.RMSNorm(normed.Slice(i*c, (j-i)*c), a.x.Slice(chunk[i].row*c, (j-i)*c), e.m.finalNorm, j-i, e.m.spec.NormEps)
+			i = j
+		}
+		e.b.MatMul(logits, normed, e.m.head, len(chunk))
+		hostSums := make([]float32, len(chunk)*2*blocks)
+		if slices.ContainsFunc(chunk, func(o output) bool { return o.want.NeedsSums() }) {
+			e.b.ExpSums(sums, logits, len(chunk), n, u.VocabUnit)
+			if err := e.b.Download(hostSums, sums.Slice(0, len(hostSums))); err != nil {
+				return err
+			}
+		}
+		host, err := e.onHost(logits.Slice(0, len(chunk)*n), &e.act.hostLogits)
+		if err != nil {
+			return err
+		}
+		for i, o := range chunk {
+			row := host[i*n : (i+1)*n]
+			var scaled []float32
+			if o.want.NeedsScaledSums() {
+				if scaled, err = e.scaledSums(row, o.want.Params.Temperature, blocks, u.VocabUnit); err != nil {
+					return err
+				}
+			}
+			use(o, row, hostSums[i*2*blocks:(i+1)*2*blocks], scaled)
+		}
+	}
+	return nil
+}
+
+// scaledSums is ExpSums of a row divided by its temperature.
+func (e *Engine) scaledSums(row []float32, temperature float32, blocks, unit int) ([]float32, error) {
+	host := make([]float32, len(row))
+	for i, v := range row {
+		host[i] = v / temperature
+	}
+	buf, err := e.b.Alloc(len(row) + 2*blocks)
+	if err != nil {
+		return nil, err
+	}
+	defer buf.Free()
+	var x, dst kernels.Buffer = buf.Slice(0, len(row)), buf.Slice(len(row), 2*blocks)
+	if err := e.b.Upload(x, host); err != nil {
+		return nil, err
+	}
+	e.b.ExpSums(dst, x, 1, len(row), unit)
+	out := make([]float32, 2*blocks)
+	return out, e.b.Download(out, dst)
+}

@@ -1,0 +1,212 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sullae/sullae/collective"
+	"github.com/sullae/sullae/collective/digest"
+	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/worker/sample"
+)
+
+// Errors that end an epoch for this rank; the message says which sequence.
+var (
+	// ErrPlan is a step that does not follow from the steps before it.
+	ErrPlan = errors.New("step plan refused")
+	// ErrNumeric is a result that is not a number.
+	ErrNumeric = errors.New("logits are not finite")
+)
+
+// Config is what an Engine works with. Timeout-bearing contexts are the
+// caller's; the communicator has its own deadlines.
+type Config struct {
+	Model   *Model
+	Backend kernels.Backend
+	Comm    collective.Communicator
+	Epoch   uint64
+	Blocks  int // KV blocks, the same on all ranks
+	// BlockSize is in positions.
+	BlockSize int
+}
+
+// Engine runs the steps of one epoch on one rank. One goroutine uses it.
+type Engine struct {
+	cfg  Config
+	m    *Model
+	b    kernels.Backend
+	comm collective.Communicator
+	kv   kernels.KV
+	seqs map[uint64]*sequence
+	act  activations
+
+	lastStep        uint64
+	collectiveNanos int64
+}
+
+// sequence is what a rank knows of a sequence.
+type sequence struct {
+	NewSequence
+	computed int      // positions whose keys and values are in the pool
+	blocks   []int32  // block table
+	hashes   []uint64 // hashes[n] = hash of the first n tokens
+}
+
+func (s *sequence) push(t int32) {
+	s.Tokens = append(s.Tokens, t)
+	s.hashes = append(s.hashes, digest.Tokens(s.hashes[len(s.hashes)-1], t))
+}
+
+// New allocates the KV pool.
+func New(cfg Config) (*Engine, error) {
+	kv, err := cfg.Backend.NewKV(kernels.KVConfig{
+		Layers: len(cfg.Model.layers), Blocks: cfg.Blocks, BlockSize: cfg.BlockSize,
+		KVHeads: cfg.Model.plan.Units.KVRange(cfg.Model.share).Len(), HeadDim: cfg.Model.spec.HeadDim,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("KV pool of %d blocks of %d positions: %w", cfg.Blocks, cfg.BlockSize, err)
+	}
+	return &Engine{cfg: cfg, m: cfg.Model, b: cfg.Backend, comm: cfg.Comm, kv: kv, seqs: map[uint64]*sequence{}}, nil
+}
+
+// KVBytes is the size of the KV pool.
+func (e *Engine) KVBytes() int64 { return e.kv.Bytes() }
+
+// Close frees what New and the steps allocated; the model stays.
+func (e *Engine) Close() {
+	e.act.free()
+	if e.kv != nil {
+		e.kv.Free()
+		e.kv = nil
+	}
+}
+
+// Step runs one forward pass. Any error ends the epoch.
+func (e *Engine) Step(ctx context.Context, s Step) (Result, error) {
+	start := time.Now()
+	e.collectiveNanos = 0
+	batch, err := e.admit(s)
+	if err != nil {
+		return Result{}, fmt.Errorf("step %d: rank %d: %w", s.ID, e.comm.Rank(), err)
+	}
+	res, err := e.forward(ctx, s, batch)
+	if err != nil {
+		return Result{}, fmt.Errorf("step %d: rank %d: %w", s.ID, e.comm.Rank(), err)
+	}
+	e.lastStep = s.ID
+	res.Step, res.Rows = s.ID, batch.rows
+	res.CollectiveNanos = e.collectiveNanos
+	res.ComputeNanos = time.Since(start).Nanoseconds() - e.collectiveNanos
+	return res, nil
+}
+
+// batch is a checked step: the rows of its forward pass.
+type batch struct {
+	rows  int
+	ids   []int32 // token of each row
+	pos   []int32 // position of each row
+	seqs  []kernels.SeqRows
+	items []item
+	outs  []output
+	check uint64
+}
+
+// item ties a sequence's rows to its state.
+type item struct {
+	seq  *sequence
+	step SequenceStep
+	row  int
+}
+
+// output is a row whose logits are wanted.
+type output struct {
+	item int
+	row  int
+	want sample.Want
+	// promptPos > 0: the row scores the prompt's token at that position.
+	promptPos int
+}
+
+// admit applies a step's joins and leaves, checks it against what this rank
+// knows, and lays out its rows.
+func (e *Engine) admit(s Step) (*batch, error) {
+	if s.Epoch != e.cfg.Epoch {
+		return nil, fmt.Errorf("%w: it is of epoch %d, this rank is in epoch %d", ErrPlan, s.Epoch, e.cfg.Epoch)
+	}
+	if s.ID != e.lastStep+1 {
+		return nil, fmt.Errorf("%w: it is number %d, expected %d", ErrPlan, s.ID, e.lastStep+1)
+	}
+	for _, id := range s.Finished {
+		delete(e.seqs, id)
+	}
+	for _, n := range s.Started {
+		if e.seqs[n.ID] != nil {
+			return nil, fmt.Errorf("%w: sequence %d starts twice", ErrPlan, n.ID)
+		}
+		q := &sequence{NewSequence: n, hashes: make([]uint64, 1, len(n.Tokens)+64)}
+		q.hashes[0] = digest.Start
+		q.Tokens = make([]int32, 0, len(n.Tokens)+64)
+		for _, t := range n.Tokens {
+			if t < 0 || int(t) >= e.m.spec.Vocab {
+				return nil, fmt.Errorf("%w: sequence %d has token %d, the vocabulary %d entries", ErrPlan, n.ID, t, e.m.spec.Vocab)
+			}
+			q.push(t)
+		}
+		e.seqs[n.ID] = q
+	}
+	b := &batch{check: digest.Start}
+	for _, ss := range s.Sequences {
+		q := e.seqs[ss.ID]
+		if q == nil {
+			return nil, fmt.Errorf("%w: sequence %d is not known", ErrPlan, ss.ID)
+		}
+		q.blocks = append(q.blocks, ss.NewBlocks...)
+		end := ss.NumComputed + ss.Count
+		switch {
+		case ss.NumComputed != q.computed:
+			return nil, fmt.Errorf("%w: sequence %d: plan has %d computed tokens, this rank %d", ErrPlan, ss.ID, ss.NumComputed, q.computed)
+		case ss.Count < 1 || end > len(q.Tokens):
+			return nil, fmt.Errorf("%w: sequence %d: tokens [%d, %d) of %d known", ErrPlan, ss.ID, ss.NumComputed, end, len(q.Tokens))
+		case end > e.m.spec.MaxPositions:
+			return nil, fmt.Errorf("%w: sequence %d: position %d is past the context of %d", ErrPlan, ss.ID, end-1, e.m.spec.MaxPositions)
+		case end > len(q.blocks)*e.cfg.BlockSize:
+			return nil, fmt.Errorf("%w: sequence %d: %d positions do not fit in %d blocks of %d", ErrPlan, ss.ID, end, len(q.blocks), e.cfg.BlockSize)
+		case ss.Sample && end != len(q.Tokens):
+			return nil, fmt.Errorf("%w: sequence %d: sampling at %d of %d tokens", ErrPlan, ss.ID, end, len(q.Tokens))
+		case ss.CheckedTokens > len(q.Tokens) || q.hashes[ss.CheckedTokens] != ss.TokensHash:
+			return nil, fmt.Errorf("%w: sequence %d: the first %d tokens differ from the coordinator's", ErrPlan, ss.ID, ss.CheckedTokens)
+		}
+		for _, blk := range ss.NewBlocks {
+			if blk < 0 || int(blk) >= e.cfg.Blocks {
+				return nil, fmt.Errorf("%w: sequence %d: block %d of a pool of %d", ErrPlan, ss.ID, blk, e.cfg.Blocks)
+			}
+		}
+		it := len(b.items)
+		b.items = append(b.items, item{seq: q, step: ss, row: b.rows})
+		b.seqs = append(b.seqs, kernels.SeqRows{Row: b.rows, N: ss.Count, Pos: ss.NumComputed, Blocks: q.blocks})
+		b.check = digest.Tokens(b.check^q.hashes[end], int32(ss.ID), int32(ss.NumComputed), int32(ss.Count))
+		for _, blk := range ss.NewBlocks {
+			b.check = digest.Tokens(b.check, blk)
+		}
+		for i := range ss.Count {
+			p := ss.NumComputed + i
+			b.ids = append(b.ids, q.Tokens[p])
+			b.pos = append(b.pos, int32(p))
+			if q.PromptLogprobs >= 0 && p+1 < q.PromptLen {
+				b.outs = append(b.outs, output{item: it, row: b.rows + i, promptPos: p + 1,
+					want: sample.Want{Scores: q.PromptLogprobs, Target: q.Tokens[p+1]}})
+			}
+		}
+		if ss.Sample {
+			b.outs = append(b.outs, output{item: it, row: b.rows + ss.Count - 1,
+				want: sample.Want{Sample: true, Params: q.Sampling, Position: end, Scores: q.Logprobs, Target: -1}})
+		}
+		b.rows += ss.Count
+	}
+	if b.rows == 0 {
+		return nil, fmt.Errorf("%w: it has no rows", ErrPlan)
+	}
+	return b, nil
+}

@@ -1,0 +1,218 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sullae/sullae/collective/digest"
+	memlink "github.com/sullae/sullae/collective/link/mem"
+	"github.com/sullae/sullae/kernels/cpu"
+	"github.com/sullae/sullae/shard/checkpoint"
+	"github.com/sullae/sullae/shard/modeltest"
+	"github.com/sullae/sullae/shard/plan"
+	"github.com/sullae/sullae/worker/engine"
+	"github.com/sullae/sullae/worker/sample"
+)
+
+// cluster is a group of ranks in one process over in-memory links.
+type cluster struct {
+	t       testing.TB
+	engines []*engine.Engine
+	step    uint64
+	blocks  int32 // next free KV block: sequences never give theirs back
+}
+
+const (
+	testBlocks    = 400
+	testBlockSize = 16
+)
+
+// start loads a model on one rank per capacity.
+func start(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, capacities ...float64) *cluster {
+	t.Helper()
+	p, err := plan.Make(plan.UnitsOf(ckpt.Spec()), capacities)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{t: t}
+	for r, comm := range memlink.NewGroup(len(capacities)) {
+		b, err := cpu.New(cpu.Config{Threads: 1 + r%2, Variant: variant})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := engine.Load(t.Context(), b, ckpt.Spec(), p, r, ckpt, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := plan.WeightBytes(ckpt.Spec(), p, r); m.Bytes() > want {
+			t.Errorf("rank %d read %d bytes, its share has %d", r, m.Bytes(), want)
+		}
+		e, err := engine.New(engine.Config{Model: m, Backend: b, Comm: comm, Epoch: 1, Blocks: testBlocks, BlockSize: testBlockSize})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.engines = append(c.engines, e)
+		t.Cleanup(func() { comm.Close(); e.Close(); m.Free(); b.Close() })
+	}
+	return c
+}
+
+func capacities(n int) []float64 { return slices.Repeat([]float64{1}, n) }
+
+// run executes a step on all ranks and returns rank 0's result.
+func (c *cluster) run(s engine.Step) engine.Result {
+	c.t.Helper()
+	c.step++
+	s.Epoch, s.ID = 1, c.step
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	defer cancel()
+	results := make([]engine.Result, len(c.engines))
+	var g errgroup.Group
+	for r, e := range c.engines {
+		g.Go(func() (err error) {
+			results[r], err = e.Step(ctx, s)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		c.t.Fatal(err)
+	}
+	for r := range results {
+		for i := range results[r].Sequences {
+			if results[r].Sequences[i].Token != results[0].Sequences[i].Token {
+				c.t.Fatalf("rank %d chose %d, rank 0 %d", r, results[r].Sequences[i].Token, results[0].Sequences[i].Token)
+			}
+		}
+	}
+	return results[0]
+}
+
+// seq is a sequence as the coordinator knows it.
+type seq struct {
+	engine.NewSequence
+	computed, blocks int
+	prompt           []sample.Scores
+	scores           []sample.Scores
+}
+
+// part plans the next count tokens of a sequence.
+func (c *cluster) part(q *seq, count int) engine.SequenceStep {
+	s := engine.SequenceStep{ID: q.ID, NumComputed: q.computed, Count: count, Sample: q.computed+count == len(q.Tokens),
+		CheckedTokens: len(q.Tokens), TokensHash: digest.Tokens(digest.Start, q.Tokens...)}
+	for q.blocks*testBlockSize < q.computed+count {
+		s.NewBlocks = append(s.NewBlocks, c.blocks)
+		c.blocks++
+		q.blocks++
+	}
+	return s
+}
+
+func (q *seq) take(r engine.SequenceResult, s engine.SequenceStep) {
+	q.computed += s.Count
+	q.prompt = append(q.prompt, r.PromptScores...)
+	if r.HasToken {
+		q.Tokens = append(q.Tokens, r.Token)
+		q.scores = append(q.scores, *r.Scores)
+	}
+}
+
+func newSeq(id uint64, prompt []int32, p sample.Params) *seq {
+	return &seq{NewSequence: engine.NewSequence{ID: id, Tokens: slices.Clone(prompt), PromptLen: len(prompt), Sampling: p, Logprobs: 10, PromptLogprobs: 1}}
+}
+
+// generate runs one sequence alone, its prompt in chunks.
+func (c *cluster) generate(q *seq, chunk, n int) {
+	start := []engine.NewSequence{q.NewSequence}
+	for len(q.Tokens) < q.PromptLen+n {
+		p := c.part(q, min(chunk, len(q.Tokens)-q.computed))
+		r := c.run(engine.Step{Started: start, Sequences: []engine.SequenceStep{p}})
+		q.take(r.Sequences[0], p)
+		start = nil
+	}
+	c.run(engine.Step{Finished: []uint64{q.ID}, Started: []engine.NewSequence{{ID: q.ID + 1e9, Tokens: []int32{1}, PromptLen: 1, Logprobs: -1, PromptLogprobs: -1}},
+		Sequences: []engine.SequenceStep{c.part(newSeq(q.ID+1e9, []int32{1}, sample.Params{TopP: 1}), 1)}})
+}
+
+// fingerprint is a hash over every token and every bit of every score.
+func (q *seq) fingerprint() uint64 {
+	h := fnv.New64a()
+	for _, t := range q.Tokens {
+		binary.Write(h, binary.LittleEndian, t)
+	}
+	for _, s := range append(slices.Clone(q.prompt), q.scores...) {
+		binary.Write(h, binary.LittleEndian, s.Logprob)
+		binary.Write(h, binary.LittleEndian, s.TopIDs)
+		binary.Write(h, binary.LittleEndian, s.TopLogprobs)
+	}
+	return h.Sum64()
+}
+
+var greedy = sample.Params{TopP: 1}
+
+// TestGolden holds every golden model to its reference on 1, 2, 3, 4 and 8
+// ranks, even and uneven, and all of those to each other, bit for bit.
+func TestGolden(t *testing.T) {
+	for _, m := range modeltest.Golden(t) {
+		t.Run(m.Name, func(t *testing.T) {
+			ckpt := modeltest.Open(t, m.Dir)
+			prints := map[string]uint64{}
+			for _, caps := range [][]float64{capacities(1), capacities(2), capacities(3), capacities(4), capacities(8), {1, 3}, {5, 1, 2}} {
+				if len(caps) > ckpt.Spec().Heads {
+					continue
+				}
+				c := start(t, ckpt, "", caps...)
+				for i, g := range m.Cases {
+					if testing.Short() && len(g.Prompt) > 64 {
+						continue
+					}
+					q := newSeq(uint64(i+1), g.Prompt, greedy)
+					chunk := []int{1000, 64, 17}[i%3]
+					c.generate(q, chunk, len(g.Greedy))
+					compare(t, fmt.Sprintf("%v %s", caps, g.ID), g, q)
+					print := q.fingerprint()
+					if want, ok := prints[g.ID]; ok && want != print {
+						t.Errorf("capacities %v, case %s: other bits than one rank", caps, g.ID)
+					}
+					prints[g.ID] = print
+				}
+			}
+		})
+	}
+}
+
+func compare(t *testing.T, where string, g modeltest.Case, q *seq) {
+	t.Helper()
+	if got := q.Tokens[q.PromptLen:]; !slices.Equal(got, g.Greedy) {
+		t.Errorf("%s: greedy %v, want %v", where, got, g.Greedy)
+		return
+	}
+	const tolerance = 1e-3
+	for i, want := range g.TokenLogprobs {
+		if got := float64(q.prompt[i].Logprob); math.Abs(got-want) > tolerance {
+			t.Errorf("%s: prompt token %d: log-probability %g, want %g", where, i+1, got, want)
+			return
+		}
+		if q.prompt[i].TopIDs[0] != g.Argmax[i] {
+			t.Errorf("%s: position %d: likeliest %d, want %d", where, i, q.prompt[i].TopIDs[0], g.Argmax[i])
+		}
+	}
+	for i, want := range g.GreedyLogprobs {
+		if got := float64(q.scores[i].Logprob); math.Abs(got-want) > tolerance {
+			t.Errorf("%s: token %d: log-probability %g, want %g", where, i, got, want)
+			return
+		}
+	}
+	for i, want := range g.Top10 {
+		if got := q.scores[0]; got.TopIDs[i] != want.ID || math.Abs(float64(got.TopLogprobs[i])-want.Logprob) > tolerance {
+			t.Errorf("%s: top %d: %d %g, want %d %g", where, i, got.TopIDs[i], got.TopLogprobs[i], want.ID, want.Logprob)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+// Package engine executes the steps of one rank: its share of the model's
+// weights (Model), its KV pool and its sequences' tokens (Engine). It knows
+// nothing of processes or of how ranks reach each other: it is given a backend
+// and a communicator.
+package engine
+
+import "github.com/sullae/sullae/worker/sample"
+
+// Step is one forward pass, the same on every rank.
+type Step struct {
+	Epoch, ID uint64
+	Finished  []uint64 // sequences to drop, first
+	Started   []NewSequence
+	Sequences []SequenceStep
+}
+
+// NewSequence starts a sequence before its first rows.
+type NewSequence struct {
+	ID       uint64
+	Sampling sample.Params
+	// Tokens are all tokens known so far: the prompt, and on a replay what was
+	// generated since.
+	Tokens []int32
+	// PromptLen is how many of Tokens are the prompt.
+	PromptLen int
+	// Logprobs and PromptLogprobs: alternatives wanted with each generated or
+	// prompt token; -1 means no scores.
+	Logprobs, PromptLogprobs int
+}
+
+// SequenceStep computes tokens [NumComputed, NumComputed+Count) of a sequence.
+type SequenceStep struct {
+	ID          uint64
+	NumComputed int
+	Count       int
+	NewBlocks   []int32 // appended to the block table
+	// TokensHash is digest.Tokens of the first CheckedTokens tokens, as the
+	// coordinator knows them.
+	TokensHash    uint64
+	CheckedTokens int
+	Sample        bool // choose the token after the last computed one
+}
+
+// Result is what a step made. Every rank computes the tokens; scores are
+// filled in on rank 0 alone.
+type Result struct {
+	Step      uint64
+	Sequences []SequenceResult
+	Rows      int
+	// ComputeNanos and CollectiveNanos split the step's time.
+	ComputeNanos, CollectiveNanos int64
+}
+
+// SequenceResult is one sequence's part of a Result.
+type SequenceResult struct {
+	ID       uint64
+	Token    int32
+	HasToken bool
+	Scores   *sample.Scores
+	// PromptScores[i] are of the token at position PromptFirst+i.
+	PromptFirst  int
+	PromptScores []sample.Scores
+}

@@ -1,0 +1,64 @@
+package node
+
+import (
+	"github.com/sullae/sullae/kernels/tree"
+	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
+	"github.com/sullae/sullae/shard/plan"
+	"github.com/sullae/sullae/worker/engine"
+	"github.com/sullae/sullae/worker/sample"
+)
+
+func shareOf(s *clusterv1.Share) plan.Share {
+	return plan.Share{
+		Heads: tree.Range{Lo: int(s.HeadLo), Hi: int(s.HeadHi)},
+		MLP:   tree.Range{Lo: int(s.MlpLo), Hi: int(s.MlpHi)},
+		Vocab: tree.Range{Lo: int(s.VocabLo), Hi: int(s.VocabHi)},
+	}
+}
+
+// stepOf turns a plan from the wire into the engine's; nil gives a step that the
+// engine refuses.
+func stepOf(p *clusterv1.StepPlan) engine.Step {
+	s := engine.Step{Epoch: p.GetEpoch(), ID: p.GetStep(), Finished: p.GetFinished()}
+	for _, n := range p.GetStarted() {
+		sp := n.GetSampling()
+		s.Started = append(s.Started, engine.NewSequence{
+			ID: n.Id, Tokens: n.Tokens, PromptLen: int(n.PromptLen),
+			Logprobs: int(n.Logprobs), PromptLogprobs: int(n.PromptLogprobs),
+			Sampling: sample.Params{Temperature: sp.GetTemperature(), TopP: sp.GetTopP(), TopK: int(sp.GetTopK()), Seed: sp.GetSeed()},
+		})
+	}
+	for _, q := range p.GetSequences() {
+		s.Sequences = append(s.Sequences, engine.SequenceStep{
+			ID: q.Id, NumComputed: int(q.NumComputed), Count: int(q.Count), NewBlocks: q.NewBlocks,
+			TokensHash: q.TokensHash, CheckedTokens: int(q.CheckedTokens), Sample: q.Sample,
+		})
+	}
+	return s
+}
+
+// resultOf turns a result into its message; full carries the sequences.
+func resultOf(r engine.Result, full bool) *clusterv1.StepResult {
+	m := &clusterv1.StepResult{Step: r.Step, ComputeNs: r.ComputeNanos, CollectiveNs: r.CollectiveNanos, Rows: int64(r.Rows)}
+	if !full {
+		return m
+	}
+	for _, q := range r.Sequences {
+		s := &clusterv1.SequenceResult{Id: q.ID, FirstPromptPosition: int32(q.PromptFirst)}
+		if q.HasToken {
+			s.Token = &q.Token
+		}
+		if q.Scores != nil {
+			s.Scores = scoresOf(*q.Scores)
+		}
+		for _, p := range q.PromptScores {
+			s.PromptScores = append(s.PromptScores, scoresOf(p))
+		}
+		m.Sequences = append(m.Sequences, s)
+	}
+	return m
+}
+
+func scoresOf(s sample.Scores) *clusterv1.TokenScores {
+	return &clusterv1.TokenScores{Logprob: s.Logprob, TopIds: s.TopIDs, TopLogprobs: s.TopLogprobs}
+}

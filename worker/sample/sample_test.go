@@ -1,0 +1,291 @@
+package sample
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/sullae/sullae/kernels/tree"
+)
+
+// blockSize of the test vocabularies.
+const blockSize = 16
+
+// sums are the (maximum, sum of exp) of each block of a range of logits.
+func sums(logits []float32, temperature float64) []float32 {
+	var out []float32
+	for lo := 0; lo < len(logits); lo += blockSize {
+		b := logits[lo:min(lo+blockSize, len(logits))]
+		m := float64(slices.Max(b))
+		s := 0.0
+		for _, x := range b {
+			s += math.Exp((float64(x) - m) / temperature)
+		}
+		out = append(out, float32(m/temperature), float32(s))
+	}
+	return out
+}
+
+// choose runs Local on every rank of a split of the vocabulary and merges.
+func choose(t *testing.T, w Want, logits []float32, cuts ...int) (int32, *Scores) {
+	t.Helper()
+	for _, whole := range []bool{false, true} {
+		v := Vocab{Blocks: (len(logits) + blockSize - 1) / blockSize}
+		var data [][]byte
+		lo := 0
+		for _, hi := range append(slices.Clone(cuts), v.Blocks) {
+			v.Ranks = append(v.Ranks, tree.Range{Lo: lo, Hi: hi})
+			part := logits[min(lo*blockSize, len(logits)):min(hi*blockSize, len(logits))]
+			data = append(data, Local(nil, w, part, int32(lo*blockSize), sums(part, 1), sums(part, float64(max(w.Params.Temperature, 1e-9))), whole))
+			lo = hi
+		}
+		m := NewMerger(v, data)
+		tok, s, err := m.Next(w, true, whole)
+		if errors.Is(err, ErrWhole) && !whole {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !m.Done() {
+			t.Fatal("bytes left over")
+		}
+		return tok, s
+	}
+	t.Fatal("the whole row does not settle the choice")
+	return 0, nil
+}
+
+func randomLogits(rng *rand.Rand, n int, spread float64) []float32 {
+	out := make([]float32, n)
+	for i := range out {
+		out[i] = float32(rng.NormFloat64() * spread)
+	}
+	return out
+}
+
+// TestSplitDoesNotMatter: the choice and the scores have the same bits however
+// the vocabulary is spread, empty ranges and short last blocks included.
+func TestSplitDoesNotMatter(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range 300 {
+		n := 1 + rng.IntN(700)
+		logits := randomLogits(rng, n, []float64{0.01, 1, 8}[i%3])
+		if i%5 == 0 { // ties
+			for j := range logits {
+				logits[j] = float32(math.Round(float64(logits[j])))
+			}
+		}
+		w := Want{Sample: true, Target: -1, Position: rng.IntN(5000), Scores: rng.IntN(22) - 1, Params: Params{TopP: 1, Seed: rng.Uint64()}}
+		switch i % 4 {
+		case 1:
+			w.Params.Temperature = 0.7
+		case 2:
+			w.Params.Temperature, w.Params.TopP = 1.3, 0.9
+		case 3:
+			w.Params.Temperature, w.Params.TopK = 1, 1+rng.IntN(50)
+			if i%8 == 3 {
+				w.Params.TopP = 0.5
+			}
+		}
+		tok, s := choose(t, w, logits)
+		blocks := (n + blockSize - 1) / blockSize
+		for range 5 {
+			a, b, c := rng.IntN(blocks+1), rng.IntN(blocks+1), rng.IntN(blocks+1)
+			cuts := []int{a, b, c}
+			slices.Sort(cuts)
+			tok2, s2 := choose(t, w, logits, cuts...)
+			if tok2 != tok || fmt.Sprint(s2) != fmt.Sprint(s) {
+				t.Fatalf("case %d, cuts %v: %d %v, whole %d %v", i, cuts, tok2, s2, tok, s)
+			}
+		}
+	}
+}
+
+func TestGreedyTies(t *testing.T) {
+	logits := make([]float32, 100)
+	logits[37], logits[80] = 3, 3
+	if tok, _ := choose(t, Want{Sample: true, Target: -1, Scores: -1, Params: Params{TopP: 1}}, logits, 3); tok != 37 {
+		t.Errorf("chose %d, want the lower id of the tie, 37", tok)
+	}
+}
+
+// TestDistribution draws often and compares frequencies with the probabilities
+// that temperature, top-k and top-p leave, by a chi-square bound.
+func TestDistribution(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	logits := randomLogits(rng, 40, 1.5)
+	for _, p := range []Params{
+		{Temperature: 1, TopP: 1}, {Temperature: 0.5, TopP: 1}, {Temperature: 1, TopP: 1, TopK: 5},
+		{Temperature: 1, TopP: 0.8}, {Temperature: 2, TopP: 0.9, TopK: 10},
+	} {
+		want := probabilities(logits, p)
+		const draws = 20000
+		count := make([]int, len(logits))
+		for i := range draws {
+			p.Seed = uint64(i)
+			tok, _ := choose(t, Want{Sample: true, Target: -1, Scores: -1, Position: i % 100, Params: p}, logits, 1)
+			count[tok]++
+		}
+		chi, cells := 0.0, 0
+		for i, q := range want {
+			if q == 0 {
+				if count[i] > 0 {
+					t.Errorf("%+v: token %d was cut but came %d times", p, i, count[i])
+				}
+				continue
+			}
+			d := float64(count[i]) - q*draws
+			chi += d * d / (q * draws)
+			cells++
+		}
+		if limit := float64(cells) + 5*math.Sqrt(2*float64(cells)); chi > limit {
+			t.Errorf("%+v: chi-square %.1f over %d cells, limit %.1f", p, chi, cells, limit)
+		}
+	}
+}
+
+func probabilities(logits []float32, p Params) []float64 {
+	type tok struct {
+		id int
+		w  float64
+	}
+	var toks []tok
+	for i, x := range logits {
+		toks = append(toks, tok{i, math.Exp(float64(x) / float64(p.Temperature))})
+	}
+	slices.SortFunc(toks, func(a, b tok) int { return int(math.Copysign(1, b.w-a.w)) })
+	if p.TopK > 0 {
+		toks = toks[:p.TopK]
+	}
+	sum := 0.0
+	for _, k := range toks {
+		sum += k.w
+	}
+	acc := 0.0
+	for i, k := range toks {
+		acc += k.w
+		if acc >= float64(p.TopP)*sum {
+			toks = toks[:i+1]
+			break
+		}
+	}
+	out, sum := make([]float64, len(logits)), 0.0
+	for _, k := range toks {
+		sum += k.w
+	}
+	for _, k := range toks {
+		out[k.id] = k.w / sum
+	}
+	return out
+}
+
+// TestTopPFallsBack: with flat logits over a large vocabulary 256 candidates a
+// rank hold too little probability, and the whole row is asked for.
+func TestTopPFallsBack(t *testing.T) {
+	logits := make([]float32, 4096)
+	w := Want{Sample: true, Target: -1, Scores: -1, Params: Params{Temperature: 1, TopP: 0.95, Seed: 9}}
+	part := func(whole bool) error {
+		m := NewMerger(Vocab{Blocks: 256, Ranks: []tree.Range{{Lo: 0, Hi: 256}}},
+			[][]byte{Local(nil, w, logits, 0, nil, sums(logits, 1), whole)})
+		_, _, err := m.Next(w, false, whole)
+		return err
+	}
+	if err := part(false); !errors.Is(err, ErrWhole) {
+		t.Errorf("candidates: %v, want ErrWhole", err)
+	}
+	if err := part(true); err != nil {
+		t.Errorf("whole: %v", err)
+	}
+}
+
+func TestScores(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	logits := randomLogits(rng, 500, 3)
+	z := 0.0
+	for _, x := range logits {
+		z += math.Exp(float64(x))
+	}
+	z = math.Log(z)
+	_, s := choose(t, Want{Target: 123, Scores: 5}, logits, 4, 9)
+	if d := math.Abs(float64(s.Logprob) - (float64(logits[123]) - z)); d > 1e-5 {
+		t.Errorf("logprob off by %g", d)
+	}
+	if len(s.TopIDs) != 5 || s.TopLogprobs[0] < s.TopLogprobs[4] {
+		t.Errorf("top: %+v", s)
+	}
+}
+
+func TestNotFinite(t *testing.T) {
+	nan := float32(math.NaN())
+	for _, w := range []Want{
+		{Sample: true, Target: -1, Scores: -1, Params: Params{TopP: 1}},
+		{Sample: true, Target: -1, Scores: -1, Params: Params{TopP: 1, Temperature: 1}},
+		{Sample: true, Target: -1, Scores: -1, Params: Params{TopP: 1, Temperature: 1, TopK: 3}},
+		{Target: 2, Scores: 0},
+	} {
+		logits := []float32{nan, nan, nan}
+		m := NewMerger(Vocab{Blocks: 1, Ranks: []tree.Range{{Lo: 0, Hi: 1}}}, [][]byte{Local(nil, w, logits, 0, []float32{nan, nan}, []float32{nan, nan}, false)})
+		if _, _, err := m.Next(w, true, false); !errors.Is(err, ErrNotFinite) {
+			t.Errorf("%+v: %v, want ErrNotFinite", w, err)
+		}
+	}
+}
+
+// TestPhilox checks the generator against the test vectors of the paper's own
+// implementation (Random123 kat_vectors, philox4x32 10).
+func TestPhilox(t *testing.T) {
+	for _, c := range []struct {
+		ctr  [4]uint32
+		key  [2]uint32
+		want [4]uint32
+	}{
+		{want: [4]uint32{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+		{[4]uint32{^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0)}, [2]uint32{^uint32(0), ^uint32(0)},
+			[4]uint32{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+	} {
+		if got := philox(c.ctr, c.key); got != c.want {
+			t.Errorf("philox(%x, %x) = %x, want %x", c.ctr, c.key, got, c.want)
+		}
+	}
+}
+
+func TestMath(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for range 200000 {
+		x := rng.Float64()*800 - 690
+		if w := math.Exp(min(x, 100)); math.Abs(exp(min(x, 100))/w-1) > 2e-15 {
+			t.Fatalf("exp(%g) = %g, want %g", x, exp(x), w)
+		}
+		y := math.Exp(rng.Float64()*80 - 40)
+		if w := math.Log(y); math.Abs(ln(y)-w) > 1e-15*max(1, math.Abs(w)) {
+			t.Fatalf("ln(%g) = %g, want %g", y, ln(y), w)
+		}
+	}
+	if g := gumbelMax(); g >= maxGumbel {
+		t.Errorf("largest noise %g is not below maxGumbel %g", g, maxGumbel)
+	}
+}
+
+func gumbelMax() float64 { return -ln(-ln((float64(^uint32(0)) + 0.5) * (1.0 / (1 << 32)))) }
+
+// FuzzMerge: summaries from a peer that is wrong are errors, not panics.
+func FuzzMerge(f *testing.F) {
+	w := Want{Sample: true, Target: 3, Scores: 2, Params: Params{Temperature: 1, TopP: 0.9}}
+	logits := []float32{1, 2, 3, 4}
+	f.Add(Local(nil, w, logits, 0, sums(logits, 1), sums(logits, 1), false), uint8(0))
+	f.Fuzz(func(t *testing.T, data []byte, kind uint8) {
+		w := w
+		if kind&1 != 0 {
+			w.Params.TopP = 1
+		}
+		if kind&2 != 0 {
+			w.Params.TopK = 2
+		}
+		m := NewMerger(Vocab{Blocks: 1, Ranks: []tree.Range{{Lo: 0, Hi: 1}}}, [][]byte{data})
+		_, _, _ = m.Next(w, true, false)
+	})
+}
