@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/sullae/sullae/collective/registry"
 )
 
 // cli is every command and flag; each command has a file of its own.
@@ -37,6 +39,7 @@ func main() {
 		kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.DefaultEnvars("SULLAE"),
+		kong.Vars{"etcd_prefix": registry.DefaultPrefix, "workers": "1"},
 	)
 	if err != nil {
 		panic(err)

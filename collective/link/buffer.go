@@ -20,10 +20,10 @@ type Buffer struct {
 }
 
 // Smallest and largest pooled sizes, as powers of two. Transports pool nothing
-// below 1 KiB, and chunks are not larger than 4 MiB.
+// below 1 KiB, and payloads are not larger than MaxPayloadBytes.
 const (
 	minClass = 11
-	maxClass = 22
+	maxClass = 21
 )
 
 var pools [maxClass + 1]sync.Pool

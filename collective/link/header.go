@@ -14,8 +14,8 @@ const Version = 1
 const HeaderBytes = 96
 
 // MaxPayloadBytes bounds a frame's payload, so that a receiver never has to
-// believe in a larger one.
-const MaxPayloadBytes = 4 << 20
+// believe in a larger one. It fits gRPC's default limit for messages.
+const MaxPayloadBytes = 2 << 20
 
 const magic = 0x434c5553 // "SULC" as little-endian bytes
 

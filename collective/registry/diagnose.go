@@ -126,8 +126,8 @@ func tlsReason(err error) string {
 		return fmt.Sprintf("%v: check %s", err, flagCA)
 	case errors.As(err, &hostname):
 		return fmt.Sprintf("%v: check the endpoint's name, or give %s", err, flagServerName)
-	case errors.As(err, &header):
-		return "it does not speak TLS: write http:// or leave out the TLS files"
+	case errors.As(err, &header), errors.Is(err, io.EOF):
+		return "it does not speak TLS, or not with us: write http:// or leave out the TLS files"
 	case strings.Contains(err.Error(), "remote error"):
 		return fmt.Sprintf("%v: it refuses our certificate: check %s and %s", err, flagCert, flagKey)
 	}

@@ -142,6 +142,16 @@ func (e *realEtcd) delete(key string) {
 	e.must(err)
 }
 
+func (e *realEtcd) keys(prefix string) []string {
+	resp, err := e.admin.Get(e.ctx(), prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	e.must(err)
+	var out []string
+	for _, kv := range resp.Kvs {
+		out = append(out, string(kv.Key))
+	}
+	return out
+}
+
 func (e *realEtcd) compact() {
 	resp, err := e.admin.Get(e.ctx(), "x")
 	e.must(err)

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"bytes"
-	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -42,7 +41,22 @@ func (m *Memory) Open(cfg Config) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newRegistry(memoryBackend{m}, cfg), nil
+	return newRegistry(&memoryBackend{m: m}, cfg), nil
+}
+
+// CutOff parts one Registry from the store, or joins it again, while others
+// reach it: its calls wait and its watches are silent, but its leases lapse.
+func (m *Memory) CutOff(r *Registry, cut bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := r.backend.(*memoryBackend)
+	switch {
+	case cut && b.back == nil:
+		b.back = make(chan struct{})
+	case !cut && b.back != nil:
+		close(b.back)
+		b.back = nil
+	}
 }
 
 // SetAway makes the store unreachable, or brings it back. While it is away calls
@@ -63,7 +77,6 @@ func (m *Memory) SetAway(away bool) {
 		}
 		close(m.back)
 		m.back = nil
-		m.notify()
 	}
 }
 
@@ -94,6 +107,17 @@ func (m *Memory) Compact() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.compacted, m.history = m.revision, nil
+}
+
+// Keys lists the keys that start with prefix, sorted.
+func (m *Memory) Keys(prefix string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []string
+	for _, e := range m.below(prefix) {
+		out = append(out, e.key)
+	}
+	return out
 }
 
 // Put writes a key, whatever it says, as etcdctl would; Delete deletes one.
@@ -153,24 +177,6 @@ func (m *Memory) below(prefix string) []entry {
 	}
 	slices.SortFunc(out, func(a, b entry) int { return strings.Compare(a.key, b.key) })
 	return out
-}
-
-// reach locks mu once the store is not away. Where ctx ends first it fails, and
-// mu is not held.
-func (m *Memory) reach(ctx context.Context) error {
-	for {
-		m.mu.Lock()
-		back := m.back
-		if back == nil && ctx.Err() == nil {
-			return nil
-		}
-		m.mu.Unlock()
-		select {
-		case <-back: // never while it is nil: then ctx has ended
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 // memoryLease is a lease; its fields are guarded by the store's mu.

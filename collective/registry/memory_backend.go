@@ -8,12 +8,36 @@ import (
 )
 
 // memoryBackend is the backend of a Registry on a Memory.
-type memoryBackend struct{ m *Memory }
+type memoryBackend struct {
+	m    *Memory
+	back chan struct{} // nil, or closed when it isn't cut off any more; guarded by m.mu
+}
 
-func (b memoryBackend) close() error { return nil }
+// reach locks the store's mu once the store can be reached. Where ctx ends first
+// it fails, and mu is not held.
+func (b *memoryBackend) reach(ctx context.Context) error {
+	for {
+		b.m.mu.Lock()
+		back := b.m.back
+		if back == nil {
+			back = b.back
+		}
+		if back == nil && ctx.Err() == nil {
+			return nil
+		}
+		b.m.mu.Unlock()
+		select {
+		case <-back: // never while it is nil: then ctx has ended
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
 
-func (b memoryBackend) get(ctx context.Context, key string) (*entry, error) {
-	if err := b.m.reach(ctx); err != nil {
+func (b *memoryBackend) close() error { return nil }
+
+func (b *memoryBackend) get(ctx context.Context, key string) (*entry, error) {
+	if err := b.reach(ctx); err != nil {
 		return nil, err
 	}
 	defer b.m.mu.Unlock()
@@ -23,20 +47,20 @@ func (b memoryBackend) get(ctx context.Context, key string) (*entry, error) {
 	return nil, nil
 }
 
-func (b memoryBackend) list(ctx context.Context, prefix string) ([]entry, int64, error) {
-	if err := b.m.reach(ctx); err != nil {
+func (b *memoryBackend) list(ctx context.Context, prefix string) ([]entry, int64, error) {
+	if err := b.reach(ctx); err != nil {
 		return nil, 0, err
 	}
 	defer b.m.mu.Unlock()
 	return b.m.below(prefix), b.m.revision, nil
 }
 
-func (b memoryBackend) watch(ctx context.Context, prefix string, from int64) <-chan []event {
+func (b *memoryBackend) watch(ctx context.Context, prefix string, from int64) <-chan []event {
 	out := make(chan []event)
 	go func() {
 		defer close(out)
 		for next := from; ; {
-			if b.m.reach(ctx) != nil {
+			if b.reach(ctx) != nil {
 				return
 			}
 			changed, revision := b.m.changed, b.m.revision
@@ -77,8 +101,8 @@ func (m *Memory) since(from int64, prefix string) []event {
 	return out
 }
 
-func (b memoryBackend) commit(ctx context.Context, when []condition, then ...change) (bool, int64, error) {
-	if err := b.m.reach(ctx); err != nil {
+func (b *memoryBackend) commit(ctx context.Context, when []condition, then ...change) (bool, int64, error) {
+	if err := b.reach(ctx); err != nil {
 		return false, 0, err
 	}
 	defer b.m.mu.Unlock()
@@ -97,8 +121,8 @@ func (b memoryBackend) commit(ctx context.Context, when []condition, then ...cha
 	return true, b.m.revision, nil
 }
 
-func (b memoryBackend) grant(ctx context.Context, ttl time.Duration) (leaseID, time.Duration, error) {
-	if err := b.m.reach(ctx); err != nil {
+func (b *memoryBackend) grant(ctx context.Context, ttl time.Duration) (leaseID, time.Duration, error) {
+	if err := b.reach(ctx); err != nil {
 		return 0, 0, err
 	}
 	defer b.m.mu.Unlock()
@@ -108,18 +132,18 @@ func (b memoryBackend) grant(ctx context.Context, ttl time.Duration) (leaseID, t
 	return id, ttl, nil
 }
 
-func (b memoryBackend) refresh(ctx context.Context, id leaseID) error {
+func (b *memoryBackend) refresh(ctx context.Context, id leaseID) error {
 	_, err := b.lease(ctx, id, (*memoryLease).extend)
 	return err
 }
 
-func (b memoryBackend) remaining(ctx context.Context, id leaseID) (time.Duration, error) {
+func (b *memoryBackend) remaining(ctx context.Context, id leaseID) (time.Duration, error) {
 	return b.lease(ctx, id, func(*memoryLease) {})
 }
 
 // lease does something to a lease and returns the time left to it.
-func (b memoryBackend) lease(ctx context.Context, id leaseID, do func(*memoryLease)) (time.Duration, error) {
-	if err := b.m.reach(ctx); err != nil {
+func (b *memoryBackend) lease(ctx context.Context, id leaseID, do func(*memoryLease)) (time.Duration, error) {
+	if err := b.reach(ctx); err != nil {
 		return 0, err
 	}
 	defer b.m.mu.Unlock()
@@ -131,8 +155,8 @@ func (b memoryBackend) lease(ctx context.Context, id leaseID, do func(*memoryLea
 	return time.Until(l.deadline), nil
 }
 
-func (b memoryBackend) revoke(ctx context.Context, id leaseID) error {
-	if err := b.m.reach(ctx); err != nil {
+func (b *memoryBackend) revoke(ctx context.Context, id leaseID) error {
+	if err := b.reach(ctx); err != nil {
 		return err
 	}
 	defer b.m.mu.Unlock()

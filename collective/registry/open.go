@@ -13,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/sullae/sullae/collective/registry/zapslog"
 )
@@ -73,6 +74,17 @@ func Open(ctx context.Context, cfg Config) (*Registry, error) {
 
 // dial makes the client, which logs in where a user is given.
 func dial(ctx context.Context, cfg Config, tlsConfig *tls.Config) (*clientv3.Client, error) {
+	options := []grpc.DialOption{
+		// grpc's own would wait up to two minutes to connect again.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           grpcbackoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: retryMax},
+			MinConnectTimeout: 3 * time.Second,
+		}),
+	}
+	if tlsConfig != nil && cfg.TLS.ServerName != "" {
+		options = append(options, grpc.WithTransportCredentials(
+			namedCredentials{credentials.NewTLS(tlsConfig), cfg.TLS.ServerName}))
+	}
 	// The client lives on after ctx, but may not outlive it before it is made.
 	base, abort := context.WithCancel(context.Background())
 	release := context.AfterFunc(ctx, abort)
@@ -86,13 +98,7 @@ func dial(ctx context.Context, cfg Config, tlsConfig *tls.Config) (*clientv3.Cli
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 3 * time.Second,
 		Logger:               zapslog.New(cfg.Logger, zapslog.Quiet),
-		DialOptions: []grpc.DialOption{
-			// grpc's own would wait up to two minutes to connect again.
-			grpc.WithConnectParams(grpc.ConnectParams{
-				Backoff:           grpcbackoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: retryMax},
-				MinConnectTimeout: 3 * time.Second,
-			}),
-		},
+		DialOptions:          options,
 	})
 	if err != nil {
 		release()
@@ -156,6 +162,9 @@ func (r *Registry) spawn(parent context.Context, f func(ctx context.Context)) er
 // within is parent, ended at Close too.
 func (r *Registry) within(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
+	if r.ctx.Err() != nil {
+		cancel(ErrClosed) // at once, where AfterFunc would take its time
+	}
 	release := context.AfterFunc(r.ctx, func() { cancel(ErrClosed) })
 	return ctx, func() { release(); cancel(nil) }
 }

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"strings"
 	"sync"
@@ -14,7 +15,13 @@ import (
 	"github.com/sullae/sullae/collective/registry"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The tests wait for leases most of the time: more of them than there are
+	// cores can do so at once.
+	flag.Parse()
+	flag.Set("test.parallel", "6")
+	goleak.VerifyTestMain(m)
+}
 
 // store is what a Registry is opened on: etcd, or its twin. The suite is run
 // over both, the twin in a synctest bubble.
@@ -29,6 +36,7 @@ type store interface {
 	compact()
 	put(key, value string)
 	delete(key string)
+	keys(prefix string) []string
 }
 
 type memoryStore struct {
@@ -55,6 +63,8 @@ func (m memoryStore) dropLeases()           { m.DropLeases() }
 func (m memoryStore) compact()              { m.Compact() }
 func (m memoryStore) put(key, value string) { m.Put(key, value) }
 func (m memoryStore) delete(key string)     { m.Delete(key) }
+
+func (m memoryStore) keys(prefix string) []string { return m.Keys(prefix) }
 
 // both runs a test over the twin and over etcd.
 func both(t *testing.T, f func(t *testing.T, b *bench)) {

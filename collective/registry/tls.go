@@ -1,10 +1,14 @@
 package registry
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
+
+	"google.golang.org/grpc/credentials"
 )
 
 // config is the client's TLS configuration. Its errors name the flag and file.
@@ -35,4 +39,22 @@ func (f TLSFiles) config() (*tls.Config, error) {
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
 	}
 	return c, nil
+}
+
+// namedCredentials expect one name in the certificates of all endpoints. The
+// etcd client by itself expects each endpoint's own, even where the TLS
+// configuration has a ServerName.
+type namedCredentials struct {
+	credentials.TransportCredentials
+	name string
+}
+
+// ClientHandshake is TLS's with our name in place of the endpoint's.
+func (c namedCredentials) ClientHandshake(ctx context.Context, _ string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return c.TransportCredentials.ClientHandshake(ctx, c.name, conn)
+}
+
+// Clone copies the credentials.
+func (c namedCredentials) Clone() credentials.TransportCredentials {
+	return namedCredentials{c.TransportCredentials.Clone(), c.name}
 }

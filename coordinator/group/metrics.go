@@ -37,13 +37,11 @@ func (m *Metrics) Watch(reg prometheus.Registerer, model string, g *Group) {
 	gauge := func(name, help string, f func() float64) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f))
 	}
-	gauge("vllm:num_requests_running", "Sequences that are running.", func() float64 { _, r := g.load(); return float64(r) })
-	gauge("vllm:num_requests_waiting", "Sequences that wait to run.", func() float64 { w, _ := g.load(); return float64(w) })
+	gauge("vllm:num_requests_running", "Sequences that are running.", func() float64 { return float64(g.Load().Running) })
+	gauge("vllm:num_requests_waiting", "Sequences that wait to run.", func() float64 { return float64(g.Load().Waiting) })
 	gauge("vllm:kv_cache_usage_perc", "Share of KV blocks in use, 0 to 1.", func() float64 {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		free, total := g.sched.Blocks()
-		return float64(total-free) / float64(total)
+		l := g.Load()
+		return float64(l.BlocksTotal-l.BlocksFree) / float64(l.BlocksTotal)
 	})
 	gauge("sullae_group_epoch", "Epoch of the group.", func() float64 { return float64(g.State().Epoch) })
 	gauge("sullae_group_serving", "1 while the group runs steps.", func() float64 {
@@ -52,17 +50,25 @@ func (m *Metrics) Watch(reg prometheus.Registerer, model string, g *Group) {
 		}
 		return 0
 	})
-	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vllm:num_preemptions_total", Help: "Sequences put back for want of KV blocks.", ConstLabels: labels}, func() float64 {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		return float64(g.sched.Preemptions())
-	}))
+	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vllm:num_preemptions_total", Help: "Sequences put back for want of KV blocks.", ConstLabels: labels}, func() float64 { return float64(g.Load().Preemptions) }))
 }
 
-func (g *Group) load() (waiting, running int) {
+// Load is how much a group has to do.
+type Load struct {
+	Waiting, Running        int // sequences
+	BlocksFree, BlocksTotal int // of the KV pool
+	Preemptions             uint64
+}
+
+// Load is a snapshot.
+func (g *Group) Load() Load {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.sched.Unfinished()
+	var l Load
+	l.Waiting, l.Running = g.sched.Unfinished()
+	l.BlocksFree, l.BlocksTotal = g.sched.Blocks()
+	l.Preemptions = g.sched.Preemptions()
+	return l
 }
 
 func (m *Metrics) observe(d time.Duration, r *clusterv1.StepResult) {

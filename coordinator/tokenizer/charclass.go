@@ -27,9 +27,9 @@ var bmpClasses = sync.OnceValue(func() *[0x10000]class {
 
 func computeClass(r rune) class {
 	switch {
-	case unicode.IsLetter(r):
+	case isLetter(r):
 		return letter
-	case unicode.IsNumber(r):
+	case isNumber(r):
 		return number
 	case unicode.IsSpace(r):
 		return space

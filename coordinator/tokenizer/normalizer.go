@@ -3,7 +3,6 @@ package tokenizer
 import (
 	"encoding/json"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -39,13 +38,13 @@ func parseNormalizer(n node) ([]normalizer, error) {
 	}
 	switch typ {
 	case "NFC":
-		return one(norm.NFC.String, nil)
+		return one(normalForm(norm.NFC), nil)
 	case "NFD":
-		return one(norm.NFD.String, nil)
+		return one(normalForm(norm.NFD), nil)
 	case "NFKC":
-		return one(norm.NFKC.String, nil)
+		return one(normalForm(norm.NFKC), nil)
 	case "NFKD":
-		return one(norm.NFKD.String, nil)
+		return one(normalForm(norm.NFKD), nil)
 	case "Lowercase":
 		return one(lowercase, nil)
 	case "Strip":
@@ -140,5 +139,5 @@ func isNumeric(r rune) bool {
 	if r < utf8.RuneSelf {
 		return '0' <= r && r <= '9'
 	}
-	return unicode.IsNumber(r)
+	return isNumber(r)
 }

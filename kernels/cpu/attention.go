@@ -96,6 +96,7 @@ type attnScratch struct {
 	part  []float32 // [6, pad]
 	keys  []float32 // [chunk/16, headDim, 16], where tiles are smaller than 16
 	vOff  []int     // of each block of the chunk, the index of its first value
+	kOff  []int     // of each 16 positions of the chunk, the index of their keys
 }
 
 // scoreStride leaves room for softmax's padding, and keeps the rows of a tile
@@ -155,14 +156,14 @@ type keyFinder struct {
 func (a *attention) locate(s *attnScratch, it *attnItem, c, end int) keyFinder {
 	kv, size, d := a.kv, a.kv.cfg.BlockSize, a.spec.HeadDim
 	blocks := it.seq.Blocks[c/size : (end+size-1)/size]
-	s.vOff = s.vOff[:0]
-	keys := keyFinder{mem: kv.k}
+	s.vOff, s.kOff = s.vOff[:0], s.kOff[:0]
+	mem := kv.k
 	if kv.tile < keyTile {
 		s.keys = grow(s.keys, chunk*d)
-		keys.mem = s.keys
+		mem = s.keys
 		clear(s.keys)
 		for i := 0; i < chunk; i += keyTile {
-			keys.off = append(keys.off, i*d)
+			s.kOff = append(s.kOff, i*d)
 		}
 	}
 	for i, block := range blocks {
@@ -170,7 +171,7 @@ func (a *attention) locate(s *attnScratch, it *attnItem, c, end int) keyFinder {
 		s.vOff = append(s.vOff, first*kv.pad)
 		if kv.tile == keyTile {
 			for t := 0; t < size; t += keyTile {
-				keys.off = append(keys.off, kv.key(first, t))
+				s.kOff = append(s.kOff, kv.key(first, t))
 			}
 			continue
 		}
@@ -178,7 +179,7 @@ func (a *attention) locate(s *attnScratch, it *attnItem, c, end int) keyFinder {
 			copy(s.keys[(i*size/keyTile*d+j)*keyTile+i*size%keyTile:][:size], kv.k[kv.key(first, 0)+j*size:])
 		}
 	}
-	return keys
+	return keyFinder{mem: mem, off: s.kOff}
 }
 
 // tile merges the positions of the chunk from c on into pairs [i0, i1).
@@ -205,11 +206,8 @@ func (a *attention) tile(s *attnScratch, it *attnItem, keys keyFinder, c, i0, i1
 		return
 	}
 	n := i1 - i0
-	lo, lastLo := 0, 0
-	lo, _ = span(i0)
-	lastLo, _ = span(i1 - 1)
-	_, firstHi := span(i0)
-	_, hi := span(i1 - 1)
+	lo, firstHi := span(i0)
+	lastLo, hi := span(i1 - 1)
 
 	a.scores(s, keys, i0, n, lo, hi)
 	var sum, top [maxTileRows]float32

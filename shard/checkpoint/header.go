@@ -10,8 +10,6 @@ import (
 	"io"
 	"math/bits"
 	"slices"
-	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/sullae/sullae/kernels/tensor"
@@ -20,6 +18,9 @@ import (
 // maxHeader is the longest header that is read, the bound of the format's own
 // library. After: huggingface/safetensors, MAX_HEADER_SIZE.
 const maxHeader = 100_000_000
+
+// maxDims is more dimensions than any tensor has.
+const maxDims = 32
 
 // elementBits are the types that the format knows. Those that no kernel takes
 // may stand in a file all the same, as long as the model does not ask for them.
@@ -118,122 +119,6 @@ func checkCover(entries []entry, dataSize int64) error {
 	return nil
 }
 
-// headerParser walks the header's JSON token by token, because decoding into
-// structs would pass over repeated and misspelt members.
-type headerParser struct {
-	dec     *json.Decoder
-	seen    map[string]bool
-	entries []entry
-}
-
-// object reads an object and calls member for each key, which reads the value.
-func (p *headerParser) object(member func(key string) error) error {
-	if t, err := p.dec.Token(); err != nil {
-		return err
-	} else if t != json.Delim('{') {
-		return fmt.Errorf("%s where an object belongs", quote(t))
-	}
-	for p.dec.More() {
-		t, err := p.dec.Token()
-		if err != nil {
-			return err
-		}
-		if err := member(t.(string)); err != nil { // a key is always a string
-			return err
-		}
-	}
-	_, err := p.dec.Token()
-	return err
-}
-
-// member reads one member of the header: __metadata__ or a tensor.
-func (p *headerParser) member(name string) error {
-	if p.seen[name] {
-		return fmt.Errorf("tensor %s appears twice", quote(name))
-	}
-	p.seen[name] = true
-	if name == "__metadata__" {
-		return p.object(func(key string) error {
-			t, err := p.dec.Token()
-			if _, ok := t.(string); err == nil && !ok {
-				err = fmt.Errorf("__metadata__: %s: %s where a string belongs", quote(key), quote(t))
-			}
-			return err
-		})
-	}
-	e := entry{Name: name, Begin: -1}
-	err := p.object(func(key string) error {
-		switch {
-		case key == "dtype" && e.Type == "":
-			t, err := p.dec.Token()
-			if err != nil {
-				return err
-			}
-			s, ok := t.(string)
-			if !ok || elementBits[s] == 0 {
-				return fmt.Errorf("dtype %s is not known", quote(t))
-			}
-			e.Type = s
-		case key == "shape" && e.Shape == nil:
-			dims, err := p.numbers("shape")
-			if err != nil {
-				return err
-			}
-			e.Shape = make([]int, len(dims))
-			for i, d := range dims {
-				e.Shape[i] = int(d)
-			}
-		case key == "data_offsets" && e.Begin < 0:
-			at, err := p.numbers("data_offsets")
-			if err != nil {
-				return err
-			}
-			if len(at) != 2 || at[0] > at[1] {
-				return fmt.Errorf("data_offsets %v are not a beginning and an end", at)
-			}
-			e.Begin, e.End = at[0], at[1]
-		default:
-			return fmt.Errorf("member %s is unknown or there twice", quote(key))
-		}
-		return nil
-	})
-	if err == nil {
-		err = e.check()
-	}
-	if err != nil {
-		return fmt.Errorf("tensor %s: %w", quote(name), err)
-	}
-	p.entries = append(p.entries, e)
-	return nil
-}
-
-// numbers reads a list of whole numbers that are not negative.
-func (p *headerParser) numbers(what string) ([]int64, error) {
-	if t, err := p.dec.Token(); err != nil {
-		return nil, err
-	} else if t != json.Delim('[') {
-		return nil, fmt.Errorf("%s: %s where a list belongs", what, quote(t))
-	}
-	out := []int64{}
-	for p.dec.More() {
-		t, err := p.dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		num, ok := t.(json.Number)
-		if !ok {
-			return nil, fmt.Errorf("%s: %s where a whole number belongs", what, quote(t))
-		}
-		v, err := strconv.ParseInt(num.String(), 10, 64)
-		if err != nil || v < 0 {
-			return nil, fmt.Errorf("%s: %s is not a whole number from 0 on that a file can have", what, quote(t))
-		}
-		out = append(out, v)
-	}
-	_, err := p.dec.Token()
-	return out, err
-}
-
 // check reports whether the entry is whole and its bytes fit its shape.
 func (e entry) check() error {
 	switch {
@@ -255,16 +140,4 @@ func (e entry) check() error {
 		return fmt.Errorf("shape %v of %s needs %d bytes, but data_offsets [%d, %d] hold %d", e.Shape, e.Type, n/8, e.Begin, e.End, e.End-e.Begin)
 	}
 	return nil
-}
-
-// quote shows a JSON token in an error, cut to a sane length.
-func quote(t json.Token) string {
-	s := fmt.Sprint(t)
-	if str, ok := t.(string); ok {
-		s = strconv.Quote(str)
-	}
-	if len(s) > 60 {
-		s = strings.ToValidUTF8(s[:60], "") + "..."
-	}
-	return s
 }

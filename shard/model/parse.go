@@ -21,8 +21,8 @@ const (
 	maxFFN       = 1 << 20
 	maxVocab     = 1 << 22
 	maxLayers    = 1 << 10
-	maxPositions = 1 << 26
-	maxSpecial   = 64 // ids that end a generation
+	maxPositions = 1 << 20 // the bound of the rotary tables too
+	maxSpecial   = 64      // ids that end a generation
 )
 
 // architectures are the readers of config.json, by the name that its

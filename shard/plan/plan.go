@@ -33,7 +33,7 @@ type Share struct {
 	Vocab tree.Range // vocabulary blocks
 }
 
-// KVHeads is the range of KV heads that the share's query heads read; a KV head
+// KVRange is the range of KV heads that the share's query heads read; a KV head
 // is copied where its group is split over ranks.
 func (u Units) KVRange(s Share) tree.Range {
 	g := u.Heads / u.KVHeads

@@ -150,7 +150,7 @@ func randomCase(rnd *rand.Rand) (Units, []float64) {
 // more capacity.
 func TestProperties(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 1500 {
+	for range 600 {
 		u, caps := randomCase(rnd)
 		p := mustMake(t, u, caps)
 		if err := p.Validate(); err != nil {

@@ -42,6 +42,15 @@ func (p Plan) Slice(s *model.Spec, rank int, role model.Role) Slice {
 	return out
 }
 
+// Region is where the slice lies in the stored tensor, as the arguments of
+// checkpoint.Source's ReadRegion.
+func (s Slice) Region(ref model.TensorRef) (row, rows, col, cols int) {
+	if ref.Cols == 0 {
+		return 0, 1, ref.Row + s.Cols.Lo, s.Cols.Len()
+	}
+	return ref.Row + s.Rows.Lo, s.Rows.Len(), s.Cols.Lo, s.Cols.Len()
+}
+
 // elements is the number of values in the slice.
 func (s Slice) elements() int64 { return int64(s.Rows.Len()) * int64(s.Cols.Len()) }
 

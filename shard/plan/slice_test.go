@@ -101,7 +101,7 @@ func TestKVRange(t *testing.T) {
 func TestSizes(t *testing.T) {
 	s := exaone30(t)
 	const layer = 2*(4096*4096*2+1024*4096*2+3*14336*4096) + 4*2*4096
-	const whole = 32*layer + 2*2*102400*4096 + 4*4096
+	const whole int64 = 32*layer + 2*2*102400*4096 + 4*4096
 	p := mustMake(t, UnitsOf(s), ones(1))
 	if got := WeightBytes(s, p, 0); got != whole {
 		t.Errorf("one rank: %d bytes, want %d", got, whole)
@@ -111,7 +111,7 @@ func TestSizes(t *testing.T) {
 	}
 	const norms = 4 * 4096 * 65
 	p = mustMake(t, UnitsOf(s), ones(2))
-	if got, want := WeightBytes(s, p, 1), int64((whole-norms)/2+norms); got != want {
+	if got, want := WeightBytes(s, p, 1), (whole-norms)/2+norms; got != want {
 		t.Errorf("half: %d bytes, want %d", got, want)
 	}
 	p = mustMake(t, UnitsOf(s), ones(32))

@@ -63,7 +63,7 @@ type service struct {
 	fence       Fence
 	links       Linker
 	weights     WeightSource
-	memory      func() int64 // bytes that may still be taken; 0: unknown
+	memoryLimit int64 // bytes that a rank may take; 0: what is free
 	log         *slog.Logger
 
 	mu  sync.Mutex
@@ -191,7 +191,7 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 	}
 	kvBytes := plan.KVBytesPerToken(spec, p, int(req.Rank)) * int64(req.Kv.Blocks) * int64(req.Kv.BlockSize)
 	reuse := s.reusable(req, p)
-	if err := s.checkMemory(spec, p, int(req.Rank), kvBytes, reuse); err != nil {
+	if err := s.checkMemory(spec, p, int(req.Rank), kvBytes); err != nil {
 		return nil, err
 	}
 	if !reuse {
@@ -244,19 +244,21 @@ func (s *service) dropLoaded() {
 }
 
 // checkMemory refuses a share that does not fit, before anything is read.
-func (s *service) checkMemory(spec *model.Spec, p plan.Plan, rank int, kvBytes int64, reuse bool) error {
-	need := kvBytes
-	if !reuse {
-		need += plan.WeightBytes(spec, p, rank)
+func (s *service) checkMemory(spec *model.Spec, p plan.Plan, rank int, kvBytes int64) error {
+	weights := plan.WeightBytes(spec, p, rank)
+	need, have := weights+kvBytes, s.memoryLimit
+	if have == 0 {
+		if have = freeMemory(); have == 0 {
+			return nil // not known on this system
+		}
+		s.mu.Lock()
+		if s.loaded != nil { // given back before, or used again
+			have += s.loaded.model.Bytes()
+		}
+		s.mu.Unlock()
 	}
-	free := s.memory()
-	s.mu.Lock()
-	if s.loaded != nil && !reuse {
-		free += s.loaded.model.Bytes()
-	}
-	s.mu.Unlock()
-	if free > 0 && need > free {
-		return status.Errorf(codes.ResourceExhausted, "worker %s: rank %d needs %d MB (weights %d MB, KV %d MB) and %d MB are free: add workers, or lower --kv-tokens", s.id, rank, need>>20, (need-kvBytes)>>20, kvBytes>>20, free>>20)
+	if need > have {
+		return status.Errorf(codes.ResourceExhausted, "worker %s: rank %d needs %d MB (weights %d MB, KV %d MB) and may take %d MB: add workers, or lower --kv-tokens", s.id, rank, need>>20, weights>>20, kvBytes>>20, have>>20)
 	}
 	return nil
 }

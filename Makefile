@@ -1,0 +1,40 @@
+# Each target says what it is for. Tools are pinned here and fetched by Go itself.
+BUF       = go run github.com/bufbuild/buf/cmd/buf@v1.75.0
+GO_PROTO  = google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+GRPC_PROTO = google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
+TOOLS     = $(CURDIR)/bin
+
+.PHONY: build test race noasm lint generate check
+
+# build makes bin/sullae, static.
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/sullae ./cmd/sullae
+
+# test runs everything that runs by default.
+test:
+	go test ./...
+
+# race runs the race detector over what is concurrent. Arithmetic-heavy suites are cut short.
+race:
+	go test -race -short ./collective/... ./coordinator/... ./worker/... ./kernels/cpu/... ./proto/... ./cmd/...
+
+# noasm runs the arithmetic without assembly: the same bits must come out.
+noasm:
+	go test -short -tags noasm ./kernels/... ./worker/engine/...
+
+# lint checks formatting, vet and the API's style.
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || (gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1)
+	go vet ./...
+	$(BUF) lint
+
+# generate makes the protobuf code and the assembly again.
+generate:
+	GOBIN=$(TOOLS) go install $(GO_PROTO)
+	GOBIN=$(TOOLS) go install $(GRPC_PROTO)
+	cd proto && PATH="$(TOOLS):$$PATH" $(BUF) generate --template buf.gen.yaml .
+	cd kernels/cpu && go generate ./...
+
+# check is what a change must pass.
+check: lint test race noasm generate
+	git diff --exit-code -- proto kernels

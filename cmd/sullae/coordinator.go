@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/sullae/sullae/coordinator"
+)
+
+type durationFlag = time.Duration
+
+// coordinatorCmd runs one coordinator.
+type coordinatorCmd struct {
+	Model string `placeholder:"DIR" help:"Model folder as Hugging Face publishes it; default: the built-in demo model."`
+	ID    string `placeholder:"NAME" help:"Unique name of this coordinator; default: host name and process id."`
+	servingFlags
+	MinWorkers    int          `default:"1" help:"Workers to go on with after a loss."`
+	Regroup       durationFlag `default:"5s" help:"How long to wait for a lost worker's return before going on with fewer."`
+	ClusterListen string       `default:"0.0.0.0:0" placeholder:"HOST:PORT" help:"Address where workers fetch weights."`
+	Advertise     string       `placeholder:"HOST" help:"Name or address of this host for other nodes."`
+	EtcdListen    string       `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Without --etcd: where the embedded etcd listens."`
+	EtcdDir       string       `placeholder:"DIR" help:"Without --etcd: where the embedded etcd keeps its data; default: a temporary folder."`
+	etcdFlags
+	gossipFlags
+	logFlags
+}
+
+// Run serves until the context ends, and prints one line when it does serve.
+func (c *coordinatorCmd) Run(ctx context.Context) error {
+	log := c.logger()
+	key, err := c.key()
+	if err != nil {
+		return err
+	}
+	cfg := c.servingFlags.config()
+	cfg.ID = nodeID(c.ID, "coordinator")
+	cfg.Model, cfg.MinWorkers, cfg.Regroup = c.Model, c.MinWorkers, c.Regroup
+	cfg.ClusterAddr, cfg.Advertise = c.ClusterListen, c.Advertise
+	cfg.GossipAddr, cfg.GossipKey = c.Gossip, key
+	cfg.Etcd, cfg.EtcdListen, cfg.EtcdDir = c.etcdFlags.config(log), c.EtcdListen, c.EtcdDir
+	cfg.Logger = log
+	cfg.OnEtcd = func(endpoints []string) { log.Info("waiting for workers", "etcd", endpoints, "workers", cfg.Workers) }
+	cfg.OnProgress = logProgress(log)
+	cfg.OnReady = printReady
+	return coordinator.Run(ctx, cfg)
+}
+
+func (f servingFlags) config() coordinator.Config {
+	return coordinator.Config{
+		Version: version, ServedName: f.ServedModelName, HTTPAddr: f.HTTP, GRPCAddr: f.GRPC,
+		Workers: f.Workers, KVTokens: f.KVTokens, BlockSize: f.BlockSize,
+		MaxBatchedTokens: f.MaxBatchedTokens, MaxSeqs: f.MaxSeqs, CollectiveTimeout: f.CollectiveTimeout,
+	}
+}
+
+// printReady is the line that scripts wait for.
+func printReady(r coordinator.Ready) {
+	fmt.Printf("ready http=%s grpc=%s workers=%d model=%s\n", r.HTTP, r.GRPC, r.Workers, r.Model)
+}
+
+// nodeID is the given name, or one that no other process on any host has.
+func nodeID(given, kind string) string {
+	if given != "" {
+		return given
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "host"
+	}
+	return fmt.Sprintf("%s-%s-%d", kind, host, os.Getpid())
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/sullae/sullae/collective/registry"
+)
+
+// logFlags are common to the server commands. Logs go to stderr.
+type logFlags struct {
+	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error."`
+	LogFormat string     `default:"text" enum:"text,json" help:"text or json."`
+}
+
+func (f logFlags) logger() *slog.Logger {
+	opts := &slog.HandlerOptions{Level: f.LogLevel}
+	if f.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+}
+
+// etcdFlags say where etcd is.
+type etcdFlags struct {
+	Etcd           []string `placeholder:"HOST:PORT,..." help:"Endpoints of etcd."`
+	EtcdUser       string   `placeholder:"NAME" help:"User, where etcd asks for one."`
+	EtcdPassword   string   `placeholder:"PASSWORD" help:"Its password; better given as SULLAE_..._ETCD_PASSWORD."`
+	EtcdCA         string   `name:"etcd-ca" placeholder:"FILE" help:"PEM file of the CA that signed etcd's certificate."`
+	EtcdCert       string   `placeholder:"FILE" help:"PEM file of the client certificate."`
+	EtcdKey        string   `placeholder:"FILE" help:"PEM file of its key."`
+	EtcdServerName string   `placeholder:"NAME" help:"Name in etcd's certificate, where it is not the endpoint's."`
+	EtcdPrefix     string   `default:"${etcd_prefix}" help:"Prefix of all keys."`
+	Cluster        string   `default:"default" help:"Name of the cluster; clusters of other names share etcd and gossip without meeting."`
+}
+
+func (f etcdFlags) config(log *slog.Logger) registry.Config {
+	return registry.Config{
+		Endpoints: f.Etcd, Username: f.EtcdUser, Password: f.EtcdPassword, Prefix: f.EtcdPrefix, Cluster: f.Cluster, Logger: log,
+		TLS: registry.TLSFiles{CA: f.EtcdCA, Cert: f.EtcdCert, Key: f.EtcdKey, ServerName: f.EtcdServerName},
+	}
+}
+
+// gossipFlags are memberlist's.
+type gossipFlags struct {
+	Gossip    string `default:"0.0.0.0:0" placeholder:"HOST:PORT" help:"Address for gossip (UDP and TCP); port 0 takes a free one."`
+	GossipKey string `placeholder:"BASE64|@FILE" help:"Key that encrypts gossip: 16, 24 or 32 bytes in base64, or @FILE that holds them; the same on all nodes."`
+}
+
+func (f gossipFlags) key() ([]byte, error) {
+	s := f.GossipKey
+	if s == "" {
+		return nil, nil
+	}
+	if path, ok := strings.CutPrefix(s, "@"); ok {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("--gossip-key: %w", err)
+		}
+		s = strings.TrimSpace(string(raw))
+	}
+	key, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return nil, fmt.Errorf("--gossip-key: not base64: %w (make one with: head -c32 /dev/urandom | base64)", err)
+	}
+	if n := len(key); n != 16 && n != 24 && n != 32 {
+		return nil, fmt.Errorf("--gossip-key: %d bytes; an AES key has 16, 24 or 32 (make one with: head -c32 /dev/urandom | base64)", n)
+	}
+	return key, nil
+}
+
+// servingFlags are the coordinator's own, shared by coordinator and up.
+type servingFlags struct {
+	Workers           int          `default:"${workers}" help:"Workers that share the model."`
+	HTTP              string       `name:"http" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the OpenAI-compatible HTTP API; port 0 takes a free one."`
+	GRPC              string       `name:"grpc" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of the gRPC API; port 0 takes a free one."`
+	ServedModelName   string       `placeholder:"NAME" help:"Name that clients ask for; default: the folder's."`
+	KVTokens          int          `name:"kv-tokens" placeholder:"N" help:"Positions in the KV cache, over all sequences; default: four contexts."`
+	MaxBatchedTokens  int          `default:"512" help:"Most tokens computed in one step."`
+	MaxSeqs           int          `default:"64" help:"Most sequences running at once."`
+	BlockSize         int          `default:"16" help:"Positions in a block of the KV cache."`
+	CollectiveTimeout durationFlag `default:"30s" help:"Longest silence of a worker within a step before it counts as lost."`
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sullae/sullae/coordinator"
+)
+
+// upCmd serves a model on this machine.
+type upCmd struct {
+	Model   string `placeholder:"DIR" help:"Model folder as Hugging Face publishes it; default: the built-in demo model."`
+	Threads int    `short:"t" help:"Compute threads of each worker; default: all cores, shared out."`
+	servingFlags
+	CPUVariant string `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx2, portable); default: the best that this CPU has."`
+	etcdFlags
+	logFlags
+}
+
+// restartPause is the wait before a worker that ended is started again.
+const restartPause = time.Second
+
+// Run starts a coordinator in this process and the workers as processes of
+// their own, and ends them all when the context does.
+func (c *upCmd) Run(ctx context.Context) error {
+	log := c.logger()
+	if err := c.check(); err != nil {
+		return err
+	}
+	show := newLoading(log)
+	defer show.close()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	eg, ctx := errgroup.WithContext(ctx)
+	cfg := c.servingFlags.config()
+	cfg.ID, cfg.Model = nodeID("", "up"), c.Model
+	cfg.ClusterAddr, cfg.GossipAddr, cfg.EtcdListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	cfg.Etcd = c.etcdFlags.config(log)
+	if len(c.Etcd) > 0 && c.Cluster == "default" {
+		// Beside other clusters on a shared etcd this one keeps to itself.
+		cfg.Etcd.Cluster = cfg.ID
+	}
+	cfg.Logger, cfg.OnProgress = log, show.progress
+	cfg.Regroup, cfg.MinWorkers = 3*restartPause, 1
+	cfg.OnReady = func(r coordinator.Ready) {
+		show.close()
+		printReady(r)
+	}
+	etcd := make(chan []string, 1)
+	cfg.OnEtcd = func(endpoints []string) { etcd <- endpoints }
+	eg.Go(func() error { return coordinator.Run(ctx, cfg) })
+	eg.Go(func() error {
+		select {
+		case endpoints := <-etcd:
+			return c.workers(ctx, log, endpoints, cfg.Etcd.Cluster)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	err := eg.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (c *upCmd) check() error {
+	if c.Workers < 1 {
+		return fmt.Errorf("--workers %d: must be at least 1", c.Workers)
+	}
+	if c.Threads < 0 {
+		return fmt.Errorf("--threads %d: must be at least 1", c.Threads)
+	}
+	// Opened once here, so that a bad folder or too many workers is said before
+	// anything is started.
+	ckpt, err := coordinator.OpenModel(c.Model)
+	if err != nil {
+		return err
+	}
+	defer ckpt.Close()
+	if heads := ckpt.Spec().Heads; c.Workers > heads {
+		return fmt.Errorf("--workers %d: %s has %d query heads, so at most %d workers can share it", c.Workers, ckpt.Name(), heads, heads)
+	}
+	return nil
+}
+
+// workers keeps the worker processes running until ctx ends.
+func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cluster string) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	threads := c.Threads
+	if threads == 0 {
+		threads = max(1, runtime.GOMAXPROCS(0)/c.Workers)
+	}
+	model := c.Model
+	if model == "" {
+		model = coordinator.DemoModel
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for i := range c.Workers {
+		args := []string{"worker",
+			"--id", "worker-" + strconv.Itoa(i), "--model", model, "--threads", strconv.Itoa(threads),
+			"--listen", "127.0.0.1:0", "--gossip", "127.0.0.1:0",
+			"--etcd", strings.Join(etcd, ","), "--etcd-prefix", c.EtcdPrefix, "--cluster", cluster,
+			"--log-level", c.LogLevel.String(), "--log-format", c.LogFormat}
+		for _, f := range [][2]string{{"--cpu-variant", c.CPUVariant}, {"--etcd-user", c.EtcdUser}, {"--etcd-ca", c.EtcdCA},
+			{"--etcd-cert", c.EtcdCert}, {"--etcd-key", c.EtcdKey}, {"--etcd-server-name", c.EtcdServerName}} {
+			if f[1] != "" {
+				args = append(args, f[0], f[1])
+			}
+		}
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				err := runChild(ctx, exe, args, "SULLAE_WORKER_ETCD_PASSWORD="+c.EtcdPassword)
+				if ctx.Err() != nil {
+					return
+				}
+				log.Warn("worker ended; starting it again", "worker", i, "err", err)
+				select {
+				case <-time.After(restartPause):
+				case <-ctx.Done():
+				}
+			}
+		})
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// runChild runs a process until it ends or ctx does; then it is asked to end,
+// and after a while made to.
+func runChild(ctx context.Context, exe string, args []string, env ...string) error {
+	cmd := exec.CommandContext(ctx, exe, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	// Should this process be killed outright, the kernel ends the child. That is
+	// tied to the thread that starts it, so the thread is kept.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = childAttr()
+	return cmd.Run()
+}

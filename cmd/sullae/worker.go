@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sullae/sullae/coordinator"
+	"github.com/sullae/sullae/shard/checkpoint"
+	"github.com/sullae/sullae/worker/node"
+)
+
+// workerCmd runs one worker.
+type workerCmd struct {
+	ID         string  `placeholder:"NAME" help:"Unique name of this worker; default: host name and process id."`
+	Listen     string  `default:"0.0.0.0:0" placeholder:"HOST:PORT" help:"Address for the coordinator and other workers; port 0 takes a free one."`
+	Advertise  string  `placeholder:"HOST" help:"Name or address of this host for other nodes."`
+	Model      string  `placeholder:"DIR" help:"Model folder on this host, or \"demo\"; without it weights come from the coordinator."`
+	Threads    int     `short:"t" help:"Compute threads; default: all cores."`
+	Memory     int64   `placeholder:"BYTES" help:"Most memory for weights and KV cache; default: what is free."`
+	Capacity   float64 `default:"1" help:"Speed relative to the other workers: shares are dealt by it."`
+	CPUVariant string  `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx2, portable); default: the best that this CPU has."`
+	etcdFlags
+	gossipFlags
+	logFlags
+}
+
+// Run serves until the context ends.
+func (c *workerCmd) Run(ctx context.Context) error {
+	log := c.logger()
+	key, err := c.key()
+	if err != nil {
+		return err
+	}
+	if !(c.Capacity > 0) {
+		return fmt.Errorf("--capacity %v: must be above 0", c.Capacity)
+	}
+	if c.Threads < 0 {
+		return fmt.Errorf("--threads %d: must be at least 1", c.Threads)
+	}
+	cfg := node.Config{
+		ID: nodeID(c.ID, "worker"), Version: version, Listen: c.Listen, Advertise: c.Advertise,
+		GossipAddr: c.Gossip, GossipKey: key, Etcd: c.etcdFlags.config(log),
+		Threads: c.Threads, Variant: c.CPUVariant, Memory: c.Memory, Speed: c.Capacity, Logger: log,
+	}
+	if c.Model != "" {
+		var ckpt *checkpoint.Checkpoint
+		if ckpt, err = coordinator.OpenModel(c.Model); err != nil {
+			return err
+		}
+		defer ckpt.Close()
+		cfg.Checkpoint = ckpt
+	}
+	return node.Run(ctx, cfg)
+}

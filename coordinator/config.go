@@ -1,0 +1,90 @@
+// Package coordinator is the coordinator's process: it opens the model, finds
+// workers through etcd and memberlist, forms them into a group, and serves the
+// APIs. The parts are in the packages below it; this one wires them and owns
+// their lives.
+package coordinator
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/coordinator/group"
+)
+
+// Config is a coordinator's configuration. Flags that errors name are those of
+// `sullae coordinator`.
+type Config struct {
+	ID      string // unique in the cluster
+	Version string
+
+	Model      string // folder in Hugging Face's layout; "demo": the built-in model
+	ServedName string // "": the folder's name
+
+	HTTPAddr, GRPCAddr string // the APIs
+	// ClusterAddr is where workers fetch weights; Advertise is this host's name
+	// or address for workers, "" for the listener's own.
+	ClusterAddr, Advertise string
+	GossipAddr             string // memberlist, host:port
+	GossipKey              []byte // AES key of 16, 24 or 32 bytes; nil: plain
+
+	// Etcd names a real etcd; without endpoints one is embedded at EtcdListen,
+	// with its data in EtcdDir ("": temporary).
+	Etcd                registry.Config
+	EtcdListen, EtcdDir string
+
+	Workers, MinWorkers int
+	Regroup             time.Duration // wait for lost workers before going on with fewer
+	KVTokens            int           // 0: four contexts
+	BlockSize           int
+	MaxBatchedTokens    int
+	MaxSeqs             int
+	CollectiveTimeout   time.Duration
+
+	Logger *slog.Logger
+	// OnEtcd is told where etcd is, as soon as workers may come; OnProgress how
+	// loading goes; OnReady when requests are first served. All may be nil.
+	OnEtcd     func(endpoints []string)
+	OnProgress func(group.Progress)
+	OnReady    func(Ready)
+}
+
+// Ready is what a coordinator tells when it serves.
+type Ready struct {
+	HTTP, GRPC string // host:port, as bound
+	Workers    int
+	Model      string
+}
+
+func (c *Config) setDefaults() {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	if c.Etcd.Cluster == "" {
+		c.Etcd.Cluster = registry.DefaultCluster
+	}
+	def(&c.Workers, 1)
+	def(&c.MinWorkers, 1)
+	def(&c.BlockSize, 16)
+	def(&c.MaxBatchedTokens, 512)
+	def(&c.MaxSeqs, 64)
+	if c.CollectiveTimeout == 0 {
+		c.CollectiveTimeout = 30 * time.Second
+	}
+	if c.Regroup == 0 {
+		c.Regroup = 5 * time.Second
+	}
+}
+
+// listen binds addr for the flag, so that what is in use is said by its name.
+func listen(flag, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w (choose another address, or port 0 for a free one)", flag, addr, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,262 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/sullae/sullae/collective/member"
+	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/coordinator/embedetcd"
+	"github.com/sullae/sullae/coordinator/gateway"
+	"github.com/sullae/sullae/coordinator/gateway/openai"
+	"github.com/sullae/sullae/coordinator/gateway/rpc"
+	"github.com/sullae/sullae/coordinator/group"
+	"github.com/sullae/sullae/coordinator/weights"
+	demomodel "github.com/sullae/sullae/deploy/demo-model"
+	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
+	"github.com/sullae/sullae/shard/checkpoint"
+)
+
+// stopTimeout bounds an orderly end: requests have been told by then.
+const stopTimeout = 5 * time.Second
+
+// DemoModel is the name of the built-in model.
+const DemoModel = "demo"
+
+// OpenModel opens a model's folder, or the built-in model.
+func OpenModel(model string) (*checkpoint.Checkpoint, error) {
+	if model == "" || model == DemoModel {
+		return checkpoint.OpenFS(demomodel.Files(), DemoModel)
+	}
+	return checkpoint.Open(model)
+}
+
+// coordinator holds what Run has started, in order.
+type coordinator struct {
+	cfg    Config
+	ckpt   *checkpoint.Checkpoint
+	model  gateway.Model
+	reg    *registry.Registry
+	gossip *member.Members
+	group  *group.Group
+	lead   *leader
+	start  time.Time
+	// progress is what workers last told of their loading.
+	progress progress
+
+	httpL, grpcL, clusterL net.Listener
+	cleanup                []func()
+}
+
+// Run serves until ctx ends (then it returns nil) or something it needs fails.
+// When it returns nothing that it started is left.
+func Run(ctx context.Context, cfg Config) (err error) {
+	cfg.setDefaults()
+	c := &coordinator{cfg: cfg, start: time.Now(), lead: &leader{}}
+	defer func() {
+		for i := len(c.cleanup) - 1; i >= 0; i-- {
+			c.cleanup[i]()
+		}
+	}()
+	for _, step := range []func(context.Context) error{c.openModel, c.listen, c.openEtcd, c.joinCluster} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	err = c.serve(ctx)
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return err
+}
+
+func (c *coordinator) later(f func()) { c.cleanup = append(c.cleanup, f) }
+
+func (c *coordinator) openModel(context.Context) (err error) {
+	if c.ckpt, err = OpenModel(c.cfg.Model); err != nil {
+		return err
+	}
+	c.later(func() { c.ckpt.Close() })
+	name := c.cfg.ServedName
+	if name == "" {
+		if abs, err := filepath.Abs(c.ckpt.Name()); err == nil {
+			name = filepath.Base(abs)
+		}
+	}
+	spec := c.ckpt.Spec()
+	c.model = gateway.Model{Name: name, Architecture: spec.Architecture, Created: c.start, MaxLen: spec.MaxPositions, Vocab: spec.Vocab, EOS: spec.EOS}
+	if c.cfg.KVTokens == 0 {
+		c.cfg.KVTokens = 4 * spec.MaxPositions
+	}
+	return loadText(c.ckpt, &c.model)
+}
+
+func (c *coordinator) listen(context.Context) (err error) {
+	for _, l := range []struct {
+		flag, addr string
+		to         *net.Listener
+	}{{"--http", c.cfg.HTTPAddr, &c.httpL}, {"--grpc", c.cfg.GRPCAddr, &c.grpcL}, {"--cluster", c.cfg.ClusterAddr, &c.clusterL}} {
+		if *l.to, err = listen(l.flag, l.addr); err != nil {
+			return err
+		}
+		c.later(func() { (*l.to).Close() })
+	}
+	return nil
+}
+
+func (c *coordinator) openEtcd(ctx context.Context) error {
+	cfg := c.cfg.Etcd
+	if len(cfg.Endpoints) == 0 {
+		srv, err := embedetcd.Start(ctx, embedetcd.Config{Dir: c.cfg.EtcdDir, ClientAddr: c.cfg.EtcdListen, Logger: c.cfg.Logger.With("part", "etcd")})
+		if err != nil {
+			return err
+		}
+		c.later(func() { srv.Close() })
+		cfg.Endpoints = srv.Endpoints()
+	}
+	reg, err := registry.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	c.reg = reg
+	c.later(func() { reg.Close() })
+	if c.cfg.OnEtcd != nil {
+		c.cfg.OnEtcd(cfg.Endpoints)
+	}
+	return nil
+}
+
+func (c *coordinator) joinCluster(ctx context.Context) error {
+	g, err := member.Start(member.Config{Name: c.cfg.ID, Addr: c.cfg.GossipAddr, Advertise: c.cfg.Advertise, Key: c.cfg.GossipKey, Label: c.cfg.Etcd.Cluster, Logger: c.cfg.Logger})
+	if err != nil {
+		return err
+	}
+	c.gossip = g
+	c.later(func() { g.Leave(stopTimeout) })
+	host, _ := os.Hostname()
+	rec, err := c.reg.RegisterCoordinator(ctx, registry.Coordinator{
+		ID: c.cfg.ID, Address: c.reachable(c.clusterL), GossipAddress: g.Address(),
+		GRPCAddress: c.reachable(c.grpcL), HTTPAddress: c.reachable(c.httpL),
+		Version: c.cfg.Version, ProtocolVersion: group.ProtocolVersion, Hostname: host, PID: os.Getpid(), StartedUnixMs: c.start.UnixMilli(),
+	})
+	if err != nil {
+		return err
+	}
+	c.later(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		rec.Close(ctx)
+	})
+	return nil
+}
+
+func (c *coordinator) reachable(l net.Listener) string {
+	return member.Reachable(l.Addr(), c.cfg.Advertise)
+}
+
+// serve runs the APIs and, while this coordinator leads, the group.
+func (c *coordinator) serve(ctx context.Context) (err error) {
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	gm := group.NewMetrics(metrics, c.model.Name)
+	c.group, err = group.New(group.Config{
+		Name: "0", Model: c.model.Name, Checkpoint: c.ckpt, WeightsAddress: c.reachable(c.clusterL),
+		Placement: placement{c.reg, c.lead}, Dead: c.gossip.Dead,
+		Workers: c.cfg.Workers, MinWorkers: c.cfg.MinWorkers, Regroup: c.cfg.Regroup,
+		KVTokens: c.cfg.KVTokens, BlockSize: c.cfg.BlockSize, MaxBatchedTokens: c.cfg.MaxBatchedTokens, MaxSeqs: c.cfg.MaxSeqs,
+		CollectiveTimeout: c.cfg.CollectiveTimeout,
+		DialOptions:       []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())},
+		Logger:            c.cfg.Logger.With("group", "0"), OnProgress: c.onProgress, Metrics: gm,
+	})
+	if err != nil {
+		return err
+	}
+	gm.Watch(metrics, c.model.Name, c.group)
+	svc := gateway.New(gateway.Config{Model: c.model, Engine: c.group, Logger: c.cfg.Logger, Registry: metrics})
+
+	api := grpc.NewServer(rpc.ServerOptions(svc)...)
+	health := rpc.Register(api, svc)
+	cluster := grpc.NewServer()
+	clusterv1.RegisterWeightServiceServer(cluster, weights.NewServer(c.ckpt))
+	mux := http.NewServeMux()
+	mux.Handle("/", openai.NewHandler(openai.Config{Service: svc, Metrics: metrics, Version: c.cfg.Version}))
+	mux.HandleFunc("GET /cluster/status", c.serveStatus)
+	web := openai.NewServer("", mux)
+
+	// The servers outlive ctx for as long as it takes to end requests in order.
+	eg, run := errgroup.WithContext(ctx)
+	eg.Go(func() error { return ignoreClosed(web.Serve(c.httpL)) })
+	eg.Go(func() error { return api.Serve(c.grpcL) })
+	eg.Go(func() error { return cluster.Serve(c.clusterL) })
+	eg.Go(func() error { return c.gossip.Follow(run, c.reg.GossipSeeds(run)) })
+	eg.Go(func() error { return c.watchReady(run, health.SetServing) })
+	eg.Go(func() error { return c.leadAndRun(run) })
+	eg.Go(func() error {
+		<-run.Done()
+		health.SetServing(false)
+		sctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		stopped := make(chan struct{})
+		go func() { api.GracefulStop(); cluster.Stop(); close(stopped) }()
+		if web.Shutdown(sctx) != nil {
+			web.Close()
+		}
+		select {
+		case <-stopped:
+		case <-sctx.Done():
+			api.Stop()
+			<-stopped
+		}
+		return nil
+	})
+	return eg.Wait()
+}
+
+func (c *coordinator) onProgress(p group.Progress) {
+	c.progress.set(p)
+	if c.cfg.OnProgress != nil {
+		c.cfg.OnProgress(p)
+	}
+}
+
+// watchReady keeps gRPC health true to the group, and tells when requests are
+// first served.
+func (c *coordinator) watchReady(ctx context.Context, set func(bool)) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	told, was := false, false
+	for {
+		if ok := c.group.Ready() == nil; ok != was {
+			was = ok
+			set(ok)
+		}
+		if was && !told && c.cfg.OnReady != nil {
+			told = true
+			c.cfg.OnReady(Ready{HTTP: c.httpL.Addr().String(), GRPC: c.grpcL.Addr().String(), Workers: c.group.State().Plan.WorldSize(), Model: c.model.Name})
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return fmt.Errorf("http: %w", err)
+}

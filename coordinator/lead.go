@@ -1,0 +1,72 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/sullae/sullae/collective/registry"
+)
+
+// leader holds this coordinator's leadership while it has it.
+type leader struct {
+	mu sync.Mutex
+	l  *registry.Leadership
+}
+
+func (l *leader) set(x *registry.Leadership) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.l = x
+}
+
+func (l *leader) get() *registry.Leadership {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.l
+}
+
+// placement implements group.Placement over the registry.
+type placement struct {
+	*registry.Registry
+	lead *leader
+}
+
+func (p placement) WriteGeneration(ctx context.Context, g registry.Generation) (uint64, error) {
+	l := p.lead.get()
+	if l == nil {
+		return 0, registry.ErrNotLeader
+	}
+	return l.WriteGeneration(ctx, g)
+}
+
+// leadAndRun stands for election and drives the group while it leads. A deposed
+// leader ends: its state is in its workers and clients, and a fresh process
+// stands again.
+func (c *coordinator) leadAndRun(ctx context.Context) error {
+	l, err := c.reg.Campaign(ctx, c.cfg.ID)
+	if err != nil {
+		return err
+	}
+	c.cfg.Logger.Info("leading", "coordinator", c.cfg.ID)
+	c.lead.set(l)
+	defer func() {
+		rctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		l.Resign(rctx)
+	}()
+	run, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-l.Lost():
+			cancel(registry.ErrNotLeader)
+		case <-run.Done():
+		}
+	}()
+	err = c.group.Run(run)
+	if errors.Is(err, registry.ErrNotLeader) {
+		return errors.New("another coordinator leads now: leadership in etcd was lost; start again to stand by")
+	}
+	return err
+}

@@ -1,0 +1,97 @@
+package coordinator
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/coordinator/group"
+	"github.com/sullae/sullae/coordinator/status"
+	"github.com/sullae/sullae/shard/plan"
+)
+
+// statusTimeout bounds how long the status page waits for etcd.
+const statusTimeout = 2 * time.Second
+
+// serveStatus answers GET /cluster/status.
+func (c *coordinator) serveStatus(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
+	defer cancel()
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.Encode(c.status(ctx))
+}
+
+// status gathers what is known; workers that etcd cannot be asked about now are
+// those of the current epoch.
+func (c *coordinator) status(ctx context.Context) status.Cluster {
+	st := c.group.State()
+	load := c.group.Load()
+	out := status.Cluster{
+		Version: c.cfg.Version, Cluster: c.cfg.Etcd.Cluster, Coordinator: c.cfg.ID,
+		Model: status.Model{Name: c.model.Name, Architecture: c.model.Architecture, CheckpointID: c.ckpt.ID(), MaxModelLen: c.model.MaxLen},
+		Group: status.Group{Phase: st.Phase, Reason: st.Reason, Epoch: st.Epoch, Step: st.Step, WorldSize: st.Plan.WorldSize(), WorkersWanted: c.cfg.Workers,
+			Running: load.Running, Waiting: load.Waiting, KVBlocksFree: load.BlocksFree, KVBlocksTotal: load.BlocksTotal},
+	}
+	progress := c.progress.snapshot()
+	seen := map[string]bool{}
+	for rank, w := range st.Members {
+		seen[w.ID] = true
+		x := c.worker(w)
+		s := st.Plan.Shares[rank]
+		u := st.Plan.Units
+		heads, ffn, vocab := s.Heads, u.FFNRange(s), u.VocabRange(s)
+		x.Rank = rank
+		x.Heads, x.FFN, x.Vocab = [2]int{heads.Lo, heads.Hi}, [2]int{ffn.Lo, ffn.Hi}, [2]int{vocab.Lo, vocab.Hi}
+		x.WeightBytes = plan.WeightBytes(c.ckpt.Spec(), st.Plan, rank)
+		x.KVBytes = plan.KVBytesPerToken(c.ckpt.Spec(), st.Plan, rank) * int64(c.cfg.KVTokens)
+		x.LoadedBytes = progress[w.ID]
+		out.Workers = append(out.Workers, x)
+	}
+	if all, err := c.reg.Workers(ctx); err == nil {
+		for _, w := range all {
+			if !seen[w.ID] {
+				out.Workers = append(out.Workers, c.worker(w))
+			}
+		}
+	}
+	return out
+}
+
+func (c *coordinator) worker(w registry.Worker) status.Worker {
+	x := status.Worker{ID: w.ID, Address: w.Address, Version: w.Version, Backend: w.Backend + "/" + w.Variant,
+		Threads: w.Threads, Host: w.Hostname, PID: w.PID, Health: "alive", Rank: -1}
+	if c.gossip.Dead(w.ID) {
+		x.Health = "dead"
+	}
+	return x
+}
+
+// progress remembers how far each worker has loaded.
+type progress struct {
+	mu   sync.Mutex
+	done map[string]int64
+}
+
+func (p *progress) set(x group.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done == nil {
+		p.done = map[string]int64{}
+	}
+	p.done[x.Worker] = x.Done
+}
+
+func (p *progress) snapshot() map[string]int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make(map[string]int64, len(p.done))
+	for k, v := range p.done {
+		out[k] = v
+	}
+	return out
+}

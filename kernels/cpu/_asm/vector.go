@@ -1,0 +1,338 @@
+package main
+
+import (
+	"math"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+func vector() {
+	siluMul()
+	add()
+	sumSquares()
+	mulScaled()
+	rotate()
+	fmaVector()
+	spinPause()
+	readProbe()
+	fmaProbe()
+}
+
+// function begins a function whose Go twin is called name + "Go".
+func function(name, signature, what string) {
+	TEXT(name, NOSPLIT, signature)
+	Doc(name+" is "+what, "Please refer to "+name[:len(name)-4]+"Go for the reference implementation.")
+	Pragma("noescape")
+}
+
+// eights runs body once for each 8 of count elements, advancing the pointers.
+func eights(count Register, body func(), pointers ...Register) {
+	SHRQ(Imm(3), count)
+	JZ(LabelRef("done"))
+	Label("loop")
+	body()
+	for _, p := range pointers {
+		ADDQ(Imm(32), p)
+	}
+	DECQ(count)
+	JNZ(LabelRef("loop"))
+	Label("done")
+}
+
+func ptr(name string) Register { return Load(Param(name), GP64()) }
+
+func mem(p Register) Mem { return Mem{Base: p} }
+
+// broadcast is a parameter in all lanes.
+func broadcast(name string) VecVirtual {
+	y := YMM()
+	at, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VBROADCASTSS(at.Addr, y)
+	return y
+}
+
+// constant is the address of eight copies of a float32, made once.
+func constant(name string, bits uint32) Mem {
+	if m, ok := constants[name]; ok {
+		return m
+	}
+	m := GLOBL(name, RODATA|NOPTR)
+	for i := range 8 {
+		DATA(4*i, U32(bits))
+	}
+	constants[name] = m
+	return m
+}
+
+var constants = map[string]Mem{}
+
+func float(name string, f float32) Mem { return constant(name, math.Float32bits(f)) }
+
+// exp replaces x by e^x, with exp32's order of operations.
+func exp(x VecVirtual) VecVirtual {
+	// In vmaxps and vminps the second source stays if either is NaN; in Go's
+	// operand order that is the first operand.
+	lo, t, n, p := YMM(), YMM(), YMM(), YMM()
+	VMOVUPS(float("expLo", -104), lo)
+	VMAXPS(x, lo, x)
+	VMOVUPS(float("expHi", 89), lo)
+	VMINPS(x, lo, x)
+	Comment("n = round(x log2 e), r = x - n ln 2")
+	VMOVUPS(float("log2E", 1.44269504088896341), t)
+	VFMADD213PS(float("roundMagic", 12582912), x, t)
+	VSUBPS(float("roundMagic", 0), t, n)
+	VFNMADD231PS(float("ln2Hi", 0.693145751953125), n, x)
+	VFNMADD231PS(float("ln2Lo", 1.42860676533018e-06), n, x)
+	Comment("the polynomial")
+	VMOVUPS(float("expC6", 0.001381457201205194), p)
+	VFMADD213PS(float("expC5", 0.00836872961372137), x, p)
+	VFMADD213PS(float("expC4", 0.04166838899254799), x, p)
+	VFMADD213PS(float("expC3", 0.1666652113199234), x, p)
+	VFMADD213PS(float("expC2", 0.4999999403953552), x, p)
+	VFMADD213PS(float("one", 1), x, p)
+	VFMADD213PS(float("one", 1), x, p)
+	Comment("times 2^n in two halves")
+	half := n
+	VPSUBD(float("roundMagic", 0), t, t)
+	VPSRAD(Imm(1), t, half)
+	VPSUBD(half, t, t)
+	VPADDD(constant("bias", 127), half, half)
+	VPADDD(constant("bias", 127), t, t)
+	VPSLLD(Imm(23), half, half)
+	VPSLLD(Imm(23), t, t)
+	VMULPS(half, p, p)
+	VMULPS(t, p, p)
+	return p
+}
+
+func scaleMax() {
+	function("scaleMaxAVX2", "func(s *float32, n int, f float32, lanes *[8]float32)",
+		"variant.scaleMax for n divisible by 8; lanes takes the maxima.")
+	s, n := ptr("s"), ptr("n")
+	f, top := broadcast("f"), YMM()
+	VMOVUPS(constant("minusInf", 0xff800000), top)
+	eights(n, func() {
+		x := YMM()
+		VMULPS(mem(s), f, x)
+		VMOVUPS(x, mem(s))
+		Comment("the old maximum stays where x is not greater, or NaN")
+		VMAXPS(top, x, top)
+	}, s)
+	VMOVUPS(top, mem(ptr("lanes")))
+	VZEROUPPER()
+	RET()
+}
+
+func expSum() {
+	function("expSumAVX2", "func(dst *float32, src *float32, n int, shift float32, sum *[8]float64)",
+		"variant.expSum for n divisible by 8.")
+	dst, src, n, sum := ptr("dst"), ptr("src"), ptr("n"), ptr("sum")
+	shift := broadcast("shift")
+	lo, hi := YMM(), YMM()
+	VMOVUPD(mem(sum), lo)
+	VMOVUPD(Mem{Base: sum, Disp: 32}, hi)
+	eights(n, func() {
+		x := YMM()
+		VMOVUPS(mem(src), x)
+		VSUBPS(shift, x, x)
+		e := exp(x)
+		VMOVUPS(e, mem(dst))
+		a, b := YMM(), YMM()
+		VCVTPS2PD(e.AsX(), a)
+		VEXTRACTF128(Imm(1), e, b.AsX())
+		VCVTPS2PD(b.AsX(), b)
+		VADDPD(a, lo, lo)
+		VADDPD(b, hi, hi)
+	}, dst, src)
+	VMOVUPD(lo, mem(sum))
+	VMOVUPD(hi, Mem{Base: sum, Disp: 32})
+	VZEROUPPER()
+	RET()
+}
+
+func blend() {
+	function("blendAVX2", "func(dst *float32, src *float32, n int, a float32, b float32)",
+		"variant.blend for n divisible by 8.")
+	dst, src, n := ptr("dst"), ptr("src"), ptr("n")
+	a, b := broadcast("a"), broadcast("b")
+	eights(n, func() {
+		x, y := YMM(), YMM()
+		VMULPS(mem(dst), a, x)
+		VMULPS(mem(src), b, y)
+		VADDPS(y, x, x)
+		VMOVUPS(x, mem(dst))
+	}, dst, src)
+	VZEROUPPER()
+	RET()
+}
+
+func siluMul() {
+	function("siluMulAVX2", "func(dst *float32, gate *float32, up *float32, n int)",
+		"variant.siluMul for n divisible by 8.")
+	dst, gate, up, n := ptr("dst"), ptr("gate"), ptr("up"), ptr("n")
+	eights(n, func() {
+		g, x := YMM(), YMM()
+		VMOVUPS(mem(gate), g)
+		VXORPS(constant("signBit", 0x80000000), g, x)
+		e := exp(x)
+		VADDPS(float("one", 1), e, e)
+		VDIVPS(e, g, g)
+		VMULPS(mem(up), g, g)
+		VMOVUPS(g, mem(dst))
+	}, dst, gate, up)
+	VZEROUPPER()
+	RET()
+}
+
+func add() {
+	function("addAVX2", "func(dst *float32, x *float32, n int)", "variant.add for n divisible by 8.")
+	dst, x, n := ptr("dst"), ptr("x"), ptr("n")
+	eights(n, func() {
+		y := YMM()
+		VMOVUPS(mem(dst), y)
+		VADDPS(mem(x), y, y)
+		VMOVUPS(y, mem(dst))
+	}, dst, x)
+	VZEROUPPER()
+	RET()
+}
+
+func sumSquares() {
+	function("sumSquaresAVX2", "func(x *float32, n int, sum *[16]float64)", "variant.sumSquares for n divisible by 16.")
+	x, n, sum := ptr("x"), ptr("n"), ptr("sum")
+	acc := make([]VecVirtual, 4)
+	for i := range acc {
+		acc[i] = YMM()
+		VMOVUPD(Mem{Base: sum, Disp: 32 * i}, acc[i])
+	}
+	SHRQ(Imm(4), n)
+	JZ(LabelRef("done"))
+	Label("loop")
+	for i := range acc {
+		y := YMM()
+		VCVTPS2PD(Mem{Base: x, Disp: 16 * i}, y)
+		VFMADD231PD(y, y, acc[i])
+	}
+	ADDQ(Imm(64), x)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	Label("done")
+	for i := range acc {
+		VMOVUPD(acc[i], Mem{Base: sum, Disp: 32 * i})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func mulScaled() {
+	function("mulScaledAVX2", "func(dst *float32, x *float32, w *float32, n int, f float32)",
+		"variant.mulScaled for n divisible by 8.")
+	dst, x, w, n := ptr("dst"), ptr("x"), ptr("w"), ptr("n")
+	f := broadcast("f")
+	eights(n, func() {
+		y := YMM()
+		VMULPS(mem(x), f, y)
+		VMULPS(mem(w), y, y)
+		VMOVUPS(y, mem(dst))
+	}, dst, x, w)
+	VZEROUPPER()
+	RET()
+}
+
+func rotate() {
+	function("rotateAVX2", "func(a *float32, b *float32, cos *float32, sin *float32, n int)",
+		"variant.rotate for n divisible by 8.")
+	a, b, cos, sin, n := ptr("a"), ptr("b"), ptr("cos"), ptr("sin"), ptr("n")
+	eights(n, func() {
+		x, y, c, s, t := YMM(), YMM(), YMM(), YMM(), YMM()
+		VMOVUPS(mem(a), x)
+		VMOVUPS(mem(b), y)
+		VMOVUPS(mem(cos), c)
+		VMOVUPS(mem(sin), s)
+		VMULPS(y, s, t)
+		VMULPS(x, s, s)
+		VMULPS(x, c, x)
+		VMULPS(y, c, y)
+		VSUBPS(t, x, x)
+		VADDPS(s, y, y)
+		VMOVUPS(x, mem(a))
+		VMOVUPS(y, mem(b))
+	}, a, b, cos, sin)
+	VZEROUPPER()
+	RET()
+}
+
+// fmaVector is the hardware's own answer, for the test of fma32.
+func fmaVector() {
+	TEXT("fmaAVX2", NOSPLIT, "func(dst *float32, x *float32, y *float32, n int)")
+	Doc("fmaAVX2 is dst[i] = fma(x[i], y[i], dst[i]) for n divisible by 8, for the test of fma32.")
+	Pragma("noescape")
+	dst, x, y, n := ptr("dst"), ptr("x"), ptr("y"), ptr("n")
+	eights(n, func() {
+		a, v := YMM(), YMM()
+		VMOVUPS(mem(x), v)
+		VMOVUPS(mem(dst), a)
+		VFMADD231PS(mem(y), v, a)
+		VMOVUPS(a, mem(dst))
+	}, dst, x, y)
+	VZEROUPPER()
+	RET()
+}
+
+func spinPause() {
+	TEXT("spinHint", NOSPLIT, "func()")
+	Doc("spinHint passes some tens of cycles, leaving the core's resources to others.")
+	PAUSE()
+	RET()
+}
+
+// readProbe and fmaProbe are the limits that benchmarks stand beside.
+func readProbe() {
+	TEXT("readProbe", NOSPLIT, "func(p *byte, n int)")
+	Doc("readProbe reads n bytes, n divisible by 512, in order, and does nothing with them.")
+	Pragma("noescape")
+	p, n := ptr("p"), ptr("n")
+	acc := make([]VecVirtual, 8)
+	for i := range acc {
+		acc[i] = YMM()
+		VXORPS(acc[i], acc[i], acc[i])
+	}
+	SHRQ(Imm(9), n)
+	JZ(LabelRef("done"))
+	Label("loop")
+	for i := range 16 {
+		VORPS(Mem{Base: p, Disp: 32 * i}, acc[i%8], acc[i%8])
+	}
+	ADDQ(U32(512), p)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+func fmaProbe() {
+	TEXT("fmaProbe", NOSPLIT, "func(n int)")
+	Doc("fmaProbe does 12 n vector multiply-adds between registers, 192 n operations.")
+	n := ptr("n")
+	acc := make([]VecVirtual, 12)
+	for i := range acc {
+		acc[i] = YMM()
+		VXORPS(acc[i], acc[i], acc[i])
+	}
+	x := YMM()
+	VXORPS(x, x, x)
+	Label("loop")
+	for i := range acc {
+		VFMADD231PS(x, x, acc[i])
+	}
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}

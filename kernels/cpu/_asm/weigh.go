@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+func attend() {
+	for _, s := range shapes {
+		weigh(s.m, s.p)
+	}
+	scaleMax()
+	expSum()
+	blend()
+}
+
+// weigh writes weigh_<m>x<p>, the tile of variant.weigh for one shape.
+func weigh(m, p int) {
+	name := fmt.Sprintf("weigh_%dx%d", m, p)
+	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)")
+	Doc(fmt.Sprintf("%s is variant.weigh for m = %d and p = %d, with offs = len(off).", name, m, p),
+		"Please refer to weighGo for the reference implementation.")
+	Pragma("noescape")
+	Comment("The tile of c stays in registers.")
+	t := loadTile(m, p)
+	a := loadRows(m)
+	ldv := Load(Param("ldv"), GP64())
+	SHLQ(Imm(2), ldv)
+	off, offs := Load(Param("off"), GP64()), Load(Param("offs"), GP64())
+
+	TESTQ(offs, offs)
+	JZ(LabelRef("done"))
+	Label("block")
+	v, n := GP64(), GP64()
+	MOVQ(Mem{Base: off}, n)
+	Load(Param("v"), v)
+	LEAQ(Mem{Base: v, Index: n, Scale: 4}, v)
+	Load(Param("n"), n)
+	keep := keepRows(m, p)
+	step := func(i int) {
+		Comment(fmt.Sprintf("row + %d", i))
+		x := make([]VecVirtual, m)
+		if keep {
+			for r := range m {
+				x[r] = YMM()
+				VBROADCASTSS(a.at(r, i), x[r])
+			}
+		}
+		for q := range p {
+			var w [2]Op
+			for j := range w {
+				at := Mem{Base: v, Disp: 64*q + 32*j}
+				if m == 1 {
+					w[j] = at
+					continue
+				}
+				y := YMM()
+				VMOVUPS(at, y)
+				w[j] = y
+			}
+			for r := range m {
+				xr := x[r]
+				if !keep {
+					xr = YMM()
+					VBROADCASTSS(a.at(r, i), xr)
+				}
+				for j := range w {
+					VFMADD231PS(w[j], xr, t.acc[r][2*q+j])
+				}
+			}
+		}
+		ADDQ(ldv, v)
+	}
+	loop(n, 4, func(count int) {
+		for i := range count {
+			step(i)
+		}
+		a.advance(count)
+	})
+	ADDQ(Imm(8), off)
+	DECQ(offs)
+	JNZ(LabelRef("block"))
+	Label("done")
+	t.store()
+	VZEROUPPER()
+	RET()
+}

@@ -1,0 +1,173 @@
+//go:build !noasm
+
+package cpu
+
+import "github.com/sullae/sullae/kernels/tensor"
+
+// avx2 needs AVX2, FMA and F16C. Its functions check that all they touch is
+// inside the slices, tell the race detector, and leave what is beyond a multiple
+// of 8 to the portable form.
+var avx2 = &variant{
+	name:       "avx2",
+	gemm:       gemmAVX2,
+	weigh:      weighAVX2,
+	scaleMax:   scaleMaxVec,
+	expSum:     expSumVec,
+	blend:      blendVec,
+	siluMul:    siluMulVec,
+	add:        addVec,
+	sumSquares: sumSquaresVec,
+	mulScaled:  mulScaledVec,
+	rotate:     rotateVec,
+}
+
+type gemmTile func(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+
+// gemmTiles are by type, rows, and 0 for one panel or 1 for maxPanels[rows].
+var gemmTiles = [...][maxTileRows + 1][2]gemmTile{
+	tensor.F32: {
+		1: {gemmF32_1x1, gemmF32_1x4}, 2: {gemmF32_2x1, gemmF32_2x2}, 3: {gemmF32_3x1, gemmF32_3x2},
+		4: {gemmF32_4x1}, 5: {gemmF32_5x1}, 6: {gemmF32_6x1},
+	},
+	tensor.BF16: {
+		1: {gemmBF16_1x1, gemmBF16_1x4}, 2: {gemmBF16_2x1, gemmBF16_2x2}, 3: {gemmBF16_3x1, gemmBF16_3x2},
+		4: {gemmBF16_4x1}, 5: {gemmBF16_5x1}, 6: {gemmBF16_6x1},
+	},
+	tensor.F16: {
+		1: {gemmF16_1x1, gemmF16_1x4}, 2: {gemmF16_2x1, gemmF16_2x2}, 3: {gemmF16_3x1, gemmF16_3x2},
+		4: {gemmF16_4x1}, 5: {gemmF16_5x1}, 6: {gemmF16_6x1},
+	},
+}
+
+func gemmAVX2(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, ps, m, p, k int) {
+	if k == 0 {
+		return
+	}
+	size := k * panelWidth * d.Size()
+	_, _, _ = c[(m-1)*ldc+p*panelWidth-1], a[(m-1)*lda+k-1], b[(p-1)*ps+size-1]
+	for r := range m {
+		raceRead(a[r*lda:][:k])
+		raceWrite(c[r*ldc:][:p*panelWidth])
+	}
+	if p == maxPanels[m] && p > 1 {
+		gemmTiles[d][m][1](&c[0], ldc, &a[0], lda, &b[0], ps, k)
+		return
+	}
+	for q := range p {
+		gemmTiles[d][m][0](&c[q*panelWidth], ldc, &a[0], lda, &b[q*ps], ps, k)
+	}
+}
+
+type weighTile func(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+
+// weighTiles are ordered as gemmTiles.
+var weighTiles = [maxTileRows + 1][2]weighTile{
+	1: {weigh_1x1, weigh_1x4}, 2: {weigh_2x1, weigh_2x2}, 3: {weigh_3x1, weigh_3x2},
+	4: {weigh_4x1}, 5: {weigh_5x1}, 6: {weigh_6x1},
+}
+
+func weighAVX2(c []float32, ldc int, a []float32, lda int, v []float32, ldv int, off []int, m, p, n int) {
+	if len(off) == 0 || n == 0 {
+		return
+	}
+	_, _ = c[(m-1)*ldc+p*panelWidth-1], a[(m-1)*lda+len(off)*n-1]
+	for _, o := range off {
+		_, _ = v[o], v[o+(n-1)*ldv+p*panelWidth-1]
+		raceRead(v[o : o+(n-1)*ldv+p*panelWidth])
+	}
+	for r := range m {
+		raceRead(a[r*lda:][:len(off)*n])
+		raceWrite(c[r*ldc:][:p*panelWidth])
+	}
+	if p == maxPanels[m] && p > 1 {
+		weighTiles[m][1](&c[0], ldc, &a[0], lda, &v[0], ldv, &off[0], len(off), n)
+		return
+	}
+	for q := range p {
+		weighTiles[m][0](&c[q*panelWidth], ldc, &a[0], lda, &v[q*panelWidth], ldv, &off[0], len(off), n)
+	}
+}
+
+func scaleMaxVec(s []float32, f float32) float32 {
+	if len(s) == 0 {
+		return scaleMaxGo(s, f)
+	}
+	raceWrite(s)
+	var lanes [8]float32
+	scaleMaxAVX2(&s[0], len(s), f, &lanes)
+	return maxLanes(&lanes)
+}
+
+func expSumVec(dst, src []float32, shift float32, sum *[8]float64) {
+	if n := len(src); n > 0 {
+		raceRead(src)
+		raceWrite(dst[:n])
+		expSumAVX2(&dst[0], &src[0], n, shift, sum)
+	}
+}
+
+func blendVec(dst, src []float32, a, b float32) {
+	n := len(src) &^ 7
+	dst = dst[:len(src)]
+	if n > 0 {
+		raceRead(src)
+		raceWrite(dst)
+		blendAVX2(&dst[0], &src[0], n, a, b)
+	}
+	blendGo(dst[n:], src[n:], a, b)
+}
+
+func siluMulVec(dst, gate, up []float32) {
+	n := len(gate) &^ 7
+	dst, up = dst[:len(gate)], up[:len(gate)]
+	if n > 0 {
+		raceRead(gate)
+		raceRead(up)
+		raceWrite(dst)
+		siluMulAVX2(&dst[0], &gate[0], &up[0], n)
+	}
+	siluMulGo(dst[n:], gate[n:], up[n:])
+}
+
+func addVec(dst, x []float32) {
+	n := len(x) &^ 7
+	dst = dst[:len(x)]
+	if n > 0 {
+		raceRead(x)
+		raceWrite(dst)
+		addAVX2(&dst[0], &x[0], n)
+	}
+	addGo(dst[n:], x[n:])
+}
+
+func sumSquaresVec(x []float32, sum *[16]float64) {
+	if len(x) > 0 {
+		raceRead(x)
+		sumSquaresAVX2(&x[0], len(x), sum)
+	}
+}
+
+func mulScaledVec(dst, x, w []float32, f float32) {
+	n := len(x) &^ 7
+	dst, w = dst[:len(x)], w[:len(x)]
+	if n > 0 {
+		raceRead(x)
+		raceRead(w)
+		raceWrite(dst)
+		mulScaledAVX2(&dst[0], &x[0], &w[0], n, f)
+	}
+	mulScaledGo(dst[n:], x[n:], w[n:], f)
+}
+
+func rotateVec(a, b, cos, sin []float32) {
+	n := len(a) &^ 7
+	b, cos, sin = b[:len(a)], cos[:len(a)], sin[:len(a)]
+	if n > 0 {
+		raceRead(cos)
+		raceRead(sin)
+		raceWrite(a)
+		raceWrite(b)
+		rotateAVX2(&a[0], &b[0], &cos[0], &sin[0], n)
+	}
+	rotateGo(a[n:], b[n:], cos[n:], sin[n:])
+}

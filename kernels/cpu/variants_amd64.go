@@ -1,0 +1,13 @@
+//go:build !noasm
+
+package cpu
+
+import "golang.org/x/sys/cpu"
+
+// variants lists what this machine runs, best first.
+func variants() []*variant {
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasF16C {
+		return []*variant{avx2, portable}
+	}
+	return []*variant{portable}
+}

@@ -1,0 +1,99 @@
+// Package kerneltest is the suite that every Backend passes: RunAll holds one to
+// package reference, within bounds that follow from the number of roundings,
+// and to the rules that need no reference (rows are independent, the tree's
+// nodes add up to the whole, prompts may be cut anywhere); RunSame holds two
+// backends of one class to each other, bit for bit.
+//
+// The data is random from fixed seeds. All values of a case are made before any
+// backend sees them, so that a failure repeats.
+package kerneltest
+
+import (
+	"math"
+	"testing"
+
+	"github.com/sullae/sullae/kernels"
+)
+
+// testCase is one computation.
+type testCase struct {
+	name string
+	// run computes on a backend; all outputs, one after another.
+	run func(t *testing.T, b kernels.Backend) []float32
+	// check holds run's outputs to the reference; nil where another case does.
+	check func(t *testing.T, got []float32)
+}
+
+func cases() []testCase {
+	var list []testCase
+	for _, f := range []func() []testCase{matMulCases, rowCases, expSumsCases, gatherCases, attentionCases} {
+		list = append(list, f()...)
+	}
+	return list
+}
+
+// RunAll tests one backend. newBackend may return the same one each time; it
+// registers its own Close.
+func RunAll(t *testing.T, newBackend func(t *testing.T) kernels.Backend) {
+	for _, c := range cases() {
+		if c.check == nil {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			c.check(t, c.run(t, newBackend(t)))
+		})
+	}
+	for _, r := range rules {
+		t.Run(r.name, func(t *testing.T) { r.test(t, newBackend(t)) })
+	}
+}
+
+// RunSame tests that two backends give the same bits. Any NaN equals any NaN.
+func RunSame(t *testing.T, a, b kernels.Backend) {
+	for _, c := range cases() {
+		t.Run(c.name, func(t *testing.T) {
+			same(t, c.run(t, a), c.run(t, b))
+		})
+	}
+}
+
+func same(t *testing.T, a, b []float32) {
+	t.Helper()
+	if len(a) != len(b) {
+		t.Fatalf("lengths %d and %d", len(a), len(b))
+	}
+	for i := range a {
+		if math.Float32bits(a[i]) != math.Float32bits(b[i]) && (a[i] == a[i] || b[i] == b[i]) {
+			t.Fatalf("element %d: %v (%#x) and %v (%#x)", i, a[i], math.Float32bits(a[i]), b[i], math.Float32bits(b[i]))
+		}
+	}
+}
+
+// near checks got against want, with tol the bound on each element's absolute
+// error. NaN must be NaN; what is infinite, or overflows float32, infinite.
+func near(t *testing.T, got []float32, want, tol []float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d values, want %d", len(got), len(want))
+	}
+	for i, w := range want {
+		g := float64(got[i])
+		switch {
+		case math.IsNaN(w):
+			if !math.IsNaN(g) {
+				t.Fatalf("element %d: %v, want NaN", i, g)
+			}
+		case math.IsInf(float64(float32(w)), 0):
+			if g != float64(float32(w)) {
+				t.Fatalf("element %d: %v, want %v", i, g, w)
+			}
+		case !(math.Abs(g-w) <= tol[i]):
+			t.Fatalf("element %d: %v, want %v within %g, is off by %g", i, g, w, tol[i], math.Abs(g-w))
+		}
+	}
+}
+
+const (
+	eps  = 1.0 / (1 << 24) // largest relative error of one rounding to float32
+	tiny = 0x1p-149        // least subnormal: bounds its absolute error
+)

@@ -1,0 +1,168 @@
+// Package node is a worker's process: it registers itself, answers the
+// coordinator (Prepare, Run), and owns the backend, the links and the rank that
+// the worker is at the moment.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/sullae/sullae/collective"
+	grpclink "github.com/sullae/sullae/collective/link/grpc"
+	"github.com/sullae/sullae/collective/member"
+	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/kernels/cpu"
+	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
+	"github.com/sullae/sullae/shard/checkpoint"
+	"github.com/sullae/sullae/worker/remote"
+)
+
+// stopTimeout bounds an orderly end.
+const stopTimeout = 5 * time.Second
+
+// Config is a worker's configuration. Flags that errors name are those of
+// `sullae worker`.
+type Config struct {
+	ID      string // unique in the cluster
+	Version string
+	// Listen is where coordinator and peers dial this worker; Advertise is the
+	// host they use for it, "" for the listener's own.
+	Listen, Advertise string
+	GossipAddr        string
+	GossipKey         []byte
+	Etcd              registry.Config
+
+	Threads int     // 0: all
+	Variant string  // of the CPU kernels; "": the best
+	Memory  int64   // bytes that the share and its KV may take; 0: what is free
+	Speed   float64 // capacity relative to other workers; 0: 1
+
+	// Checkpoint is the model that this worker can read by itself, or nil.
+	Checkpoint *checkpoint.Checkpoint
+	Logger     *slog.Logger
+}
+
+// Run serves until ctx ends (then it returns nil) or something it needs fails.
+// When it returns nothing that it started is left.
+func Run(ctx context.Context, cfg Config) (err error) {
+	start := time.Now()
+	log := cfg.Logger.With("node", cfg.ID)
+	backend, err := cpu.New(cpu.Config{Threads: cfg.Threads, Variant: cfg.Variant})
+	if err != nil {
+		return fmt.Errorf("--threads, --cpu-variant: %w", err)
+	}
+	defer backend.Close()
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w (choose another address, or port 0 for a free one)", cfg.Listen, err)
+	}
+	defer listener.Close()
+	address := member.Reachable(listener.Addr(), cfg.Advertise)
+
+	reg, err := registry.Open(ctx, cfg.Etcd)
+	if err != nil {
+		return err
+	}
+	defer reg.Close()
+	gossip, err := member.Start(member.Config{
+		Name: cfg.ID, Addr: cfg.GossipAddr, Advertise: cfg.Advertise, Key: cfg.GossipKey, Label: cfg.Etcd.Cluster, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer gossip.Leave(stopTimeout)
+
+	hub := grpclink.NewHub(grpclink.HubOptions{Logger: log})
+	svc := &service{
+		id: cfg.ID, version: cfg.Version, backend: backend, fence: reg, links: linker{hub},
+		weights: weightSource(cfg.Checkpoint), memoryLimit: cfg.Memory, log: log,
+	}
+	server := grpc.NewServer(grpclink.ServerOptions()...)
+	clusterv1.RegisterWorkerServiceServer(server, svc)
+	hub.Register(server)
+	hs := health.NewServer()
+	healthv1.RegisterHealthServer(server, hs)
+
+	info := backend.Info()
+	host, _ := os.Hostname()
+	rec := registry.Worker{
+		ID: cfg.ID, Address: address, GossipAddress: gossip.Address(), Version: cfg.Version, ProtocolVersion: ProtocolVersion,
+		Backend: info.Name, Variant: info.Variant, Class: info.Class, Threads: info.Threads, MemoryBytes: cfg.Memory,
+		Capacity: cfg.Speed, Hostname: host, PID: os.Getpid(), StartedUnixMs: start.UnixMilli(),
+	}
+	if rec.MemoryBytes == 0 {
+		rec.MemoryBytes = freeMemory()
+	}
+	if cfg.Checkpoint != nil {
+		rec.CheckpointID = cfg.Checkpoint.ID()
+	}
+	eg, run := errgroup.WithContext(ctx)
+	eg.Go(func() error { return server.Serve(listener) })
+	registration, err := reg.RegisterWorker(ctx, rec)
+	if err == nil {
+		log.Info("worker registered", "address", address, "backend", info.Name+"/"+info.Variant, "threads", info.Threads)
+		eg.Go(func() error { return gossip.Follow(run, reg.GossipSeeds(run)) })
+	} else {
+		eg.Go(func() error { return err })
+	}
+	eg.Go(func() error {
+		<-run.Done()
+		hs.Shutdown()
+		if registration != nil {
+			sctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+			defer cancel()
+			registration.Close(sctx)
+		}
+		svc.stop()
+		hub.Close()
+		server.Stop()
+		return nil
+	})
+	err = eg.Wait()
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return err
+}
+
+// linker forms links over a hub.
+type linker struct{ hub *grpclink.Hub }
+
+func (l linker) Join(ctx context.Context, f Formation) (collective.Communicator, error) {
+	return l.hub.Join(ctx, grpclink.Formation{
+		Group: f.Group, Epoch: f.Epoch, Rank: f.Rank, WorldSize: len(f.Peers), Peers: f.Peers, Token: f.Token,
+		Tuning: collective.Tuning{Timeout: f.Timeout},
+	})
+}
+
+// weightSource reads from own where that is the checkpoint asked for, else from
+// the coordinator.
+func weightSource(own *checkpoint.Checkpoint) WeightSource {
+	return func(ctx context.Context, id, addr string) (checkpoint.Source, func(), error) {
+		if own != nil && own.ID() == id {
+			return own, func() {}, nil
+		}
+		conn, err := grpc.NewClient("passthrough:///"+addr,
+			grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithInitialWindowSize(16<<20), grpc.WithInitialConnWindowSize(64<<20))
+		if err != nil {
+			return nil, nil, err
+		}
+		src, err := remote.Open(ctx, clusterv1.NewWeightServiceClient(conn), id)
+		if err != nil {
+			conn.Close()
+			return nil, nil, err
+		}
+		return src, func() { conn.Close() }, nil
+	}
+}
