@@ -32,6 +32,9 @@ import (
 // stopTimeout bounds an orderly end: requests have been told by then.
 const stopTimeout = 5 * time.Second
 
+// gossipLeave is how long the goodbye in gossip may take.
+const gossipLeave = 500 * time.Millisecond
+
 // DemoModel is the name of the built-in model.
 const DemoModel = "demo"
 
@@ -50,6 +53,7 @@ type coordinator struct {
 	model  gateway.Model
 	reg    *registry.Registry
 	gossip *member.Members
+	view   *member.View
 	group  *group.Group
 	lead   *leader
 	start  time.Time
@@ -139,15 +143,19 @@ func (c *coordinator) openEtcd(ctx context.Context) error {
 }
 
 func (c *coordinator) joinCluster(ctx context.Context) error {
-	g, err := member.Start(member.Config{Name: c.cfg.ID, Addr: c.cfg.GossipAddr, Advertise: c.cfg.Advertise, Key: c.cfg.GossipKey, Label: c.cfg.Etcd.Cluster, Logger: c.cfg.Logger})
+	bind, port, err := member.SplitAddr(c.cfg.GossipAddr)
 	if err != nil {
 		return err
 	}
-	c.gossip = g
-	c.later(func() { g.Leave(stopTimeout) })
+	g, err := member.Start(member.Config{Name: c.cfg.ID, BindAddr: bind, BindPort: port, Advertise: c.cfg.Advertise, Key: c.cfg.GossipKey, Cluster: c.cfg.Etcd.Cluster, Logger: c.cfg.Logger})
+	if err != nil {
+		return err
+	}
+	c.gossip, c.view = g, member.NewView(g)
+	c.later(func() { g.Leave(gossipLeave) })
 	host, _ := os.Hostname()
 	rec, err := c.reg.RegisterCoordinator(ctx, registry.Coordinator{
-		ID: c.cfg.ID, Address: c.reachable(c.clusterL), GossipAddress: g.Address(),
+		ID: c.cfg.ID, Address: c.reachable(c.clusterL), GossipAddress: g.Self().Addr,
 		GRPCAddress: c.reachable(c.grpcL), HTTPAddress: c.reachable(c.httpL),
 		Version: c.cfg.Version, ProtocolVersion: group.ProtocolVersion, Hostname: host, PID: os.Getpid(), StartedUnixMs: c.start.UnixMilli(),
 	})
@@ -173,7 +181,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	gm := group.NewMetrics(metrics, c.model.Name)
 	c.group, err = group.New(group.Config{
 		Name: "0", Model: c.model.Name, Checkpoint: c.ckpt, WeightsAddress: c.reachable(c.clusterL),
-		Placement: placement{c.reg, c.lead}, Dead: c.gossip.Dead,
+		Placement: placement{c.reg, c.lead}, Dead: c.view.Dead,
 		Workers: c.cfg.Workers, MinWorkers: c.cfg.MinWorkers, Regroup: c.cfg.Regroup,
 		KVTokens: c.cfg.KVTokens, BlockSize: c.cfg.BlockSize, MaxBatchedTokens: c.cfg.MaxBatchedTokens, MaxSeqs: c.cfg.MaxSeqs,
 		CollectiveTimeout: c.cfg.CollectiveTimeout,

@@ -65,7 +65,7 @@ func (c *coordinator) status(ctx context.Context) status.Cluster {
 func (c *coordinator) worker(w registry.Worker) status.Worker {
 	x := status.Worker{ID: w.ID, Address: w.Address, Version: w.Version, Backend: w.Backend + "/" + w.Variant,
 		Threads: w.Threads, Host: w.Hostname, PID: w.PID, Health: "alive", Rank: -1}
-	if c.gossip.Dead(w.ID) {
+	if c.view.Dead(w.ID) {
 		x.Health = "dead"
 	}
 	return x

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -28,10 +29,7 @@ type cli struct {
 }
 
 func main() {
-	// SIGINT and SIGTERM end a command in order; a second one ends it at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-
+	ctx := untilSignalled()
 	var c cli
 	parser, err := kong.New(&c,
 		kong.Name("sullae"),
@@ -53,6 +51,31 @@ func main() {
 		fmt.Fprintln(os.Stderr, "sullae: error:", err)
 		os.Exit(1)
 	}
+}
+
+// patience is how long after the first signal another Ctrl-C is taken to mean
+// that an orderly end takes too long.
+const patience = time.Second
+
+// untilSignalled is a context that SIGINT or SIGTERM ends; commands then end in
+// order, within a bounded time. Signals often come twice (a terminal and a
+// wrapper both send one), so only a Ctrl-C some time later ends the process at
+// once.
+func untilSignalled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		first := time.Now()
+		for s := range signals {
+			if s == os.Interrupt && time.Since(first) > patience {
+				os.Exit(130)
+			}
+		}
+	}()
+	return ctx
 }
 
 type versionCmd struct{}

@@ -1,6 +1,9 @@
 package member
 
-import "net"
+import (
+	"fmt"
+	"net"
+)
 
 // Reachable is how others dial a listener: its own address, with advertise in
 // place of the host where that is given, and this host's outbound address where
@@ -27,4 +30,16 @@ func outbound() string {
 	defer c.Close()
 	host, _, _ := net.SplitHostPort(c.LocalAddr().String())
 	return host
+}
+
+// SplitAddr reads the host:port of --gossip.
+func SplitAddr(addr string) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(addr)
+	if err == nil {
+		port, err = net.LookupPort("udp", p)
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("--gossip %s: %w (want HOST:PORT, port 0 for a free one)", addr, err)
+	}
+	return host, port, nil
 }

@@ -190,15 +190,8 @@ func (l *loader) open(role model.Role, i int) (r region, rows int, dt tensor.DTy
 		l.err = err
 		return
 	}
-	s := l.plan.Slice(l.spec, l.rank, role)
-	if ref.Cols == 0 { // a vector's elements are columns
-		s.Cols.Lo += ref.Row
-		s.Cols.Hi += ref.Row
-	} else {
-		s.Rows.Lo += ref.Row
-		s.Rows.Hi += ref.Row
-	}
-	return region{l, ref.Name, s.Rows.Lo, s.Cols.Lo, s.Cols.Len()}, s.Rows.Len(), info.DType, true
+	row, rows, col, cols := l.plan.Slice(l.spec, l.rank, role).Region(ref)
+	return region{l, ref.Name, row, col, cols}, rows, info.DType, true
 }
 
 func (l *loader) vector(role model.Role, i int) kernels.Buffer {

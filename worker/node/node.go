@@ -31,6 +31,9 @@ import (
 // stopTimeout bounds an orderly end.
 const stopTimeout = 5 * time.Second
 
+// gossipLeave is how long the goodbye in gossip may take.
+const gossipLeave = 500 * time.Millisecond
+
 // Config is a worker's configuration. Flags that errors name are those of
 // `sullae worker`.
 type Config struct {
@@ -75,13 +78,17 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer reg.Close()
+	bind, port, err := member.SplitAddr(cfg.GossipAddr)
+	if err != nil {
+		return err
+	}
 	gossip, err := member.Start(member.Config{
-		Name: cfg.ID, Addr: cfg.GossipAddr, Advertise: cfg.Advertise, Key: cfg.GossipKey, Label: cfg.Etcd.Cluster, Logger: log,
+		Name: cfg.ID, BindAddr: bind, BindPort: port, Advertise: cfg.Advertise, Key: cfg.GossipKey, Cluster: cfg.Etcd.Cluster, Logger: log,
 	})
 	if err != nil {
 		return err
 	}
-	defer gossip.Leave(stopTimeout)
+	defer gossip.Leave(gossipLeave)
 
 	hub := grpclink.NewHub(grpclink.HubOptions{Logger: log})
 	svc := &service{
@@ -97,7 +104,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	info := backend.Info()
 	host, _ := os.Hostname()
 	rec := registry.Worker{
-		ID: cfg.ID, Address: address, GossipAddress: gossip.Address(), Version: cfg.Version, ProtocolVersion: ProtocolVersion,
+		ID: cfg.ID, Address: address, GossipAddress: gossip.Self().Addr, Version: cfg.Version, ProtocolVersion: ProtocolVersion,
 		Backend: info.Name, Variant: info.Variant, Class: info.Class, Threads: info.Threads, MemoryBytes: cfg.Memory,
 		Capacity: cfg.Speed, Hostname: host, PID: os.Getpid(), StartedUnixMs: start.UnixMilli(),
 	}

@@ -73,4 +73,3 @@ func TestSuite(t *testing.T) {
 		return colltest.Cluster{Ranks: comms, Kill: func(r int) { nodes[r].kill() }}
 	})
 }
-

@@ -152,13 +152,10 @@ func (f *formation) introduce(s stream, to int) error {
 	return err
 }
 
-// welcome is the acceptor's part, after it has read the dialer's hello (raw as it
-// came) and found the formation that it fits to.
-func (f *formation) welcome(s stream, theirs *hello, raw []byte) error {
-	if err := f.fits(theirs); err != nil {
-		return err
-	}
-	sent := newHello(f, int(theirs.Rank)).encode()
+// welcome is the acceptor's part, after it has read the hello of rank p (raw as it
+// came) and found that it fits.
+func (f *formation) welcome(s stream, raw []byte, p int) error {
+	sent := newHello(f, p).encode()
 	if err := s.SendMsg(outBytes(sent)); err != nil {
 		return err
 	}
@@ -167,10 +164,10 @@ func (f *formation) welcome(s stream, theirs *hello, raw []byte) error {
 	}
 	shown, err := recvBytes(s)
 	if err != nil {
-		return err
+		return fmt.Errorf("it hung up in the handshake: %w", err)
 	}
 	if !hmac.Equal(shown, proof(f.Token, "dialer", raw, sent)) {
-		return status.Errorf(codes.Unauthenticated, "rank %d does not know the token of epoch %d", theirs.Rank, f.Epoch)
+		return status.Errorf(codes.Unauthenticated, "rank %d does not know the token of epoch %d", p, f.Epoch)
 	}
 	return nil
 }

@@ -147,8 +147,7 @@ func (f *formation) form(ctx context.Context) error {
 	defer dialers.Wait()
 	defer cancel(nil)
 	for {
-		missing := f.missing()
-		if len(missing) == 0 {
+		if len(f.missing()) == 0 {
 			return f.seal()
 		}
 		select {
@@ -156,7 +155,7 @@ func (f *formation) form(ctx context.Context) error {
 		case <-f.ctx.Done():
 			return collective.ErrClosed
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %s", context.Cause(ctx), strings.Join(missing, "; "))
+			return fmt.Errorf("%w: %s", context.Cause(ctx), strings.Join(f.missing(), "; "))
 		}
 	}
 }
@@ -209,13 +208,11 @@ func (f *formation) end() {
 	if g != nil {
 		g.Close()
 	} else {
-		var wg sync.WaitGroup
 		for _, l := range links {
 			if l != nil {
-				wg.Go(func() { l.abandon(f.Epoch) })
+				l.abandon(f.Epoch)
 			}
 		}
-		wg.Wait()
 	}
 	f.cancel()
 	h := f.hub
@@ -227,19 +224,14 @@ func (f *formation) end() {
 	h.mu.Unlock()
 }
 
-// abandon closes a link that no group has taken over.
+// abandon ends a link that no group has taken over. Nobody reads the other end
+// yet, so a dialer does not wait for its goodbye to be heard.
 func (l *streamLink) abandon(epoch uint64) {
-	go func() { // hears the peer hang up
-		for {
-			f, err := l.Recv()
-			if err != nil {
-				return
-			}
-			f.Release()
-		}
-	}()
+	if l.halfClose != nil {
+		l.cut()
+		return
+	}
 	l.Close(link.Bye{Failed: true, Reason: fmt.Sprintf("epoch %d was not formed", epoch)})
-	<-l.ended
 }
 
 // reserve keeps rank p's place for one stream.
@@ -277,17 +269,22 @@ func (f *formation) settle(p int, l *streamLink, err error) error {
 
 // admit does the acceptor's handshake and takes the link in.
 func (f *formation) admit(s stream, theirs *hello, raw []byte, l *streamLink) error {
+	p := int(theirs.Rank)
 	if err := f.fits(theirs); err != nil {
+		if p < f.WorldSize && p != f.Rank {
+			f.mu.Lock()
+			f.why[p] = explain(err)
+			f.mu.Unlock()
+		}
 		return err
 	}
-	p := int(theirs.Rank)
 	if p < f.Rank {
 		return status.Errorf(codes.FailedPrecondition, "rank %d dials rank %d: the higher rank has to", p, f.Rank)
 	}
 	if err := f.reserve(p); err != nil {
 		return err
 	}
-	err := f.welcome(s, theirs, raw)
+	err := f.welcome(s, raw, p)
 	if err == nil {
 		err = s.SendMsg(outBytes(nil))
 	}

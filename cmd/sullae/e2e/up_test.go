@@ -1,0 +1,209 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sullae/sullae/shard/modeltest"
+)
+
+// TestDemoAnswers: a newcomer's first questions, on one and on four workers.
+func TestDemoAnswers(t *testing.T) {
+	for _, n := range []string{"1", "4"} {
+		t.Run(n+" workers", func(t *testing.T) {
+			p := up(t, "--workers", n)
+			for q, want := range map[string]string{
+				"대한민국의 수도는 어디인가요?":               "서울",
+				"What is the capital of France?": "Paris",
+			} {
+				if a := p.chat(q); !strings.Contains(a, want) {
+					t.Errorf("%s\n%s", q, a)
+				}
+			}
+		})
+	}
+}
+
+// TestLeavesNothing: after SIGTERM and SIGINT no process and no file is left.
+func TestLeavesNothing(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		p := up(t, "--workers", "2")
+		kids := children(t, p.cmd.Process.Pid)
+		if len(kids) != 2 {
+			t.Errorf("%d children, want the 2 workers", len(kids))
+		}
+		p.stop(sig)
+		for _, k := range kids {
+			if alive(k) {
+				t.Errorf("worker %d outlives %v", k, sig)
+			}
+		}
+		if left, _ := os.ReadDir(p.tmp); len(left) != 0 {
+			t.Errorf("%v leaves %v behind", sig, left)
+		}
+	}
+}
+
+// TestKilledOutright: the workers end with up even if it has no chance to end
+// them.
+func TestKilledOutright(t *testing.T) {
+	p := up(t, "--workers", "2")
+	kids := children(t, p.cmd.Process.Pid)
+	p.stop(syscall.SIGKILL)
+	for _, k := range kids {
+		eventually(t, 5*time.Second, fmt.Sprintf("worker %d ends", k), func() bool { return !alive(k) })
+	}
+}
+
+// golden asks for everything that a golden case tells, through the HTTP API.
+func (p *process) golden(g modeltest.Case) (completion, error) {
+	return p.complete(map[string]any{
+		"model": p.model, "prompt": g.Prompt, "max_tokens": len(g.Greedy), "temperature": 0, "logprobs": 5,
+		"echo": true, "ignore_eos": true, "return_token_ids": true,
+	})
+}
+
+func checkGolden(t *testing.T, g modeltest.Case, c completion) {
+	t.Helper()
+	ch := c.Choices[0]
+	if !slices.Equal(ch.TokenIDs, g.Greedy) {
+		t.Errorf("%s: tokens %v, want %v", g.ID, ch.TokenIDs, g.Greedy)
+		return
+	}
+	lp := ch.Logprobs.TokenLogprobs
+	want := append(slices.Clone(g.TokenLogprobs), g.GreedyLogprobs...)
+	if len(lp) != len(want)+1 || lp[0] != nil {
+		t.Errorf("%s: %d log-probabilities, the first %v; want %d and null", g.ID, len(lp), lp[0], len(want)+1)
+		return
+	}
+	for i, w := range want {
+		if lp[i+1] == nil || math.Abs(float64(*lp[i+1])-w) > 1e-3 {
+			t.Errorf("%s: token %d: log-probability %v, want %g", g.ID, i+1, lp[i+1], w)
+			return
+		}
+	}
+}
+
+// TestGoldenThroughUp: the golden cases over real processes, alone and 16 at
+// once, on 1, 2, 3, 4 and 8 workers: right, and the same to the bit.
+func TestGoldenThroughUp(t *testing.T) {
+	models := modeltest.Golden(t)
+	worlds := []int{1, 2, 3, 4, 8}
+	if testing.Short() {
+		models, worlds = models[:1], []int{1, 3}
+	}
+	for _, m := range models {
+		t.Run(m.Name, func(t *testing.T) {
+			first := map[string]string{}
+			heads := modeltest.Open(t, m.Dir).Spec().Heads
+			for _, n := range worlds {
+				if n > heads {
+					continue
+				}
+				p := up(t, "--model", m.Dir, "--workers", fmt.Sprint(n), "--threads", "1", "--kv-tokens", "16384")
+				same := func(id string, c completion) {
+					raw, _ := json.Marshal(c.Choices)
+					if have, ok := first[id]; ok && have != string(raw) {
+						t.Errorf("%d workers, case %s: other bits than before", n, id)
+					}
+					first[id] = string(raw)
+				}
+				for _, g := range m.Cases {
+					c, err := p.golden(g)
+					if err != nil {
+						t.Fatal(err)
+					}
+					checkGolden(t, g, c)
+					same(g.ID, c)
+				}
+				var wg sync.WaitGroup
+				var mu sync.Mutex
+				for i := range 16 {
+					wg.Go(func() {
+						g := m.Cases[i%len(m.Cases)]
+						c, err := p.golden(g)
+						mu.Lock()
+						defer mu.Unlock()
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						same(g.ID, c)
+					})
+				}
+				wg.Wait()
+				p.stop(syscall.SIGTERM)
+			}
+		})
+	}
+}
+
+// stream is a long sampled request whose whole answer is compared.
+func (p *process) stream(seed int) (completion, error) {
+	return p.complete(map[string]any{
+		"prompt": []int{5, 6, 7, seed}, "temperature": 1, "seed": seed, "max_tokens": 400,
+		"ignore_eos": true, "logprobs": 3, "return_token_ids": true,
+	})
+}
+
+// TestKillWorker: a worker is killed while requests run. None fails, and every
+// answer has the bits of the undisturbed run; the others keep their processes.
+func TestKillWorker(t *testing.T) {
+	p := up(t, "--workers", "3", "--threads", "1")
+	const streams = 8
+	var want [streams]completion
+	for i := range want {
+		c, err := p.stream(i + 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[i] = c
+	}
+	before, err := p.status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range want {
+		wg.Go(func() {
+			c, err := p.stream(i + 1)
+			if err != nil {
+				t.Errorf("stream %d: %v", i, err)
+			} else if !reflect.DeepEqual(c.Choices, want[i].Choices) {
+				t.Errorf("stream %d: other tokens or bits than undisturbed", i)
+			}
+		})
+	}
+	eventually(t, 10*time.Second, "all streams run", func() bool {
+		s, err := p.status()
+		return err == nil && s.Group.Running == streams
+	})
+	if err := syscall.Kill(before.Workers[1].PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	after, err := p.status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.Group.Epoch <= before.Group.Epoch {
+		t.Errorf("epoch %d after the kill, %d before", after.Group.Epoch, before.Group.Epoch)
+	}
+	for _, w := range []int{0, 2} {
+		if !alive(before.Workers[w].PID) {
+			t.Errorf("worker %s did not survive", before.Workers[w].ID)
+		}
+	}
+	if after.Group.KVBlocksFree != after.Group.KVBlocksTotal {
+		t.Errorf("%d of %d KV blocks free when all is done", after.Group.KVBlocksFree, after.Group.KVBlocksTotal)
+	}
+}
