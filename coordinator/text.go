@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 
+	"github.com/sullae/sullae/coordinator/chattemplate"
 	"github.com/sullae/sullae/coordinator/gateway"
 	"github.com/sullae/sullae/coordinator/tokenizer"
 	"github.com/sullae/sullae/shard/checkpoint"
@@ -35,6 +36,15 @@ func loadText(ckpt *checkpoint.Checkpoint, m *gateway.Model) error {
 			return fmt.Errorf("%s: %w", path.Join(ckpt.Name(), "tokenizer_config.json"), err)
 		}
 	}
+	source := tok.ChatTemplate()
+	if source == "" {
+		return nil
+	}
+	t, err := chattemplate.Parse("chat_template", source)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path.Join(ckpt.Name(), "tokenizer_config.json"), err)
+	}
+	m.Template = textTemplate{t, tok}
 	return nil
 }
 
@@ -57,3 +67,25 @@ func (t textTokenizer) NewStreamDecoder(skipSpecial bool) gateway.StreamDecoder 
 type streamDecoder struct{ *tokenizer.StreamDecoder }
 
 func (d streamDecoder) Next(id int32) string { return d.Push(id) }
+
+// textTemplate is a chat template with its model's own tokens.
+type textTemplate struct {
+	t   *chattemplate.Template
+	tok *tokenizer.Tokenizer
+}
+
+// templateMessage is a message as published templates read it.
+type templateMessage struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+func (t textTemplate) Render(messages []gateway.Message, addGenerationPrompt bool) (string, error) {
+	ms := make([]templateMessage, len(messages))
+	for i, m := range messages {
+		ms[i] = templateMessage(m)
+	}
+	return t.t.Render(chattemplate.Context{
+		Messages: ms, AddGenerationPrompt: addGenerationPrompt, BOSToken: t.tok.BOSToken(), EOSToken: t.tok.EOSToken(),
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"github.com/sullae/sullae/coordinator/chattemplate"
 	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/model"
 )
@@ -155,6 +156,11 @@ func (r *inspection) addTokens(m *checkpoint.Checkpoint, s *model.Spec) {
 		text = func(id int32) string {
 			name, _ := t.IDToToken(id)
 			return name
+		}
+		if src := t.ChatTemplate(); src != "" {
+			if _, err := chattemplate.Parse("chat_template", src); err != nil {
+				r.Problem = fmt.Sprintf("%s: %v", m.Name(), err)
+			}
 		}
 		if t.VocabSize() > s.Vocab {
 			r.Problem = fmt.Sprintf("%s: tokenizer.json has ids up to %d, but the embedding has %d rows: these files do not belong together", m.Name(), t.VocabSize()-1, s.Vocab)

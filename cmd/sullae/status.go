@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sullae/sullae/cmd/sullae/internal/remote"
 	"github.com/sullae/sullae/cmd/sullae/internal/screen"
 	"github.com/sullae/sullae/coordinator/status"
 )
@@ -120,7 +121,8 @@ func fetchStatus(ctx context.Context, target string) ([]byte, error) {
 		if errors.As(err, &u) {
 			err = u.Err // without the URL, which the message has
 		}
-		return nil, fmt.Errorf("no coordinator is reached at %s (%w): start one with \"sullae up\", or give the HTTP address of one with --http", strings.TrimSuffix(target, statusPath), err)
+		return nil, fmt.Errorf("no coordinator is reached at %s (%w): start one with \"sullae up\", or give the HTTP address of one with --http",
+			strings.TrimSuffix(target, statusPath), remote.Reason(err))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxStatusBytes))

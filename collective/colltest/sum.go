@@ -28,7 +28,9 @@ func NewSum(rng *rand.Rand, leaves, n int, shares []tree.Range) *Sum {
 	for range leaves {
 		v := make([]float32, n)
 		for i := range v {
-			v[i] = (rng.Float32() - 0.5) * float32(math.Exp2(float64(rng.IntN(24)-12)))
+			// Any sign and mantissa, exponents from -12 to 19.
+			x := rng.Uint32()
+			v[i] = math.Float32frombits(x&0x807fffff | (115+x>>23&31)<<23)
 		}
 		s.leaves = append(s.leaves, v)
 	}

@@ -112,7 +112,7 @@ func (l *Leadership) Resign(ctx context.Context) error {
 // changes may have been made or not.
 func (l *Leadership) commit(ctx context.Context, key string, modRevision int64, then ...change) error {
 	b := l.c.r.backend
-	done, _, err := b.commit(ctx, []condition{createdAt(l.c.key, l.c.revision)}, then...)
+	done, _, err := b.commit(ctx, []condition{createdAt(l.c.key, l.c.revision), modifiedAt(key, modRevision)}, then...)
 	if err != nil || done {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/kernels/tree"
@@ -143,15 +144,21 @@ func TestEpochsUnderConcurrentWriters(t *testing.T) {
 				}
 			})
 		}
-		seen := uint64(0)
-		for seen < writers*each {
-			g := <-watch
-			if g.Epoch <= seen {
-				t.Errorf("epoch %d after %d", g.Epoch, seen)
+		written := make(chan struct{})
+		go func() { wg.Wait(); close(written) }()
+		for last, seen := false, uint64(0); !last || seen < writers*each; {
+			select {
+			case g := <-watch:
+				if g.Epoch <= seen {
+					t.Errorf("epoch %d after %d", g.Epoch, seen)
+				}
+				seen = g.Epoch
+			case <-written:
+				last, written = true, nil
+			case <-time.After(10 * time.Second):
+				t.Fatalf("the watch stops at epoch %d", seen)
 			}
-			seen = g.Epoch
 		}
-		wg.Wait()
 		slices.Sort(epochs)
 		for i, e := range epochs {
 			if e != uint64(i+1) {

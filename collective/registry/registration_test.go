@@ -188,6 +188,12 @@ func TestEtcdLosesItsData(t *testing.T) {
 		})
 		b.must(g.Close(b.ctx))
 		b.within(5*time.Second, "the watch sees the new history", seen(watch, ""))
+		// Not by reading again from time to time only: the watch itself goes on.
+		for i, want := range []string{"a", "a b", "a b c"} {
+			time.Sleep(500 * time.Millisecond) // the first may meet the watch's restart
+			b.register(b.process(), string("abc"[i]))
+			b.within(time.Second, "the watch goes on", seen(watch, want))
+		}
 	})
 }
 

@@ -18,7 +18,7 @@ type loop struct {
 	items    []value // still to come
 	ahead    []value // tested, not yet taken
 	index0   int
-	seen     int // taken so far
+	seen     int   // taken so far
 	last     value // the item before, for previtem
 	cur      value
 	changed  []value

@@ -2,12 +2,12 @@ package chattemplate
 
 // parser turns tokens into statements. It descends by Jinja's grammar.
 type parser struct {
-	tokens  []token
-	pos     int
-	depth   int // of statements and expressions within each other
-	nodes   int // in the expression at hand
-	loops   int // open ones in this function: break and continue need one
-	macros  []*macroDef
+	tokens []token
+	pos    int
+	depth  int // of statements and expressions within each other
+	nodes  int // in the expression at hand
+	loops  int // open ones in this function: break and continue need one
+	macros []*macroDef
 }
 
 const (

@@ -30,9 +30,9 @@ block:
 	LEAQ (DI)(R8*4), DI
 	MOVQ n+64(FP), R8
 	SUBQ $0x04, R8
-	JL   one1
+	JL   rest
 
-many1:
+four:
 	// row + 0
 	VBROADCASTSS (CX), Y2
 	VFMADD231PS  (DI), Y2, Y0
@@ -58,13 +58,13 @@ many1:
 	ADDQ         DX, DI
 	ADDQ         $0x00000010, CX
 	SUBQ         $0x04, R8
-	JGE          many1
+	JGE          four
 
-one1:
+rest:
 	ADDQ $0x04, R8
-	JZ   end1
+	JZ   next
 
-one1Next:
+one:
 	// row + 0
 	VBROADCASTSS (CX), Y2
 	VFMADD231PS  (DI), Y2, Y0
@@ -72,9 +72,9 @@ one1Next:
 	ADDQ         DX, DI
 	ADDQ         $0x00000004, CX
 	DECQ         R8
-	JNZ          one1Next
+	JNZ          one
 
-end1:
+next:
 	ADDQ $0x08, BX
 	DECQ SI
 	JNZ  block
@@ -117,9 +117,9 @@ block:
 	LEAQ (DI)(R8*4), DI
 	MOVQ n+64(FP), R8
 	SUBQ $0x04, R8
-	JL   one2
+	JL   rest
 
-many2:
+four:
 	// row + 0
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  (DI), Y8, Y0
@@ -169,13 +169,13 @@ many2:
 	ADDQ         DX, DI
 	ADDQ         $0x00000010, CX
 	SUBQ         $0x04, R8
-	JGE          many2
+	JGE          four
 
-one2:
+rest:
 	ADDQ $0x04, R8
-	JZ   end2
+	JZ   next
 
-one2Next:
+one:
 	// row + 0
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  (DI), Y8, Y0
@@ -189,9 +189,9 @@ one2Next:
 	ADDQ         DX, DI
 	ADDQ         $0x00000004, CX
 	DECQ         R8
-	JNZ          one2Next
+	JNZ          one
 
-end2:
+next:
 	ADDQ $0x08, BX
 	DECQ SI
 	JNZ  block
@@ -237,9 +237,9 @@ block:
 	LEAQ (R9)(R10*4), R9
 	MOVQ n+64(FP), R10
 	SUBQ $0x04, R10
-	JL   one3
+	JL   rest
 
-many3:
+four:
 	// row + 0
 	VMOVUPS      (R9), Y4
 	VMOVUPS      32(R9), Y5
@@ -285,13 +285,13 @@ many3:
 	ADDQ         SI, R9
 	ADDQ         $0x00000010, DX
 	SUBQ         $0x04, R10
-	JGE          many3
+	JGE          four
 
-one3:
+rest:
 	ADDQ $0x04, R10
-	JZ   end3
+	JZ   next
 
-one3Next:
+one:
 	// row + 0
 	VMOVUPS      (R9), Y4
 	VMOVUPS      32(R9), Y5
@@ -304,9 +304,9 @@ one3Next:
 	ADDQ         SI, R9
 	ADDQ         $0x00000004, DX
 	DECQ         R10
-	JNZ          one3Next
+	JNZ          one
 
-end3:
+next:
 	ADDQ $0x08, DI
 	DECQ R8
 	JNZ  block
@@ -353,9 +353,9 @@ block:
 	LEAQ (R9)(R10*4), R9
 	MOVQ n+64(FP), R10
 	SUBQ $0x04, R10
-	JL   one4
+	JL   rest
 
-many4:
+four:
 	// row + 0
 	VBROADCASTSS (DX), Y8
 	VBROADCASTSS (DX)(BX*1), Y9
@@ -425,13 +425,13 @@ many4:
 	ADDQ         SI, R9
 	ADDQ         $0x00000010, DX
 	SUBQ         $0x04, R10
-	JGE          many4
+	JGE          four
 
-one4:
+rest:
 	ADDQ $0x04, R10
-	JZ   end4
+	JZ   next
 
-one4Next:
+one:
 	// row + 0
 	VBROADCASTSS (DX), Y8
 	VBROADCASTSS (DX)(BX*1), Y9
@@ -450,9 +450,9 @@ one4Next:
 	ADDQ         SI, R9
 	ADDQ         $0x00000004, DX
 	DECQ         R10
-	JNZ          one4Next
+	JNZ          one
 
-end4:
+next:
 	ADDQ $0x08, DI
 	DECQ R8
 	JNZ  block
@@ -502,9 +502,9 @@ block:
 	LEAQ (R9)(R10*4), R9
 	MOVQ n+64(FP), R10
 	SUBQ $0x04, R10
-	JL   one5
+	JL   rest
 
-many5:
+four:
 	// row + 0
 	VMOVUPS      (R9), Y6
 	VMOVUPS      32(R9), Y7
@@ -562,13 +562,13 @@ many5:
 	ADDQ         SI, R9
 	ADDQ         $0x00000010, DX
 	SUBQ         $0x04, R10
-	JGE          many5
+	JGE          four
 
-one5:
+rest:
 	ADDQ $0x04, R10
-	JZ   end5
+	JZ   next
 
-one5Next:
+one:
 	// row + 0
 	VMOVUPS      (R9), Y6
 	VMOVUPS      32(R9), Y7
@@ -584,9 +584,9 @@ one5Next:
 	ADDQ         SI, R9
 	ADDQ         $0x00000004, DX
 	DECQ         R10
-	JNZ          one5Next
+	JNZ          one
 
-end5:
+next:
 	ADDQ $0x08, DI
 	DECQ R8
 	JNZ  block
@@ -641,9 +641,9 @@ block:
 	LEAQ (R9)(R10*4), R9
 	MOVQ n+64(FP), R10
 	SUBQ $0x04, R10
-	JL   one6
+	JL   rest
 
-many6:
+four:
 	// row + 0
 	VMOVUPS      (R9), Y12
 	VMOVUPS      32(R9), Y13
@@ -745,13 +745,13 @@ many6:
 	ADDQ         SI, R9
 	ADDQ         $0x00000010, DX
 	SUBQ         $0x04, R10
-	JGE          many6
+	JGE          four
 
-one6:
+rest:
 	ADDQ $0x04, R10
-	JZ   end6
+	JZ   next
 
-one6Next:
+one:
 	// row + 0
 	VMOVUPS      (R9), Y12
 	VMOVUPS      32(R9), Y13
@@ -778,9 +778,9 @@ one6Next:
 	ADDQ         SI, R9
 	ADDQ         $0x00000004, DX
 	DECQ         R10
-	JNZ          one6Next
+	JNZ          one
 
-end6:
+next:
 	ADDQ $0x08, DI
 	DECQ R8
 	JNZ  block
@@ -840,9 +840,9 @@ block:
 	LEAQ (R10)(R11*4), R10
 	MOVQ n+64(FP), R11
 	SUBQ $0x04, R11
-	JL   one7
+	JL   rest
 
-many7:
+four:
 	// row + 0
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
@@ -913,13 +913,13 @@ many7:
 	ADDQ         $0x00000010, DX
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x04, R11
-	JGE          many7
+	JGE          four
 
-one7:
+rest:
 	ADDQ $0x04, R11
-	JZ   end7
+	JZ   next
 
-one7Next:
+one:
 	// row + 0
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
@@ -939,9 +939,9 @@ one7Next:
 	ADDQ         $0x00000004, DX
 	ADDQ         $0x00000004, SI
 	DECQ         R11
-	JNZ          one7Next
+	JNZ          one
 
-end7:
+next:
 	ADDQ $0x08, R8
 	DECQ R9
 	JNZ  block
@@ -1001,9 +1001,9 @@ block:
 	LEAQ (R10)(R11*4), R10
 	MOVQ n+64(FP), R11
 	SUBQ $0x04, R11
-	JL   one8
+	JL   rest
 
-many8:
+four:
 	// row + 0
 	VMOVUPS      (R10), Y10
 	VMOVUPS      32(R10), Y11
@@ -1086,13 +1086,13 @@ many8:
 	ADDQ         $0x00000010, DX
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x04, R11
-	JGE          many8
+	JGE          four
 
-one8:
+rest:
 	ADDQ $0x04, R11
-	JZ   end8
+	JZ   next
 
-one8Next:
+one:
 	// row + 0
 	VMOVUPS      (R10), Y10
 	VMOVUPS      32(R10), Y11
@@ -1115,9 +1115,9 @@ one8Next:
 	ADDQ         $0x00000004, DX
 	ADDQ         $0x00000004, SI
 	DECQ         R11
-	JNZ          one8Next
+	JNZ          one
 
-end8:
+next:
 	ADDQ $0x08, R8
 	DECQ R9
 	JNZ  block
@@ -1183,9 +1183,9 @@ block:
 	LEAQ (R10)(R11*4), R10
 	MOVQ n+64(FP), R11
 	SUBQ $0x04, R11
-	JL   one9
+	JL   rest
 
-many9:
+four:
 	// row + 0
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
@@ -1280,13 +1280,13 @@ many9:
 	ADDQ         $0x00000010, DX
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x04, R11
-	JGE          many9
+	JGE          four
 
-one9:
+rest:
 	ADDQ $0x04, R11
-	JZ   end9
+	JZ   next
 
-one9Next:
+one:
 	// row + 0
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
@@ -1312,9 +1312,9 @@ one9Next:
 	ADDQ         $0x00000004, DX
 	ADDQ         $0x00000004, SI
 	DECQ         R11
-	JNZ          one9Next
+	JNZ          one
 
-end9:
+next:
 	ADDQ $0x08, R8
 	DECQ R9
 	JNZ  block

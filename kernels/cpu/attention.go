@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/sullae/sullae/kernels"
-	"github.com/sullae/sullae/kernels/tensor"
 )
 
 const (
@@ -248,15 +247,8 @@ func (a *attention) scores(s *attnScratch, keys keyFinder, i0, n, lo, hi int) {
 	for i := range n {
 		clear(s.score[i*scoreStride+first*keyTile : i*scoreStride+end*keyTile])
 	}
-	mem := floatsAsBytes(keys.mem)
-	for t := first; t < end; {
-		// Tiles that follow one another in memory go together.
-		p := 1
-		for p < maxPanels[n] && t+p < end && keys.off[t+p] == keys.off[t]+p*keyTile*d {
-			p++
-		}
-		a.v.gemm(tensor.F32, s.score[t*keyTile:], scoreStride, s.q[i0*d:], d, mem[4*keys.off[t]:], 4*keyTile*d, n, p, d)
-		t += p
+	for t := first; t < end; t++ {
+		a.v.weigh(s.score[t*keyTile:], scoreStride, s.q[i0*d:], d, keys.mem, keyTile, keys.off[t:t+1], n, 1, d)
 	}
 }
 
@@ -265,10 +257,10 @@ func (a *attention) scores(s *attnScratch, keys keyFinder, i0, n, lo, hi int) {
 func (a *attention) weigh(s *attnScratch, i, n, lo, hi int) {
 	size, pad := a.kv.cfg.BlockSize, a.kv.pad
 	call := func(off []int, lo, rows int) {
-		panels := pad / panelWidth
-		for p := 0; p < panels; p += maxPanels[n] {
-			a.v.weigh(s.part[i*pad+p*panelWidth:], pad, s.score[i*scoreStride+lo:], scoreStride,
-				a.kv.v[p*panelWidth:], pad, off, n, min(maxPanels[n], panels-p), rows)
+		strips := pad / stripWidth
+		for p := 0; p < strips; p += maxStrips[n] {
+			a.v.weigh(s.part[i*pad+p*stripWidth:], pad, s.score[i*scoreStride+lo:], scoreStride,
+				a.kv.v[p*stripWidth:], pad, off, n, min(maxStrips[n], strips-p), rows)
 		}
 	}
 	for lo < hi {

@@ -21,46 +21,33 @@ var avx2 = &variant{
 	rotate:     rotateVec,
 }
 
-type gemmTile func(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
-
-// gemmTiles are by type, rows, and 0 for one panel or 1 for maxPanels[rows].
-var gemmTiles = [...][maxTileRows + 1][2]gemmTile{
-	tensor.F32: {
-		1: {gemmF32_1x1, gemmF32_1x4}, 2: {gemmF32_2x1, gemmF32_2x2}, 3: {gemmF32_3x1, gemmF32_3x2},
-		4: {gemmF32_4x1}, 5: {gemmF32_5x1}, 6: {gemmF32_6x1},
-	},
-	tensor.BF16: {
-		1: {gemmBF16_1x1, gemmBF16_1x4}, 2: {gemmBF16_2x1, gemmBF16_2x2}, 3: {gemmBF16_3x1, gemmBF16_3x2},
-		4: {gemmBF16_4x1}, 5: {gemmBF16_5x1}, 6: {gemmBF16_6x1},
-	},
-	tensor.F16: {
-		1: {gemmF16_1x1, gemmF16_1x4}, 2: {gemmF16_2x1, gemmF16_2x2}, 3: {gemmF16_3x1, gemmF16_3x2},
-		4: {gemmF16_4x1}, 5: {gemmF16_5x1}, 6: {gemmF16_6x1},
-	},
+// gemmTiles are by type and rows.
+var gemmTiles = [...][maxTileRows + 1]func(c *float32, ldc int, a *float32, lda int, b *byte, k, ahead int){
+	tensor.F32:  {1: gemmF32_1x4, gemmF32_2x2, gemmF32_3x2, gemmF32_4x1, gemmF32_5x1, gemmF32_6x1},
+	tensor.BF16: {1: gemmBF16_1x4, gemmBF16_2x2, gemmBF16_3x2, gemmBF16_4x1, gemmBF16_5x1, gemmBF16_6x1},
+	tensor.F16:  {1: gemmF16_1x4, gemmF16_2x2, gemmF16_3x2, gemmF16_4x1, gemmF16_5x1, gemmF16_6x1},
 }
 
-func gemmAVX2(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, ps, m, p, k int) {
+func gemmAVX2(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, ahead int) {
+	if p != maxStrips[m] {
+		panic("cpu: gemm: no such tile")
+	}
 	if k == 0 {
 		return
 	}
-	size := k * panelWidth * d.Size()
-	_, _, _ = c[(m-1)*ldc+p*panelWidth-1], a[(m-1)*lda+k-1], b[(p-1)*ps+size-1]
+	last := place(k-1, p-1, d) + stripWidth*d.Size() - 1
+	_, _, _ = c[(m-1)*ldc+p*stripWidth-1], a[(m-1)*lda+k-1], b[last]
+	raceRead(b[:last+1])
 	for r := range m {
 		raceRead(a[r*lda:][:k])
-		raceWrite(c[r*ldc:][:p*panelWidth])
+		raceWrite(c[r*ldc:][:p*stripWidth])
 	}
-	if p == maxPanels[m] && p > 1 {
-		gemmTiles[d][m][1](&c[0], ldc, &a[0], lda, &b[0], ps, k)
-		return
-	}
-	for q := range p {
-		gemmTiles[d][m][0](&c[q*panelWidth], ldc, &a[0], lda, &b[q*ps], ps, k)
-	}
+	gemmTiles[d][m](&c[0], ldc, &a[0], lda, &b[0], k, ahead)
 }
 
 type weighTile func(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
 
-// weighTiles are ordered as gemmTiles.
+// weighTiles are by rows, and 0 for one strip or 1 for maxStrips[rows].
 var weighTiles = [maxTileRows + 1][2]weighTile{
 	1: {weigh_1x1, weigh_1x4}, 2: {weigh_2x1, weigh_2x2}, 3: {weigh_3x1, weigh_3x2},
 	4: {weigh_4x1}, 5: {weigh_5x1}, 6: {weigh_6x1},
@@ -70,21 +57,21 @@ func weighAVX2(c []float32, ldc int, a []float32, lda int, v []float32, ldv int,
 	if len(off) == 0 || n == 0 {
 		return
 	}
-	_, _ = c[(m-1)*ldc+p*panelWidth-1], a[(m-1)*lda+len(off)*n-1]
+	_, _ = c[(m-1)*ldc+p*stripWidth-1], a[(m-1)*lda+len(off)*n-1]
 	for _, o := range off {
-		_, _ = v[o], v[o+(n-1)*ldv+p*panelWidth-1]
-		raceRead(v[o : o+(n-1)*ldv+p*panelWidth])
+		_, _ = v[o], v[o+(n-1)*ldv+p*stripWidth-1]
+		raceRead(v[o : o+(n-1)*ldv+p*stripWidth])
 	}
 	for r := range m {
 		raceRead(a[r*lda:][:len(off)*n])
-		raceWrite(c[r*ldc:][:p*panelWidth])
+		raceWrite(c[r*ldc:][:p*stripWidth])
 	}
-	if p == maxPanels[m] && p > 1 {
+	if p == maxStrips[m] && p > 1 {
 		weighTiles[m][1](&c[0], ldc, &a[0], lda, &v[0], ldv, &off[0], len(off), n)
 		return
 	}
 	for q := range p {
-		weighTiles[m][0](&c[q*panelWidth], ldc, &a[0], lda, &v[q*panelWidth], ldv, &off[0], len(off), n)
+		weighTiles[m][0](&c[q*stripWidth], ldc, &a[0], lda, &v[q*stripWidth], ldv, &off[0], len(off), n)
 	}
 }
 

@@ -108,19 +108,23 @@ func (z noise) ReadRows(dst []byte, _, n int) error {
 	return nil
 }
 
-func randomWeight(b *testing.B, be *Backend, d tensor.DType, out, k int, leaves []int) kernels.Weight {
+// randomWeights are matrices that together do not fit the last cache.
+func randomWeights(b *testing.B, be *Backend, d tensor.DType, out, k int, leaves []int) (list []kernels.Weight) {
 	row := make(noise, k*d.Size())
 	for i := range row {
 		if row[i] = byte(rand.Uint32()); i%d.Size() == d.Size()-1 {
 			row[i] = row[i]&0x83 | 0x3c // a size near 1 in each of the types
 		}
 	}
-	w, err := be.Pack(kernels.WeightSpec{Name: "bench", Out: out, K: k, DType: d, Leaves: leaves}, row)
-	if err != nil {
-		b.Fatal(err)
+	for range (256<<20)/(out*len(row)) + 1 {
+		w, err := be.Pack(kernels.WeightSpec{Name: "bench", Out: out, K: k, DType: d, Leaves: leaves}, row)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(w.Free)
+		list = append(list, w)
 	}
-	b.Cleanup(w.Free)
-	return w
+	return list
 }
 
 func even(k, n int) []int {
@@ -141,14 +145,18 @@ func benchMatMul(b *testing.B, rows int, decode bool) {
 			for _, threads := range threadCounts() {
 				b.Run(fmt.Sprintf("%v/%dx%d/rows=%d/threads=%d", d, s.out, s.k, rows, threads), func(b *testing.B) {
 					be := newTest(b, "avx2", threads)
-					w := randomWeight(b, be, d, s.out, s.k, s.leaves)
+					w := randomWeights(b, be, d, s.out, s.k, s.leaves)
 					x, dst := make(buffer, rows*s.k), make(buffer, rows*s.out)
 					for i := range x {
 						x[i] = rand.Float32()
 					}
-					f := func() { be.MatMul(dst, x, w, rows) }
+					i := 0
+					f := func() {
+						be.MatMul(dst, x, w[i%len(w)], rows)
+						i++
+					}
 					if decode {
-						report(b, float64(w.Bytes()), "GB/s", func() float64 { return readLimit(b, threads) }, f)
+						report(b, float64(w[0].Bytes()), "GB/s", func() float64 { return readLimit(b, threads) }, f)
 					} else {
 						report(b, 2*float64(rows)*float64(s.out)*float64(s.k), "GFLOP/s", func() float64 { return fmaLimit(threads) }, f)
 					}

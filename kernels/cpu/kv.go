@@ -7,11 +7,11 @@ import (
 )
 
 // keyTile is how many consecutive positions' keys stand side by side.
-const keyTile = panelWidth
+const keyTile = stripWidth
 
 // kvPool is a paged pool. Values are kept position by position; keys are kept
 // transposed, in tiles of 16 positions (or a whole block, if that is smaller),
-// so that a product with a query gives 16 scores in 16 lanes as a weight panel
+// so that a product with a query gives 16 scores in 16 lanes as a weight strip
 // gives 16 outputs, and no lane is ever added to another:
 //
 //	keys   [layer][kvHead][block][tile][headDim][tile size]

@@ -1,6 +1,9 @@
 package cpu
 
-import "github.com/sullae/sullae/kernels"
+import (
+	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/tensor"
+)
 
 // The blocking of a product. None of it changes a bit: whatever the blocks, an
 // output takes its products in K order inside a leaf and its leaves in tree
@@ -8,9 +11,9 @@ import "github.com/sullae/sullae/kernels"
 const (
 	// kBlock values of K of a group's panels stay in the second cache while
 	// all rows pass.
-	kBlock = 512
+	kBlockX = 512
 	// groupPanels panels share a pass over x.
-	groupPanels = 8
+	groupPanels = 2
 	// rowBlock rows share one reading of the weights from memory.
 	rowBlock = 192
 	// smallProduct multiply-adds are done faster than a helper is told of them.
@@ -30,8 +33,8 @@ func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
 		"MatMul", "%s [%d, %d], %d nodes, %d rows: x has %d values, dst %d",
 		m.w.spec.Name, out, k, len(m.w.nodes), rows, len(m.x), len(m.dst))
 	m.group = groupPanels
-	for m.group > 4 && m.w.panels < 2*m.group*b.pool.threads {
-		m.group /= 2
+	if m.w.panels < 8*b.pool.threads {
+		m.group = 1
 	}
 	groups := (m.w.panels + m.group - 1) / m.group
 	grain := 1
@@ -94,23 +97,37 @@ func (m *matmul) panels(partial []float32, r0, n, p0, p1 int) {
 
 // leaf adds the products over [k0, k1) to c [n, ldc].
 func (m *matmul) leaf(c []float32, ldc, r0, n, p0, p1, k0, k1 int) {
-	d, k := m.w.spec.DType, m.w.spec.K
-	tiles := (n + maxTileRows - 1) / maxTileRows
+	if k0%2 != 0 && m.w.spec.DType != tensor.F32 {
+		m.block(c, ldc, r0, n, p0, p1, k0, k0+1) // up to the next whole line
+		k0++
+	}
 	step := kBlock
-	if tiles == 1 {
-		step = k1 - k0
+	if n <= maxTileRows {
+		step = min(kFew, k1-k0)
 	}
 	for ; k0 < k1; k0 += step {
-		kn := min(step, k1-k0)
-		for t := range tiles {
-			r, end := n*t/tiles, n*(t+1)/tiles
-			rows := end - r
-			x := m.x[(r0+r)*k+k0:]
-			for p := p0; p < p1; p += maxPanels[rows] {
-				w := m.w.mem.data[p*m.w.panelBytes+k0*panelWidth*d.Size():]
-				m.v.gemm(d, c[r*ldc+(p-p0)*panelWidth:], ldc, x, k, w, m.w.panelBytes,
-					rows, min(maxPanels[rows], p1-p), kn)
+		m.block(c, ldc, r0, n, p0, p1, k0, min(k0+step, k1))
+	}
+}
+
+// block is leaf over a run of K that begins at a line or is a single k.
+func (m *matmul) block(c []float32, ldc, r0, n, p0, p1, k0, k1 int) {
+	d, k := m.w.spec.DType, m.w.spec.K
+	tiles := (n + maxTileRows - 1) / maxTileRows
+	ahead := place(k1-k0, 0, d)
+	for t := range tiles {
+		if t == 1 { ahead = 0 }
+		r := n * t / tiles
+		rows := n*(t+1)/tiles - r
+		strips := maxStrips[rows]
+		for p := p0; p < p1; p++ {
+			panel := m.w.mem.data[p*m.w.panelBytes : (p+1)*m.w.panelBytes]
+			for q := 0; q < panelStrips; q += strips {
+				m.v.gemm(d, c[r*ldc+(p-p0)*panelWidth+q*stripWidth:], ldc, m.x[(r0+r)*k+k0:], k,
+					panel[place(k0, q, d):], rows, strips, k1-k0, ahead)
 			}
 		}
 	}
 }
+
+var kBlock, kFew = 512, 1 << 30

@@ -4,164 +4,110 @@
 
 package cpu
 
-// gemmF32_1x1 is variant.gemm for m = 1, p = 1 and F32 weights.
+// gemmF32_1x4 is variant.gemm for m = 1, p = 4 and F32 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmF32_1x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmF32_1x4(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmF32_1x4 is variant.gemm for m = 1, p = 4 and F32 weights.
+// gemmF32_2x2 is variant.gemm for m = 2, p = 2 and F32 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmF32_1x4(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmF32_2x2(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmF32_2x1 is variant.gemm for m = 2, p = 1 and F32 weights.
+// gemmF32_3x2 is variant.gemm for m = 3, p = 2 and F32 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmF32_2x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmF32_3x2(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmF32_2x2 is variant.gemm for m = 2, p = 2 and F32 weights.
+// gemmF32_4x1 is variant.gemm for m = 4, p = 1 and F32 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmF32_2x2(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmF32_4x1(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmF32_3x1 is variant.gemm for m = 3, p = 1 and F32 weights.
+// gemmF32_5x1 is variant.gemm for m = 5, p = 1 and F32 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmF32_3x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmF32_5x1(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmF32_3x2 is variant.gemm for m = 3, p = 2 and F32 weights.
+// gemmF32_6x1 is variant.gemm for m = 6, p = 1 and F32 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmF32_3x2(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmF32_6x1(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmF32_4x1 is variant.gemm for m = 4, p = 1 and F32 weights.
+// gemmBF16_1x4 is variant.gemm for m = 1, p = 4 and BF16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmF32_4x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmBF16_1x4(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmF32_5x1 is variant.gemm for m = 5, p = 1 and F32 weights.
+// gemmBF16_2x2 is variant.gemm for m = 2, p = 2 and BF16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmF32_5x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmBF16_2x2(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmF32_6x1 is variant.gemm for m = 6, p = 1 and F32 weights.
+// gemmBF16_3x2 is variant.gemm for m = 3, p = 2 and BF16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmF32_6x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmBF16_3x2(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmBF16_1x1 is variant.gemm for m = 1, p = 1 and BF16 weights.
+// gemmBF16_4x1 is variant.gemm for m = 4, p = 1 and BF16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmBF16_1x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmBF16_4x1(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmBF16_1x4 is variant.gemm for m = 1, p = 4 and BF16 weights.
+// gemmBF16_5x1 is variant.gemm for m = 5, p = 1 and BF16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmBF16_1x4(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmBF16_5x1(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmBF16_2x1 is variant.gemm for m = 2, p = 1 and BF16 weights.
+// gemmBF16_6x1 is variant.gemm for m = 6, p = 1 and BF16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmBF16_2x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmBF16_6x1(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmBF16_2x2 is variant.gemm for m = 2, p = 2 and BF16 weights.
+// gemmF16_1x4 is variant.gemm for m = 1, p = 4 and F16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmBF16_2x2(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmF16_1x4(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmBF16_3x1 is variant.gemm for m = 3, p = 1 and BF16 weights.
+// gemmF16_2x2 is variant.gemm for m = 2, p = 2 and F16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmBF16_3x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmF16_2x2(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmBF16_3x2 is variant.gemm for m = 3, p = 2 and BF16 weights.
+// gemmF16_3x2 is variant.gemm for m = 3, p = 2 and F16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmBF16_3x2(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmF16_3x2(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmBF16_4x1 is variant.gemm for m = 4, p = 1 and BF16 weights.
+// gemmF16_4x1 is variant.gemm for m = 4, p = 1 and F16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmBF16_4x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmF16_4x1(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmBF16_5x1 is variant.gemm for m = 5, p = 1 and BF16 weights.
+// gemmF16_5x1 is variant.gemm for m = 5, p = 1 and F16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmBF16_5x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmF16_5x1(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
-// gemmBF16_6x1 is variant.gemm for m = 6, p = 1 and BF16 weights.
+// gemmF16_6x1 is variant.gemm for m = 6, p = 1 and F16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
-func gemmBF16_6x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
-
-// gemmF16_1x1 is variant.gemm for m = 1, p = 1 and F16 weights.
-// Please refer to gemmGo for the reference implementation.
-//
-//go:noescape
-func gemmF16_1x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
-
-// gemmF16_1x4 is variant.gemm for m = 1, p = 4 and F16 weights.
-// Please refer to gemmGo for the reference implementation.
-//
-//go:noescape
-func gemmF16_1x4(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
-
-// gemmF16_2x1 is variant.gemm for m = 2, p = 1 and F16 weights.
-// Please refer to gemmGo for the reference implementation.
-//
-//go:noescape
-func gemmF16_2x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
-
-// gemmF16_2x2 is variant.gemm for m = 2, p = 2 and F16 weights.
-// Please refer to gemmGo for the reference implementation.
-//
-//go:noescape
-func gemmF16_2x2(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
-
-// gemmF16_3x1 is variant.gemm for m = 3, p = 1 and F16 weights.
-// Please refer to gemmGo for the reference implementation.
-//
-//go:noescape
-func gemmF16_3x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
-
-// gemmF16_3x2 is variant.gemm for m = 3, p = 2 and F16 weights.
-// Please refer to gemmGo for the reference implementation.
-//
-//go:noescape
-func gemmF16_3x2(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
-
-// gemmF16_4x1 is variant.gemm for m = 4, p = 1 and F16 weights.
-// Please refer to gemmGo for the reference implementation.
-//
-//go:noescape
-func gemmF16_4x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
-
-// gemmF16_5x1 is variant.gemm for m = 5, p = 1 and F16 weights.
-// Please refer to gemmGo for the reference implementation.
-//
-//go:noescape
-func gemmF16_5x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
-
-// gemmF16_6x1 is variant.gemm for m = 6, p = 1 and F16 weights.
-// Please refer to gemmGo for the reference implementation.
-//
-//go:noescape
-func gemmF16_6x1(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)
+func gemmF16_6x1(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)

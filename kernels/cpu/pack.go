@@ -12,9 +12,19 @@ import (
 	"github.com/sullae/sullae/kernels/tree"
 )
 
-// weight is a matrix [Out, K] as panels of 16 outputs, zero outputs appended to
-// the last one. A panel holds, for each k, the 16 weights of its outputs in
-// panel order, little-endian in their stored type:
+const (
+	stripWidth  = 16 // outputs side by side
+	panelStrips = 4
+	panelWidth  = stripWidth * panelStrips
+	lineBytes   = 64
+)
+
+// weight is a matrix [Out, K] as panels of 64 outputs, zero outputs appended to
+// the last one. A panel is four strips of 16 outputs, interleaved by lines of 64
+// bytes: the first line of each strip, then the second of each. So a product of
+// one row reads a panel as one stream, and one of many rows, strip by strip,
+// uses whole lines. A line holds the 16 weights for one k (F32) or for two (the
+// others), little-endian in their stored type:
 //
 //	F32, F16   output 0, 1, 2 ... 15
 //	BF16       output 0, 8, 1, 9 ... 7, 15: of the eight 32-bit words, the low
@@ -33,6 +43,14 @@ func (w *weight) Spec() kernels.WeightSpec { return w.spec }
 func (w *weight) Bytes() int64             { return int64(w.panels) * int64(w.panelBytes) }
 func (w *weight) Free()                    { w.mem.Free() }
 
+// place is where in a panel the weights of strip q for k begin.
+func place(k, q int, d tensor.DType) int {
+	if d == tensor.F32 {
+		return (k*panelStrips + q) * lineBytes
+	}
+	return (k/2*panelStrips+q)*lineBytes + k%2*(lineBytes/2)
+}
+
 // levels is how many partial sums the tree over a node needs at most.
 func (w *weight) levels() int {
 	n := 1
@@ -42,7 +60,7 @@ func (w *weight) levels() int {
 	return n
 }
 
-// Pack reads the matrix once, 16 rows at a time on every thread. A weight that
+// Pack reads the matrix once, 64 rows at a time on every thread. A weight that
 // is NaN or infinite is an error that names it.
 func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader) (kernels.Weight, error) {
 	w, err := newWeight(spec)
@@ -105,7 +123,10 @@ func newWeight(spec kernels.WeightSpec) (*weight, error) {
 		}
 	}
 	w.panels = (spec.Out + panelWidth - 1) / panelWidth
-	w.panelBytes = panelWidth * spec.K * spec.DType.Size()
+	w.panelBytes = place(spec.K+spec.K%2, 0, spec.DType)
+	if spec.DType == tensor.F32 {
+		w.panelBytes = place(spec.K, 0, spec.DType)
+	}
 	return w, nil
 }
 
@@ -161,34 +182,39 @@ func checkFinite(rows []byte, spec kernels.WeightSpec, row int) error {
 	return nil
 }
 
-// packPanel transposes 16 rows of k values into panel order, in runs of k that
-// stay in the first cache.
+// packPanel transposes 64 rows of k values into a panel, in runs of k that stay
+// in the first cache.
 func packPanel(dst, rows []byte, k int, d tensor.DType) {
-	const run = 128
-	rowBytes := k * d.Size()
+	const run = 32
 	for k0 := 0; k0 < k; k0 += run {
-		n := min(run, k-k0)
-		out := dst[k0*panelWidth*d.Size():]
-		switch d {
-		case tensor.F32:
-			for j := range panelWidth {
-				src := rows[j*rowBytes+4*k0:][:4*n]
-				for i := range n {
-					binary.LittleEndian.PutUint32(out[64*i+4*j:], binary.LittleEndian.Uint32(src[4*i:]))
-				}
+		for q := range panelStrips {
+			packStrip(dst, rows[q*stripWidth*k*d.Size():], k, k0, min(k0+run, k), q, d)
+		}
+	}
+}
+
+// packStrip places values [k0, k1) of 16 rows; k0 is even.
+func packStrip(dst, rows []byte, k, k0, k1, q int, d tensor.DType) {
+	const step = panelStrips * lineBytes
+	out := dst[place(k0, q, d):]
+	if d == tensor.F32 {
+		for j := range stripWidth {
+			src := rows[4*(j*k+k0):][:4*(k1-k0)]
+			for i := range k1 - k0 {
+				binary.LittleEndian.PutUint32(out[step*i+4*j:], binary.LittleEndian.Uint32(src[4*i:]))
 			}
-		default:
-			for j := range panelWidth / 2 {
-				lo, hi := 2*j, 2*j+1
-				if d == tensor.BF16 {
-					lo, hi = j, j+8
-				}
-				a, b := rows[lo*rowBytes+2*k0:][:2*n], rows[hi*rowBytes+2*k0:][:2*n]
-				for i := range n {
-					u := uint32(binary.LittleEndian.Uint16(a[2*i:])) | uint32(binary.LittleEndian.Uint16(b[2*i:]))<<16
-					binary.LittleEndian.PutUint32(out[32*i+4*j:], u)
-				}
-			}
+		}
+		return
+	}
+	for j := range stripWidth / 2 {
+		lo, hi := 2*j, 2*j+1
+		if d == tensor.BF16 {
+			lo, hi = j, j+8
+		}
+		a, b := rows[2*(lo*k+k0):][:2*(k1-k0)], rows[2*(hi*k+k0):][:2*(k1-k0)]
+		for i := range k1 - k0 {
+			u := uint32(binary.LittleEndian.Uint16(a[2*i:])) | uint32(binary.LittleEndian.Uint16(b[2*i:]))<<16
+			binary.LittleEndian.PutUint32(out[step*(i/2)+lineBytes/2*(i%2)+4*j:], u)
 		}
 	}
 }

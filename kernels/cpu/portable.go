@@ -22,15 +22,14 @@ var portable = &variant{
 	rotate:     rotateGo,
 }
 
-func gemmGo(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, ps, m, p, k int) {
-	var w [panelWidth]float32
-	step := panelWidth * d.Size()
+func gemmGo(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, _ int) {
+	var w [stripWidth]float32
 	for q := range p {
 		for i := range k {
-			widenGroup(&w, b[q*ps+i*step:][:step], d)
+			widenStrip(&w, b[place(i, q, d):][:stripWidth*d.Size()], d)
 			for r := range m {
 				x := a[r*lda+i]
-				acc := (*[panelWidth]float32)(c[r*ldc+q*panelWidth:])
+				acc := (*[stripWidth]float32)(c[r*ldc+q*stripWidth:])
 				for j := range acc {
 					acc[j] = fma32(x, w[j], acc[j])
 				}
@@ -39,13 +38,13 @@ func gemmGo(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte
 	}
 }
 
-// widenGroup reads 16 weights in panel order (pack.go).
-func widenGroup(dst *[panelWidth]float32, src []byte, d tensor.DType) {
+// widenStrip reads 16 weights in a strip's order (pack.go).
+func widenStrip(dst *[stripWidth]float32, src []byte, d tensor.DType) {
 	if d != tensor.BF16 {
 		tensor.Widen(dst[:], src, d)
 		return
 	}
-	for j := range panelWidth / 2 {
+	for j := range stripWidth / 2 {
 		u := binary.LittleEndian.Uint32(src[4*j:])
 		dst[j] = math.Float32frombits(u << 16)
 		dst[j+8] = math.Float32frombits(u & 0xffff0000)
@@ -54,11 +53,11 @@ func widenGroup(dst *[panelWidth]float32, src []byte, d tensor.DType) {
 
 func weighGo(c []float32, ldc int, a []float32, lda int, v []float32, ldv int, off []int, m, p, n int) {
 	for r := range m {
-		acc := c[r*ldc:][:p*panelWidth]
+		acc := c[r*ldc:][:p*stripWidth]
 		for s, o := range off {
 			for i := range n {
 				x := a[r*lda+s*n+i]
-				row := v[o+i*ldv:][:p*panelWidth]
+				row := v[o+i*ldv:][:p*stripWidth]
 				for j, w := range row {
 					acc[j] = fma32(x, w, acc[j])
 				}

@@ -14,19 +14,20 @@ type variant struct {
 
 	// gemm adds to a tile of m rows and 16·p outputs:
 	//
-	//	c[r·ldc + 16·q + j] = fma(a[r·lda + i], b_q[i, j], ·) for i ascending
+	//	c[r·ldc + 16·q + j] = fma(a[r·lda + i], w_q[i, j], ·) for i ascending
 	//
-	// for r < m, q < p, j < 16, i < k. Panel q starts at b[q·ps] and holds k
-	// groups of 16 weights of type d in panel order (pack.go). m is 1 to 6; p is
-	// at most maxPanels[m].
-	gemm func(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, ps, m, p, k int)
+	// for r < m, q < p, j < 16, i < k. b begins at the first strip's weights in a
+	// panel of type d (pack.go), at an even place along K unless k is 1. m is 1
+	// to 6; p is maxStrips[m]. ahead is a hint: the lines that far behind those
+	// read are wanted next.
+	gemm func(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, ahead int)
 
 	// weigh adds rows of v, each times a factor, to m rows of c, 16·p wide:
 	//
 	//	c[r·ldc + j] = fma(a[r·lda + s·n + i], v[off[s] + i·ldv + j], ·)
 	//
-	// for s < len(off) ascending and i < n ascending. The limits of m and p are
-	// gemm's.
+	// for s < len(off) ascending and i < n ascending. m is 1 to 6; p is at most
+	// maxStrips[m].
 	weigh func(c []float32, ldc int, a []float32, lda int, v []float32, ldv int, off []int, m, p, n int)
 
 	// scaleMax multiplies s by f in place and returns the maximum of the
@@ -58,14 +59,11 @@ type variant struct {
 	rotate func(a, b, cos, sin []float32)
 }
 
-// maxPanels[m] is the number of 16-wide panels that a gemm call with m rows may
-// take: as many as the registers of AVX2 hold accumulators for.
-var maxPanels = [maxTileRows + 1]int{0, 4, 2, 2, 1, 1, 1}
+// maxStrips[m] is the number of 16-wide strips that a tile of m rows may have: as
+// many as the registers of AVX2 hold accumulators for.
+var maxStrips = [maxTileRows + 1]int{0, 4, 2, 2, 1, 1, 1}
 
-const (
-	panelWidth  = 16
-	maxTileRows = 6
-)
+const maxTileRows = 6
 
 // selectVariant finds a variant by name; "" takes SULLAE_CPU_VARIANT from the
 // environment or else the best that this CPU runs.

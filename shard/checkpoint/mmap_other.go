@@ -14,3 +14,5 @@ func mmap(*os.File, int64) ([]byte, error) { return nil, errors.ErrUnsupported }
 func munmap([]byte) error { return nil }
 
 func willNeed([]byte, int64, int64) {}
+
+func drop([]byte, int64, int64) {}

@@ -37,3 +37,11 @@ func willNeed(data []byte, off, n int64) {
 		_ = unix.Madvise(data[off:min(off+announceStep, end)], unix.MADV_WILLNEED) // only advice
 	}
 }
+
+// drop gives the pages of bytes [off, off+n) back to the system; they are read
+// again, most likely from its cache, where they are touched again.
+func drop(data []byte, off, n int64) {
+	end := off + n
+	off -= off % int64(os.Getpagesize())
+	_ = unix.Madvise(data[off:end], unix.MADV_DONTNEED) // only advice: the mapping is read-only
+}

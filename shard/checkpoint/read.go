@@ -134,8 +134,21 @@ func (c *Checkpoint) ReadRegion(ctx context.Context, dst []byte, name string, ro
 			}
 			dst = dst[now.run:]
 		}
+		if at.blob.mapped && now.count == 1 { // whole rows: nobody else wants these pages
+			drop(at.blob.data, at.off+now.first, now.run)
+		}
 	}
 	return nil
+}
+
+// Release tells that a tensor is not read again soon: its pages no longer count
+// as this process's memory. The next read is as good as the first.
+func (c *Checkpoint) Release(name string) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if at, ok := c.data[name]; ok && !c.closed && at.blob.mapped {
+		drop(at.blob.data, at.off, at.End-at.Begin)
+	}
 }
 
 // runs are the pieces of a tensor's bytes that a region is made of: count runs

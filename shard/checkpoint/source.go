@@ -22,3 +22,9 @@ type Source interface {
 	// of a tensor as stored, row-major, little-endian. A vector is one row.
 	ReadRegion(ctx context.Context, dst []byte, name string, row, rows, col, cols int) error
 }
+
+// Releaser is a Source that holds memory for what was read from it.
+type Releaser interface {
+	// Release tells that a tensor is not read again soon.
+	Release(name string)
+}

@@ -225,6 +225,7 @@ func (l *loader) matrix(role model.Role, i int, red reduction) kernels.Weight {
 	if !ok {
 		return nil
 	}
+	defer l.release(r.name)
 	w, err := l.backend.Pack(kernels.WeightSpec{Name: r.name, Out: rows, K: r.cols, DType: dt, Leaves: red.leaves, Nodes: red.nodes}, r)
 	if err != nil {
 		l.err = err
@@ -233,12 +234,19 @@ func (l *loader) matrix(role model.Role, i int, red reduction) kernels.Weight {
 	return w
 }
 
+func (l *loader) release(name string) {
+	if r, ok := l.src.(checkpoint.Releaser); ok {
+		r.Release(name)
+	}
+}
+
 // table keeps the rank's rows of the embedding.
 func (l *loader) table(role model.Role) kernels.Table {
 	r, rows, dt, ok := l.open(role, 0)
 	if !ok {
 		return nil
 	}
+	defer l.release(r.name)
 	t, err := l.backend.NewTable(rows, r.cols, dt, r)
 	if err != nil {
 		l.err = err

@@ -71,14 +71,16 @@ func (f *faults) hook(from, to int, msg []byte) []memlink.Delivery {
 	return []memlink.Delivery{whole}
 }
 
+// runs is how many seeds TestFaults tries; the race detector takes its time.
+var runs = 3000
+
 // TestFaults runs short epochs over links that lose, delay, repeat, reorder, damage
 // and mix up messages. On every rank each collective ends with the right answer or
 // with an error, and a rank that has failed stays failed: never a wrong sum, and,
 // as synctest would see, never a hang.
 func TestFaults(t *testing.T) {
-	runs := 4000
 	if testing.Short() {
-		runs = 400
+		runs = 300
 	}
 	var failed int
 	for seed := range runs {
@@ -106,17 +108,21 @@ func faultyRun(t *testing.T, seed uint64) (failed bool) {
 		tuning.Table = allreduce.TwoHops
 	}
 	const steps = 6
-	var sums []*colltest.Sum
+	// Both epochs do the same with other numbers.
+	sums := map[uint64][]*colltest.Sum{}
 	for range steps {
 		leaves := 1 + rng.IntN(6)
-		sums = append(sums, colltest.NewSum(rng, leaves, rng.IntN(100), colltest.Shares(rng, leaves, n)))
+		size, shares := rng.IntN(100), colltest.Shares(rng, leaves, n)
+		for e := range uint64(2) {
+			sums[e+1] = append(sums[e+1], colltest.NewSum(rng, leaves, size, shares))
+		}
 	}
 	epoch := func(e uint64) []error {
 		groups, _ := memlink.New(n, memlink.Options{Epoch: e, Tuning: tuning, Hook: f.hook, Pieces: 50})
 		start := time.Now()
 		errs := colltest.Each(groups, func(r int, g *collective.Group) error {
 			defer g.Close()
-			for step, sum := range sums {
+			for step, sum := range sums[e] {
 				// Equal tags: only the order of frames tells steps apart.
 				tag := collective.Tag{Step: uint64(step / 2), Op: collective.OpMLP}
 				dst := make([]float32, len(sum.Want))
@@ -126,9 +132,9 @@ func faultyRun(t *testing.T, seed uint64) (failed bool) {
 						t.Errorf("rank %d step %d: wrong sum: %v after %v", r, step, err, f.kinds)
 					}
 					var all [][]byte
-					if all, err = g.AllGather(t.Context(), tag, []byte(fmt.Sprint(r, step))); err == nil {
+					if all, err = g.AllGather(t.Context(), tag, []byte(fmt.Sprint(e, r, step))); err == nil {
 						for p, b := range all {
-							if string(b) != fmt.Sprint(p, step) {
+							if string(b) != fmt.Sprint(e, p, step) {
 								t.Errorf("rank %d step %d: wrong gather %q of rank %d after %v", r, step, b, p, f.kinds)
 							}
 						}
@@ -216,14 +222,14 @@ func TestTimes(t *testing.T) {
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		sent := 0
+		var sent [2]int
 		groups, _ := memlink.New(2, memlink.Options{
 			Tuning: collective.Tuning{Timeout: time.Second, ChunkBytes: 64},
 			Hook: func(from, _ int, msg []byte) []memlink.Delivery {
 				mu.Lock()
 				defer mu.Unlock()
-				sent++
-				return []memlink.Delivery{{Message: msg, After: time.Duration(sent) * 400 * time.Millisecond}}
+				sent[from]++
+				return []memlink.Delivery{{Message: msg, After: time.Duration(sent[from]) * 600 * time.Millisecond}}
 			}})
 		start := time.Now()
 		for _, err := range colltest.Each(groups, func(r int, g *collective.Group) error {

@@ -57,7 +57,7 @@ func TestBadBodies(t *testing.T) {
 	bad(`[1]`, "", "invalid_json", "must be a JSON object, not an array")
 	bad(`null`, "", "invalid_json", "not null")
 	bad("{\"prompt\":\"\xff\"}", "", "invalid_json", "not UTF-8", "byte 11")
-	bad(`{"prompt":"\\ud800 is fine, \ud83d\ude00 too, \ud800 not"}`, "", "invalid_json", "surrogate", "byte 44")
+	bad(`{"prompt":"\\ud800 is fine, \ud83d\ude00 too, \ud800 not"}`, "", "invalid_json", "surrogate", "byte 46")
 	bad(`{}`, "prompt", "invalid_value", "is missing")
 	bad(`{"prompt":""}`, "prompt", "invalid_value", "is empty")
 	bad(`{"prompt":[]}`, "prompt", "invalid_value", "empty list")

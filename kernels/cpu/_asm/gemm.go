@@ -8,15 +8,15 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// shapes are the tiles, rows by 16-wide panels, that fit 16 registers and hide
-// the latency of a multiply-add: eight or more accumulators, but for the
-// smallest, which serve what is left over.
-var shapes = []struct{ m, p int }{{1, 1}, {1, 4}, {2, 1}, {2, 2}, {3, 1}, {3, 2}, {4, 1}, {5, 1}, {6, 1}}
+// strips is how many 16-wide strips a tile of 1, 2 ... 6 rows has: what fits 16
+// registers and hides the latency of a multiply-add, which takes eight or more
+// accumulators.
+var strips = []int{4, 2, 2, 1, 1, 1}
 
 func matmul() {
 	for _, d := range []string{"F32", "BF16", "F16"} {
-		for _, s := range shapes {
-			gemm(d, s.m, s.p)
+		for m, p := range strips {
+			gemm(d, m+1, p)
 		}
 	}
 }
@@ -95,57 +95,18 @@ func (a rows) advance(n int) {
 	}
 }
 
-// panels addresses up to four panels of weights with two pointers and the stride.
-type panels struct {
-	first, third Register // panels 0 and 3
-	stride       Register
-}
-
-func (b panels) at(q, disp int) Mem {
-	m := Mem{Base: b.first, Disp: disp}
-	if q == 3 {
-		m.Base = b.third
-	} else if q > 0 {
-		m.Index, m.Scale = b.stride, uint8(q)
-	}
-	return m
-}
-
-func (b panels) advance(n int) {
-	ADDQ(U32(n), b.first)
-	if b.third != nil {
-		ADDQ(U32(n), b.third)
-	}
-}
-
-func loadPanels(p int) panels {
-	b := panels{first: Load(Param("b"), GP64())}
-	if p > 1 {
-		b.stride = Load(Param("ps"), GP64())
-	}
-	if p > 3 {
-		b.third = GP64()
-		LEAQ(Mem{Base: b.first, Index: b.stride, Scale: 2}, b.third)
-		ADDQ(b.stride, b.third)
-	}
-	return b
-}
+// lineStep is the distance between two lines of a strip.
+const lineStep = 4 * 64
 
 // gemm writes gemm<type>_<m>x<p>, the tile of variant.gemm for one shape.
 func gemm(dtype string, m, p int) {
-	name := fmt.Sprintf("gemm%s_%dx%d", dtype, m, p)
-	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, b *byte, ps int, k int)")
-	Doc(fmt.Sprintf("%s is variant.gemm for m = %d, p = %d and %s weights.", name, m, p, dtype),
+	TEXT(fmt.Sprintf("gemm%s_%dx%d", dtype, m, p), NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)")
+	Doc(fmt.Sprintf("gemm%s_%dx%d is variant.gemm for m = %d, p = %d and %s weights, k >= 1.", dtype, m, p, m, p, dtype),
 		"Please refer to gemmGo for the reference implementation.")
 	Pragma("noescape")
 	Comment("The tile of c stays in registers.")
 	t := loadTile(m, p)
-	a, b := loadRows(m), loadPanels(p)
-	k := Load(Param("k"), GP64())
-	size := 2
-	if dtype == "F32" {
-		size = 4
-	}
+	a, b, k, ahead := loadRows(m), Load(Param("b"), GP64()), Load(Param("k"), GP64()), Load(Param("ahead"), GP64())
 	var mask VecVirtual
 	if dtype == "BF16" {
 		mask = YMM()
@@ -153,8 +114,11 @@ func gemm(dtype string, m, p int) {
 		VPCMPEQD(mask, mask, mask)
 		VPSLLD(Imm(16), mask, mask)
 	}
-
 	keep := keepRows(m, p)
+	perLine := 2
+	if dtype == "F32" {
+		perLine = 1
+	}
 	step := func(i int) {
 		Comment(fmt.Sprintf("k + %d", i))
 		x := make([]VecVirtual, m)
@@ -165,32 +129,11 @@ func gemm(dtype string, m, p int) {
 			}
 		}
 		for q := range p {
-			at := func(v int) Mem { return b.at(q, (i*16+8*v)*size) }
-			var w [2]Op
-			switch dtype {
-			case "F32":
-				if m == 1 {
-					w = [2]Op{at(0), at(1)}
-					break
-				}
-				for v := range w {
-					y := YMM()
-					VMOVUPS(at(v), y)
-					w[v] = y
-				}
-			case "BF16":
-				lo, hi := YMM(), YMM()
-				VMOVDQU(at(0), lo)
-				VPAND(lo, mask, hi)
-				VPSLLD(Imm(16), lo, lo)
-				w = [2]Op{lo, hi}
-			case "F16":
-				for v := range w {
-					y := YMM()
-					VCVTPH2PS(at(v), y)
-					w[v] = y
-				}
+			at := Mem{Base: b, Disp: i/perLine*lineStep + q*64 + i%perLine*32}
+			if m > 1 && i%perLine == 0 {
+				PREFETCHT0(Mem{Base: b, Index: ahead, Scale: 1, Disp: at.Disp})
 			}
+			w := widen(dtype, at, mask, m > 1)
 			for r := range m {
 				xr := x[r]
 				if !keep {
@@ -203,38 +146,57 @@ func gemm(dtype string, m, p int) {
 			}
 		}
 	}
-	loop(k, 4, func(n int) {
+	steps := func(n int) {
 		for i := range n {
 			step(i)
 		}
 		a.advance(n)
-		b.advance(n * 16 * size)
-	})
+		ADDQ(U32(n/perLine*lineStep), b)
+	}
+	SUBQ(Imm(4), k)
+	JL(LabelRef("rest"))
+	Label("four")
+	steps(4)
+	SUBQ(Imm(4), k)
+	JGE(LabelRef("four"))
+	Label("rest")
+	Comment("k is 4 less than what is left, which bits 0 and 1 do not show")
+	TESTQ(U32(2), k)
+	JZ(LabelRef("odd"))
+	steps(2)
+	Label("odd")
+	TESTQ(U32(1), k)
+	JZ(LabelRef("end"))
+	step(0)
+	Label("end")
 	t.store()
 	VZEROUPPER()
 	RET()
 }
 
-var labels int
-
-// loop runs body(unroll) while count allows it, then body(1).
-func loop(count Register, unroll int, body func(n int)) {
-	labels++
-	many, one, end := fmt.Sprintf("many%d", labels), fmt.Sprintf("one%d", labels), fmt.Sprintf("end%d", labels)
-	SUBQ(Imm(uint64(unroll)), count)
-	JL(LabelRef(one))
-	Label(many)
-	body(unroll)
-	SUBQ(Imm(uint64(unroll)), count)
-	JGE(LabelRef(many))
-	Label(one)
-	ADDQ(Imm(uint64(unroll)), count)
-	JZ(LabelRef(end))
-	Label(one + "Next")
-	body(1)
-	DECQ(count)
-	JNZ(LabelRef(one + "Next"))
-	Label(end)
+// widen reads 16 weights as two vectors of float32.
+func widen(dtype string, at Mem, mask VecVirtual, load bool) [2]Op {
+	next := at
+	if dtype == "F32" && !load {
+		next.Disp += 32
+		return [2]Op{at, next}
+	}
+	lo, hi := YMM(), YMM()
+	switch dtype {
+	case "F32":
+		next.Disp += 32
+		VMOVUPS(at, lo)
+		VMOVUPS(next, hi)
+	case "BF16":
+		VMOVDQU(at, lo)
+		VPAND(lo, mask, hi)
+		VPSLLD(Imm(16), lo, lo)
+	case "F16":
+		next.Disp += 16
+		VCVTPH2PS(at, lo)
+		VCVTPH2PS(next, hi)
+	}
+	return [2]Op{lo, hi}
 }
 
 // keepRows tells whether the rows' elements can stay in registers while the

@@ -9,8 +9,11 @@ import (
 )
 
 func attend() {
-	for _, s := range shapes {
-		weigh(s.m, s.p)
+	for m, p := range strips {
+		weigh(m+1, 1)
+		if p > 1 {
+			weigh(m+1, p)
+		}
 	}
 	scaleMax()
 	expSum()
@@ -74,12 +77,26 @@ func weigh(m, p int) {
 		}
 		ADDQ(ldv, v)
 	}
-	loop(n, 4, func(count int) {
+	steps := func(count int) {
 		for i := range count {
 			step(i)
 		}
 		a.advance(count)
-	})
+	}
+	SUBQ(Imm(4), n)
+	JL(LabelRef("rest"))
+	Label("four")
+	steps(4)
+	SUBQ(Imm(4), n)
+	JGE(LabelRef("four"))
+	Label("rest")
+	ADDQ(Imm(4), n)
+	JZ(LabelRef("next"))
+	Label("one")
+	steps(1)
+	DECQ(n)
+	JNZ(LabelRef("one"))
+	Label("next")
 	ADDQ(Imm(8), off)
 	DECQ(offs)
 	JNZ(LabelRef("block"))

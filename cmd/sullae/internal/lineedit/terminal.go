@@ -40,7 +40,7 @@ func Open(in, out *os.File) (*Terminal, error) {
 		return nil, err
 	}
 	resized, stop := notifyResize()
-	t := newTerminal(in, out, func() (int, int) {
+	t := New(in, out, func() (int, int) {
 		w, h, err := term.GetSize(int(out.Fd()))
 		if err != nil || w <= 0 || h <= 0 {
 			return 80, 24
@@ -55,8 +55,9 @@ func Open(in, out *os.File) (*Terminal, error) {
 	return t, nil
 }
 
-// newTerminal starts reading keys from in.
-func newTerminal(in io.Reader, out io.Writer, size func() (int, int)) *Terminal {
+// New is a Terminal over an input that is in raw mode already, and an output of
+// a known size.
+func New(in io.Reader, out io.Writer, size func() (int, int)) *Terminal {
 	t := &Terminal{
 		out: out, size: size, restore: func() error { return nil },
 		keys: make(chan Key), closing: make(chan struct{}),

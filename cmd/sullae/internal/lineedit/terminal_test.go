@@ -33,7 +33,7 @@ func (o *output) String() string {
 func open(t *testing.T) (*Terminal, io.Writer, *output) {
 	in, keys := io.Pipe()
 	out := &output{}
-	term := newTerminal(in, out, func() (int, int) { return 20, 10 })
+	term := New(in, out, func() (int, int) { return 20, 10 })
 	t.Cleanup(func() {
 		if err := term.Close(); err != nil {
 			t.Error(err)

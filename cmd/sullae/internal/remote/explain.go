@@ -53,7 +53,11 @@ func (c *Cluster) Explain(err error) error {
 		return errors.New(e.Message)
 	case codes.Unavailable:
 		if e.Reason == "" { // gRPC's own words about the connection
-			return fmt.Errorf("the connection to %s failed: %s; is it a coordinator's gRPC address (--grpc), and does it still run?", c.Addr, e.Message)
+			message := e.Message
+			if strings.Contains(message, "connection refused") {
+				message = "connection refused"
+			}
+			return fmt.Errorf("the connection to %s failed: %s; is it a coordinator's gRPC address (--grpc), and does it still run?", c.Addr, message)
 		}
 		return fmt.Errorf("the cluster at %s is not serving now: %s%s; \"sullae status\" tells more", c.Addr, e.Message, again)
 	case codes.ResourceExhausted:

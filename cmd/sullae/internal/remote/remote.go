@@ -4,6 +4,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -44,7 +45,7 @@ func Dial(ctx context.Context, addr string) (*Cluster, error) {
 		if parent := context.Cause(ctx); parent == context.Canceled {
 			return nil, parent
 		}
-		return nil, fmt.Errorf("no coordinator is reached at %s (%w): start one with \"sullae up\", or give the gRPC address of one with --grpc", target, err)
+		return nil, fmt.Errorf("no coordinator is reached at %s (%w): start one with \"sullae up\", or give the gRPC address of one with --grpc", target, Reason(err))
 	}
 	conn.Close()
 	c, err := client.Dial(target)
@@ -79,4 +80,14 @@ func (c *Cluster) Model(ctx context.Context, name string) (*sullaev1.Model, erro
 		return nil, fmt.Errorf("several models are served at %s: choose one with --model: %s", c.Addr, strings.Join(served, ", "))
 	}
 	return models[0], nil
+}
+
+// Reason is why a connection failed, without the address that a message has
+// already.
+func Reason(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
 }

@@ -1,0 +1,5 @@
+//go:build race
+
+package memlink_test
+
+func init() { runs = 300 }
