@@ -12,8 +12,10 @@ import (
 	"github.com/sullae/sullae/kernels/tree"
 )
 
-// Errors that a collective may end with. A collective fails on every rank of
-// the epoch, and the epoch with it: nothing may be retried within it.
+// Errors that a collective may end with. The first error ends the epoch for its
+// rank and, by closed links, for all: nothing may be retried within it. A rank
+// that had received all it needed may still finish the collective in which
+// another one failed; its next one fails.
 var (
 	ErrPeerLost = errors.New("peer lost")           // a link broke or closed
 	ErrTimeout  = errors.New("peer silent")         // a wait passed its deadline
@@ -78,7 +80,8 @@ type Communicator interface {
 	Rank() int
 	WorldSize() int
 	// AllReduce leaves in dst the sum of all ranks' parts by the fixed tree.
-	// All parts and dst have equal length. Parts may be overwritten. dst may be
+	// ctx and the communicator's timeout bound every wait; either's end is the
+	// epoch's. All parts and dst have equal length. Parts may be overwritten. dst may be
 	// one of the parts, at the price of a copy.
 	AllReduce(ctx context.Context, tag Tag, s Summands, dst []float32) error
 	// AllGather returns every rank's data in rank order; sizes may differ. The

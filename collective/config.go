@@ -38,9 +38,13 @@ type Tuning struct {
 
 // Settings is a hash of what all ranks must have in common.
 func (t Tuning) Settings() uint64 {
-	h := fnv.New64a()
-	fmt.Fprint(h, t.Table, t.ChunkBytes)
+	h, o := fnv.New64a(), t.options()
+	fmt.Fprint(h, o.Table, o.ChunkBytes)
 	return h.Sum64()
+}
+
+func (t Tuning) options() allreduce.Options {
+	return allreduce.Options{Table: t.Table, ChunkBytes: t.ChunkBytes}.Resolve()
 }
 
 // GroupHash is how frames name a group.

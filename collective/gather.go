@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/sullae/sullae/collective/allreduce"
 	"github.com/sullae/sullae/collective/link"
 )
 
@@ -33,10 +32,7 @@ func (g *Group) AllGather(ctx context.Context, tag Tag, data []byte) ([][]byte, 
 	}
 	g.gathered[me] = append(g.gathered[me], data...)
 
-	chunk := g.cfg.ChunkBytes
-	if chunk == 0 {
-		chunk = allreduce.DefaultChunkBytes
-	}
+	chunk := g.cfg.options().ChunkBytes
 	need := make([]bool, n)
 	for p := range need {
 		need[p] = p != me

@@ -94,7 +94,9 @@ func (g *Group) WorldSize() int { return g.cfg.WorldSize }
 func (g *Group) Epoch() uint64 { return g.cfg.Epoch }
 
 // Done is closed when the epoch has ended for this rank, by an error or by
-// Close; Err says why. A worker may watch it while it computes.
+// Close; Err says why. A worker may watch it while it computes: a link that breaks
+// closes it at once. A peer that leaves quietly between collectives does not; the
+// next collective reports that.
 func (g *Group) Done() <-chan struct{} { return g.done }
 
 // Err is the error that ended the epoch, nil before.

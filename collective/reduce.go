@@ -45,7 +45,6 @@ func (g *Group) AllReduce(ctx context.Context, tag Tag, s Summands, dst []float3
 
 // plan finds or makes the plan of a sum.
 func (g *Group) plan(s Summands, n int) (allreduce.Plan, error) {
-	opts := allreduce.Options{Table: g.cfg.Table, ChunkBytes: g.cfg.ChunkBytes}
 	var split *allreduce.Split
 	for _, sp := range g.splits {
 		if sp.Same(s.Leaves, s.Shares) {
@@ -74,7 +73,7 @@ func (g *Group) plan(s Summands, n int) (allreduce.Plan, error) {
 			return allreduce.Plan{}, fmt.Errorf("part %d has %d elements, the result %d", i, len(p), n)
 		}
 	}
-	return split.Plan(n, opts), nil
+	return split.Plan(n, g.cfg.options()), nil
 }
 
 func overlaps(dst []float32, parts [][]float32) bool {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/sullae/sullae/coordinator/chattemplate"
 	"github.com/sullae/sullae/shard/checkpoint"
@@ -140,6 +142,7 @@ func inspect(m *checkpoint.Checkpoint) *inspection {
 		}
 		r.Parameters += n
 	}
+	slices.SortFunc(r.Files, func(a, b inspectedFile) int { return strings.Compare(a.Name, b.Name) })
 	r.addTokens(m, s)
 	return r
 }

@@ -18,7 +18,7 @@ func (r *inspection) view() string {
 	row("model", "%s", r.Model)
 	row("checkpoint", "%s", r.CheckpointID[:min(12, len(r.CheckpointID))])
 	row("architecture", "%s", r.Architecture)
-	row("shape", "%d layers, hidden %d, %d heads and %d KV heads of %d, FFN %d, vocabulary %d", r.Layers, r.Hidden, r.Heads, r.KVHeads, r.HeadDim, r.FFN, r.Vocab)
+	row("shape", "%s, hidden %d, %d heads and %d KV heads of %d, FFN %d, vocabulary %d", count(r.Layers, "layer"), r.Hidden, r.Heads, r.KVHeads, r.HeadDim, r.FFN, r.Vocab)
 	row("context", "%d positions", r.MaxPositions)
 	rope := fmt.Sprintf("theta %g over %d of %d elements", r.Rope.Theta, r.Rope.Dim, r.HeadDim)
 	if r.Rope.Scaling != nil {

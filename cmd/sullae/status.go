@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -117,12 +118,7 @@ func fetchStatus(ctx context.Context, target string) ([]byte, error) {
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err // without the URL, which the message has
-		}
-		return nil, fmt.Errorf("no coordinator is reached at %s (%w): start one with \"sullae up\", or give the HTTP address of one with --http",
-			strings.TrimSuffix(target, statusPath), remote.Reason(err))
+		return nil, unreached(strings.TrimSuffix(target, statusPath), err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxStatusBytes))
@@ -133,6 +129,18 @@ func fetchStatus(ctx context.Context, target string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %s: give a coordinator's HTTP address with --http", target, resp.Status)
 	}
 	return body, nil
+}
+
+// unreached says why there was no answer: nobody is there, or not for HTTP.
+func unreached(target string, err error) error {
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &dial) && dial.Op == "dial", errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no coordinator is reached at %s (%w): start one with \"sullae up\", or give the HTTP address of one with --http", target, remote.Reason(err))
+	case strings.Contains(err.Error(), "malformed HTTP"):
+		return fmt.Errorf("%s answered, but not as HTTP: give a coordinator's HTTP address with --http", target)
+	}
+	return err
 }
 
 // servingError says why requests are not served, nil where they are.

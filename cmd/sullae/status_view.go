@@ -34,7 +34,7 @@ func statusView(s *status.Cluster, p screen.Palette) string {
 	if len(s.Workers) == 0 {
 		return screen.Table(head) + "\nno workers\n"
 	}
-	return screen.Table(head) + "\n" + screen.Table(workerRows(s.Workers, p))
+	return screen.Table(head) + "\n" + screen.Table(workerRows(s.Workers, g.Phase == "serving", p))
 }
 
 func phaseStyle(phase string, p screen.Palette) screen.Style {
@@ -56,7 +56,7 @@ func kvUse(g status.Group) string {
 }
 
 // workerRows is the table of workers.
-func workerRows(workers []status.Worker, p screen.Palette) [][]screen.Cell {
+func workerRows(workers []status.Worker, serving bool, p screen.Palette) [][]screen.Cell {
 	right := func(s string) screen.Cell { return screen.Cell{Text: s, Right: true} }
 	left := func(s string) screen.Cell { return screen.Cell{Text: screen.Printable(s)} }
 	head := []screen.Cell{right("rank"), left("worker"), left("host"), left("backend"), right("threads"),
@@ -76,16 +76,20 @@ func workerRows(workers []status.Worker, p screen.Palette) [][]screen.Cell {
 		if w.Rank >= 0 {
 			span := func(r [2]int) screen.Cell { return right(plan.Span{From: r[0], To: r[1]}.String()) }
 			row[0], row[5], row[6], row[7] = right(strconv.Itoa(w.Rank)), span(w.Heads), span(w.FFN), span(w.Vocab)
-			row[8], row[9], row[11] = right(screen.Bytes(w.WeightBytes)), right(screen.Bytes(w.KVBytes)), right(loaded(w))
+			row[8], row[9], row[11] = right(screen.Bytes(w.WeightBytes)), right(screen.Bytes(w.KVBytes)), right(loaded(w, serving))
 		}
 		rows = append(rows, row)
 	}
 	return rows
 }
 
-// loaded is the loaded part of a worker's weights; 100 % only where all are.
-func loaded(w status.Worker) string {
-	if w.WeightBytes <= 0 {
+// loaded is the loaded part of a rank's weights. A group serves when all of them
+// are, whatever their size was before they were packed.
+func loaded(w status.Worker, serving bool) string {
+	switch {
+	case serving:
+		return "100 %"
+	case w.WeightBytes <= 0:
 		return "-"
 	}
 	return fmt.Sprintf("%d %%", min(100, int64(100*(float64(w.LoadedBytes)/float64(w.WeightBytes)))))

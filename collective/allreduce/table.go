@@ -11,14 +11,17 @@ type Threshold struct {
 // bits. Entries are in order of World.
 type Table []Threshold
 
-// Default holds the crossovers measured by BenchmarkHops in collective/colltest:
-// ranks as gRPC servers in one process on two cores, over loopback TCP, p50 of
-// all-reduces of 4 KiB to 8 MiB, one part a rank. With two ranks both ways send
-// the same bytes, and two hops wait twice.
+// Default follows BenchmarkHops in collective/link/grpc: all ranks as servers in
+// one process on two cores, over loopback TCP, p50 of all-reduces of 4 KiB to
+// 8 MiB with one part a rank. Two hops were faster beyond 256 KiB (and by less
+// than 60 µs from 16 KiB on) with 2 ranks, beyond 32 KiB with 3, 4 and 8. Between
+// hosts a hop costs more than in one process, and an all-reduce the less the more
+// cores there are, so the table stays with one hop a step longer, except where
+// it sends seven copies.
 var Default = Table{
-	{World: 2, OneHopBytes: 1 << 20},
-	{World: 3, OneHopBytes: 128 << 10},
-	{World: 4, OneHopBytes: 64 << 10},
+	{World: 2, OneHopBytes: 512 << 10},
+	{World: 3, OneHopBytes: 64 << 10},
+	{World: 8, OneHopBytes: 32 << 10},
 }
 
 // OneHop and TwoHops are tables that always choose the one or the other.

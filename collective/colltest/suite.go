@@ -69,7 +69,7 @@ func closeAll(c Cluster) {
 // empty shares, one hop and two, lengths around every border.
 func testSums(t *testing.T, newCluster NewCluster) {
 	for n := 1; n <= 8; n++ {
-		for name, table := range map[string]allreduce.Table{"default": nil, "one": allreduce.OneHop, "two": allreduce.TwoHops} {
+		for name, table := range map[string]allreduce.Table{"one": allreduce.OneHop, "two": allreduce.TwoHops} {
 			t.Run(fmt.Sprintf("%d/%s", n, name), func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(uint64(n), 1))
 				c := newCluster(t, n, collective.Tuning{Table: table, ChunkBytes: 2 << 10})

@@ -3,7 +3,9 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -142,14 +144,18 @@ func TestAuthentication(t *testing.T) {
 	wantError(t, registry.Config{Endpoints: e, Username: "sullae", Password: "wrong-one"}, nil, "--etcd-password", "refuses user", "sullae")
 	wantError(t, registry.Config{Endpoints: e, Username: "stranger", Password: "strangerpass"}, nil, "stranger", "may not read", "/sullae/default/")
 
-	r := etcd.open(registry.Config{Username: "sullae", Password: "sullaepass", TTL: 2 * time.Second})
+	var log syncBuffer
+	r := etcd.open(registry.Config{Username: "sullae", Password: "sullaepass", TTL: 2 * time.Second,
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	watch := follow(r.WatchWorkers(ctx))
 	g, err := r.RegisterWorker(ctx, worker("w1"))
 	etcd.must(err)
 	// The tokens of the log-in lapse after a second, and with the server.
 	time.Sleep(1500 * time.Millisecond)
 	etcd.setAway(true)
+	log.Write([]byte(time.Now().Format("15:04:05.000")+" starting\n"))
 	etcd.setAway(false)
+	log.Write([]byte(time.Now().Format("15:04:05.000")+" back\n"))
 	w := g.Record()
 	w.State = "again"
 	etcd.must(g.Update(w))
@@ -158,7 +164,12 @@ func TestAuthentication(t *testing.T) {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatal("the watch did not log in again")
+			buf := make([]byte, 1<<20)
+			buf = buf[:runtime.Stack(buf, true)]
+			log.Write([]byte(time.Now().Format("15:04:05.000")+" end\n"))
+			ws, err := r.Workers(ctx)
+			t.Logf("%v %v %v\n%s", ws, err, ctx.Err(), buf)
+			t.Fatalf("the watch did not log in again\n%s", &log)
 		}
 	}
 	etcd.must(g.Close(ctx))

@@ -238,8 +238,11 @@ func floatArith(op string, x, y float64) value {
 		return math.Floor(x / y)
 	}
 	r := math.Mod(x, y)
-	if r != 0 && (r < 0) != (y < 0) {
-		r += y
+	switch {
+	case r == 0:
+		return math.Copysign(0, y)
+	case (r < 0) != (y < 0):
+		return r + y
 	}
 	return r
 }

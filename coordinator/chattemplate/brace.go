@@ -172,9 +172,6 @@ func (s *state) formatSpec(v value, spec string) string {
 
 func (s *state) formatAs(v value, d percentDirective, comma bool) (text string, number bool) {
 	i, isInt := asInt(v)
-	if _, isBool := v.(bool); isBool && d.verb == '?' {
-		isInt = false
-	}
 	f, isFloat := asFloat(v)
 	_, big := v.(*big.Int)
 	switch {
@@ -195,7 +192,7 @@ func (s *state) formatAs(v value, d percentDirective, comma bool) (text string, 
 		}
 		text = floatRepr(f)
 	case d.verb == '?' || d.verb == 's':
-		if _, ok := v.(string); !ok && !(typeName(v) == "bool" || big) {
+		if _, ok := v.(string); !ok && !big {
 			failf("unsupported format string passed to %s.__format__", typeName(v))
 		}
 		text = s.str(v)

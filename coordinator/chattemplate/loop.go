@@ -28,6 +28,7 @@ type loop struct {
 func (st *forStmt) exec(s *state) jump {
 	s.line = st.line
 	l := &loop{s: s, st: st, outer: s.scope, items: s.iterate(st.over.eval(s)), last: missing, cur: missing}
+	completed := false // a pass came to its end: the else of Jinja asks for no more
 	for l.fill(1) {
 		s.step()
 		l.last, l.cur = l.cur, l.ahead[0]
@@ -42,9 +43,10 @@ func (st *forStmt) exec(s *state) jump {
 		if j == breakLoop {
 			break
 		}
+		completed = completed || j == goOn
 		s.line = st.line
 	}
-	if l.seen == 0 {
+	if !completed {
 		j := goOn
 		s.inScope(&scope{parent: l.outer}, func() { j = s.run(st.otherwise) })
 		return j

@@ -63,6 +63,12 @@ func (m *macro) call(s *state, a callArgs) value {
 	line := s.line
 	text := s.capture(func() {
 		s.inScope(sc, func() {
+			for i, p := range d.params { // a default cannot see past them to outer names
+				sc.set(p.name, &undefined{"'" + p.name + "' is undefined"})
+				if args[i] != missing {
+					sc.set(p.name, args[i])
+				}
+			}
 			for i, p := range d.params {
 				switch {
 				case args[i] != missing:

@@ -5,11 +5,13 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // parseInt is Python's int(text, base).
 func parseInt(text string, base int) (value, bool) {
-	text = strings.ToLower(strings.TrimFunc(text, isPySpace))
+	text = strings.ToLower(strings.Map(asciiDigit, strings.TrimFunc(text, isPySpace)))
 	sign := ""
 	if text != "" && (text[0] == '-' || text[0] == '+') {
 		sign, text = strings.TrimPrefix(text[:1], "+"), text[1:]
@@ -34,9 +36,21 @@ func parseInt(text string, base int) (value, bool) {
 	return normalizeInt(i), true
 }
 
+// asciiDigit makes a digit of any script one of 0 to 9. Unicode has them in tens.
+func asciiDigit(r rune) rune {
+	if r < utf8.RuneSelf || !unicode.IsDigit(r) {
+		return r
+	}
+	zero := r
+	for unicode.IsDigit(zero - 1) {
+		zero--
+	}
+	return '0' + (r-zero)%10
+}
+
 // parseFloat is Python's float(text).
 func parseFloat(text string) (float64, bool) {
-	text = strings.TrimFunc(text, isPySpace)
+	text = strings.Map(asciiDigit, strings.TrimFunc(text, isPySpace))
 	plain := strings.ReplaceAll(text, "_", "")
 	for i := range len(text) { // an underscore stands between digits
 		if text[i] == '_' && (i == 0 || i+1 == len(text) || !isDigit(text[i-1]) || !isDigit(text[i+1])) {

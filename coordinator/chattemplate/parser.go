@@ -6,6 +6,7 @@ type parser struct {
 	pos    int
 	depth  int // of statements and expressions within each other
 	nodes  int // in the expression at hand
+	inFor  int // open for tags, wherever
 	loops  int // open ones in this function: break and continue need one
 	macros []*macroDef
 }

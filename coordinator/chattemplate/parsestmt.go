@@ -75,6 +75,8 @@ func (p *parser) ifStmt() stmt {
 }
 
 func (p *parser) forStmt(line int) stmt {
+	p.inFor++
+	defer func() { p.inFor-- }()
 	s := &forStmt{line: line, target: p.target(false)}
 	if !p.acceptName("in") {
 		failAt(p.peek().line, "expected \"in\", got %q", p.peek().describe())
@@ -140,6 +142,9 @@ func (p *parser) targetItem(namespaced bool) target {
 	if name.kind != tokName || constants[name.text] {
 		failAt(name.line, "cannot assign to %q", name.describe())
 	}
+	if name.text == "loop" && p.inFor > 0 {
+		failAt(name.line, "cannot assign to the special variable loop")
+	}
 	if namespaced && p.acceptOp(".") {
 		return &attrTarget{name.text, p.name().text, name.line}
 	}
@@ -159,9 +164,6 @@ func (p *parser) signature(m *macroDef) {
 	for !p.acceptOp(")") {
 		if len(m.params) > 0 {
 			p.expectOp(",")
-			if p.acceptOp(")") {
-				break
-			}
 		}
 		name := p.name()
 		var def expr

@@ -59,8 +59,8 @@ func (s *state) slice(v, from, to, step value) value {
 		r := sliceRange(v.len(), lo, hasLo, hi, hasHi, by)
 		return pyRange{v.start + r.start*v.step, v.start + r.stop*v.step, v.step * r.step}
 	}
-	// Jinja looks slices up as it does keys: on other types there is no such element.
-	return &undefined{"'" + describeObject(v) + "' has no such element"}
+	failf("'%s' object cannot be sliced", typeName(v))
+	return nil
 }
 
 // sliceRange are the indices of a slice of n items: Python's rules for what is

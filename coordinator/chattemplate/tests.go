@@ -26,8 +26,14 @@ func init() {
 		"escaped":   is(func(value) bool { return false }),
 		"lower":     func(s *state, v value, a callArgs) bool { a.bind("lower"); return isLower(s.str(v)) },
 		"upper":     func(s *state, v value, a callArgs) bool { a.bind("upper"); return isUpper(s.str(v)) },
-		"odd":       func(s *state, v value, a callArgs) bool { a.bind("odd"); return s.remainder(v, int64(2)) == int64(1) },
-		"even":      func(s *state, v value, a callArgs) bool { a.bind("even"); return s.remainder(v, int64(2)) == int64(0) },
+		"odd": func(s *state, v value, a callArgs) bool {
+			a.bind("odd")
+			return s.equal(s.remainder(v, int64(2)), int64(1))
+		},
+		"even": func(s *state, v value, a callArgs) bool {
+			a.bind("even")
+			return s.equal(s.remainder(v, int64(2)), int64(0))
+		},
 		"divisibleby": func(s *state, v value, a callArgs) bool {
 			return s.equal(s.remainder(v, a.bind("divisibleby", "num")[0]), int64(0))
 		},

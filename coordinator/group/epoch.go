@@ -85,7 +85,7 @@ func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, 
 	for _, w := range workers {
 		conn, err := grpc.NewClient("passthrough:///"+w.Address, g.cfg.DialOptions...)
 		if err != nil {
-			return nil, &rankError{w.ID, true, err}
+			return nil, &rankError{worker: w.ID, lost: true, err: err}
 		}
 		e.conns = append(e.conns, conn)
 	}
@@ -155,7 +155,7 @@ func (g *Group) prepare(ctx context.Context, e *epoch, token []byte) error {
 				return nil
 			}
 		}
-		return &rankError{w.ID, unreachable(err), fmt.Errorf("prepare: %w", plain(err))}
+		return &rankError{worker: w.ID, lost: unreachable(err), fatal: hopeless(err), err: fmt.Errorf("prepare: %w", plain(err))}
 	})
 }
 
@@ -186,7 +186,7 @@ func (g *Group) open(ctx context.Context, e *epoch) error {
 		}
 		if err != nil {
 			e.cancel() // the others wait for this one: end that
-			return &rankError{w.ID, unreachable(err), fmt.Errorf("link up: %w", plain(err))}
+			return &rankError{worker: w.ID, lost: unreachable(err), err: fmt.Errorf("link up: %w", plain(err))}
 		}
 		mu.Lock()
 		e.runs[r] = stream
@@ -233,6 +233,12 @@ func (e *epoch) close() {
 func unreachable(err error) bool {
 	c := status.Code(err)
 	return c == codes.Unavailable || c == codes.DeadlineExceeded || errors.Is(err, io.EOF)
+}
+
+// hopeless tells a refusal that the same request will meet again.
+func hopeless(err error) bool {
+	c := status.Code(err)
+	return c == codes.DataLoss || c == codes.ResourceExhausted || c == codes.InvalidArgument
 }
 
 // plain is err without gRPC's wrapping.

@@ -224,6 +224,11 @@ func (g *Group) run(ctx context.Context) error {
 		if errors.Is(err, registry.ErrNotLeader) {
 			return err
 		}
+		var re *rankError
+		if errors.As(err, &re) && re.fatal && g.State().Epochs == 0 {
+			// It never worked and won't by itself: say so instead of trying on.
+			return err
+		}
 		g.cfg.Logger.Warn("epoch ended", "err", err)
 		g.setState(func(s *State) { s.Phase, s.Reason = "waiting", "forming the group anew: "+err.Error() })
 		watch.suspect(err)

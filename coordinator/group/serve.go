@@ -56,7 +56,7 @@ func (g *Group) checkAlive(e *epoch) error {
 	}
 	for _, w := range e.members {
 		if g.cfg.Dead(w.ID) {
-			return &rankError{w.ID, true, errors.New("membership says that it is dead")}
+			return &rankError{worker: w.ID, lost: true, err: errors.New("membership says that it is dead")}
 		}
 	}
 	return nil
@@ -92,7 +92,7 @@ func (g *Group) step(ctx context.Context, e *epoch, plan sched.Step, msg *cluste
 			if errors.Is(err, io.EOF) { // the reason comes from Recv
 				continue
 			}
-			return &rankError{e.members[r].ID, true, err}
+			return &rankError{worker: e.members[r].ID, lost: true, err: err}
 		}
 	}
 	var result *clusterv1.StepResult
@@ -110,7 +110,7 @@ func (g *Group) step(ctx context.Context, e *epoch, plan sched.Step, msg *cluste
 				return e.failure(r)
 			}
 			if res.Step != e.step {
-				return &rankError{e.members[r.rank].ID, false, fmt.Errorf("answered step %d, expected %d", res.Step, e.step)}
+				return &rankError{worker: e.members[r.rank].ID, err: fmt.Errorf("answered step %d, expected %d", res.Step, e.step)}
 			}
 			if r.rank == 0 {
 				result = res
@@ -128,11 +128,11 @@ func (e *epoch) failure(first rankResult) error {
 	describe := func(r rankResult) (error, bool) {
 		id := e.members[r.rank].ID
 		if r.err != nil {
-			return &rankError{id, true, plain(r.err)}, true
+			return &rankError{worker: id, lost: true, err: plain(r.err)}, true
 		}
 		er := r.msg.GetError()
 		witness := er.GetKind() == clusterv1.RunError_KIND_PEER_LOST || er.GetKind() == clusterv1.RunError_KIND_TIMEOUT
-		return &rankError{id, false, fmt.Errorf("%s", er.GetMessage())}, !witness
+		return &rankError{worker: id, err: errors.New(er.GetMessage())}, !witness
 	}
 	err, sure := describe(first)
 	deadline := time.After(500 * time.Millisecond)

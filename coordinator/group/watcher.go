@@ -18,6 +18,7 @@ const suspicion = 3 * time.Second
 type rankError struct {
 	worker string
 	lost   bool // the worker itself does not answer
+	fatal  bool // trying again won't help: damaged weights, too little memory
 	err    error
 }
 

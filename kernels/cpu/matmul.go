@@ -9,11 +9,14 @@ import (
 // output takes its products in K order inside a leaf and its leaves in tree
 // order.
 const (
-	// kBlock values of K of a group's panels stay in the second cache while
-	// all rows pass.
-	kBlockX = 512
-	// groupPanels panels share a pass over x.
+	// Where many rows pass, kBlock values of K of a group of panels stay in the
+	// second cache, and groupPanels panels share a pass over x.
+	kBlock      = 512
 	groupPanels = 2
+	// Where fewRows or less pass, memory is the limit: a block is blockBytes of a
+	// panel, and while it is worked on the next is fetched.
+	fewRows    = 24
+	blockBytes = 32 << 10
 	// rowBlock rows share one reading of the weights from memory.
 	rowBlock = 192
 	// smallProduct multiply-adds are done faster than a helper is told of them.
@@ -33,7 +36,7 @@ func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
 		"MatMul", "%s [%d, %d], %d nodes, %d rows: x has %d values, dst %d",
 		m.w.spec.Name, out, k, len(m.w.nodes), rows, len(m.x), len(m.dst))
 	m.group = groupPanels
-	if m.w.panels < 8*b.pool.threads {
+	if rows <= maxTileRows || m.w.panels < 8*b.pool.threads {
 		m.group = 1
 	}
 	groups := (m.w.panels + m.group - 1) / m.group
@@ -102,8 +105,11 @@ func (m *matmul) leaf(c []float32, ldc, r0, n, p0, p1, k0, k1 int) {
 		k0++
 	}
 	step := kBlock
-	if n <= maxTileRows {
-		step = min(kFew, k1-k0)
+	switch d := m.w.spec.DType; {
+	case n == 1: // reads all as one stream, which the CPU fetches ahead by itself
+		step = k1 - k0
+	case n <= fewRows:
+		step = blockBytes / (panelWidth * d.Size())
 	}
 	for ; k0 < k1; k0 += step {
 		m.block(c, ldc, r0, n, p0, p1, k0, min(k0+step, k1))
@@ -114,20 +120,20 @@ func (m *matmul) leaf(c []float32, ldc, r0, n, p0, p1, k0, k1 int) {
 func (m *matmul) block(c []float32, ldc, r0, n, p0, p1, k0, k1 int) {
 	d, k := m.w.spec.DType, m.w.spec.K
 	tiles := (n + maxTileRows - 1) / maxTileRows
-	ahead := place(k1-k0, 0, d)
 	for t := range tiles {
-		if t == 1 { ahead = 0 }
 		r := n * t / tiles
 		rows := n*(t+1)/tiles - r
 		strips := maxStrips[rows]
 		for p := p0; p < p1; p++ {
 			panel := m.w.mem.data[p*m.w.panelBytes : (p+1)*m.w.panelBytes]
 			for q := 0; q < panelStrips; q += strips {
+				ahead := 0 // each strip's next block is fetched in the course of one tile
+				if (p*panelStrips+q)/strips%tiles == t {
+					ahead = place(k1-k0, 0, d)
+				}
 				m.v.gemm(d, c[r*ldc+(p-p0)*panelWidth+q*stripWidth:], ldc, m.x[(r0+r)*k+k0:], k,
 					panel[place(k0, q, d):], rows, strips, k1-k0, ahead)
 			}
 		}
 	}
 }
-
-var kBlock, kFew = 512, 1 << 30

@@ -7,6 +7,9 @@ import (
 	"unsafe"
 )
 
+// raceEnabled tells that the race detector is on.
+const raceEnabled = true
+
 // raceRead tells the race detector, which cannot see into assembly, that the
 // elements of s are read. raceWrite does the same for writing.
 func raceRead[T any](s []T) {

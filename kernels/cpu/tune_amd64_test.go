@@ -41,7 +41,7 @@ func TestTune(t *testing.T) {
 					p := maxStrips[m]
 					c := make([]float32, m*64)
 					a := make([]float32, m*lda)
-					size := (k+1)/2*2*64*d.Size()
+					size := (k + 1) / 2 * 2 * 64 * d.Size()
 					b := make([]byte, size)
 					reps := 1 + 200000/k
 					ns := bestOf(5, func() {
@@ -63,34 +63,85 @@ func TestTune2(t *testing.T) {
 	runtime.LockOSThread()
 	b := &testing.B{}
 	be, _ := New(Config{Threads: 1})
-	buf := make([]byte, 256<<20)
+	r, _ := newRegion(256 << 20)
+	buf := r.data
 	for i := range buf {
 		buf[i] = 1
 	}
-	for _, sh := range [][3]int{{4096, 4096, 1}} {
+	for _, sh := range [][3]int{{4096, 4096, 1}, {4096, 14336, 32}} {
 		for _, d := range []tensor.DType{tensor.BF16, tensor.F32} {
 			w := randomWeights(b, be, d, sh[0], sh[1], even(sh[1], sh[2]))
-			for _, rows := range []int{1, 2, 4, 6, 8, 16, 32} {
-				for _, few := range []int{64, 128, 256, 512} {
-					if rows == 1 && few != 512 {
-						continue
-					}
-					if rows > 6 {
-						kBlock = min(few, 1024)
-					}
-					kFew = few
+			for _, rows := range []int{1, 2, 3, 4, 5, 6, 7, 8, 16, 24, 32} {
+				for _, few := range []int{1} {
 					x, dst := make(buffer, rows*sh[1]), make(buffer, rows*sh[0])
 					i := 0
 					lim := float64(len(buf)) / bestOf(3, func() { readProbe(&buf[0], len(buf)) })
 					ns := bestOf(10, func() { be.MatMul(dst, x, w[i%len(w)], rows); i++ })
 					lim = max(lim, float64(len(buf))/bestOf(3, func() { readProbe(&buf[0], len(buf)) }))
-					fmt.Printf("%v %v rows=%d few=%d: %.1f GB/s (%.1f)  %.1f GF\n", sh, d, rows, few, float64(w[0].Bytes())/ns, lim, 2*float64(rows*sh[0]*sh[1])/ns)
+					fmt.Printf("%v %v rows=%d few=%d: %.1f GB/s (%.1f)  %.1f GF (%.1f)\n", sh, d, rows, few, float64(w[0].Bytes())/ns, lim, 2*float64(rows*sh[0]*sh[1])/ns, 192*float64(1<<20)/bestOf(3, func() { fmaProbe(1 << 20) }))
 				}
-				kBlock = 512
 			}
 			for _, w := range w {
 				w.Free()
 			}
+		}
+	}
+}
+
+func TestTune3(t *testing.T) {
+	if os.Getenv("TUNE") == "" {
+		t.Skip()
+	}
+	runtime.LockOSThread()
+	peak := func() float64 { return 192 * float64(1<<20) / bestOf(3, func() { fmaProbe(1 << 20) }) }
+	d := tensor.BF16
+	for _, k := range []int{256, 512, 1024} {
+		for _, lda := range []int{k, 4096, 4096 + 16} {
+			for _, size := range []int{64 << 10, 512 << 10, 4 << 20} {
+				m := 6
+				c := make([]float32, m*128)
+				a := make([]float32, m*lda*4)
+				b := make([]byte, size)
+				for i := range b {
+					b[i] = 0x3c
+				}
+				for i := range a {
+					a[i] = 1
+				}
+				reps := 0
+				ns := bestOf(5, func() {
+					reps = 0
+					for range 4 {
+						for off := 0; off+place(k, 0, d) <= size; off += place(k, 0, d) {
+							for q := range 4 {
+								gemmAVX2(d, c[q*16:], 128, a, lda, b[off+64*q:], m, 1, k, 0)
+								reps++
+							}
+						}
+					}
+				}) / float64(reps)
+				fmt.Printf("k=%d lda=%d size=%dK: %.1f GF (%.1f)\n", k, lda, size>>10, float64(2*m*16*k)/ns, peak())
+			}
+		}
+	}
+}
+
+func TestTune4(t *testing.T) {
+	if os.Getenv("TUNE") == "" {
+		t.Skip()
+	}
+	runtime.LockOSThread()
+	be, _ := New(Config{Threads: 1})
+	d := tensor.BF16
+	w := randomWeights(&testing.B{}, be, d, 4096, 4096, nil)[:1]
+	for _, val := range []float32{0, 1, 0.01} {
+		for _, rows := range []int{6, 12, 48, 192} {
+			x, dst := make(buffer, rows*4096), make(buffer, rows*4096)
+			for i := range x {
+				x[i] = val
+			}
+			ns := bestOf(10, func() { be.MatMul(dst, x, w[0], rows) })
+			fmt.Printf("val %v rows %d: %.1f\n", val, rows, 2*float64(rows)*4096*4096/ns)
 		}
 	}
 }

@@ -247,10 +247,35 @@ func (l *loader) table(role model.Role) kernels.Table {
 		return nil
 	}
 	defer l.release(r.name)
-	t, err := l.backend.NewTable(rows, r.cols, dt, r)
+	t, err := l.backend.NewTable(rows, r.cols, dt, finite{r, dt})
 	if err != nil {
 		l.err = err
 		return nil
 	}
 	return t
+}
+
+// finite refuses rows that hold a value that is not a number; Pack looks by
+// itself.
+type finite struct {
+	region
+	dtype tensor.DType
+}
+
+// ReadRows implements kernels.RowReader.
+func (f finite) ReadRows(dst []byte, row, n int) error {
+	if err := f.region.ReadRows(dst, row, n); err != nil {
+		return err
+	}
+	values := make([]float32, f.cols)
+	rowBytes := f.cols * f.dtype.Size()
+	for i := range n {
+		tensor.Widen(values, dst[i*rowBytes:], f.dtype)
+		for j, v := range values {
+			if d := v - v; d != 0 { // Inf and NaN
+				return fmt.Errorf("tensor %s: element [%d, %d] is %v: the checkpoint is damaged; fetch it again", f.name, f.row+row+i, f.col+j, v)
+			}
+		}
+	}
+	return nil
 }

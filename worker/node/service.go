@@ -292,21 +292,27 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		return err
 	}
 	log.Info("epoch formed")
+	orders := receive(ctx, stream)
 	for {
-		m, err := stream.Recv()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			log.Info("epoch ended", "err", err)
-			return err
+		var m *clusterv1.RunRequest
+		select {
+		case o := <-orders:
+			if o.err == io.EOF {
+				return nil
+			}
+			if o.err != nil {
+				log.Info("epoch ended", "err", o.err)
+				return o.err
+			}
+			m = o.msg
+		case <-broken(comm):
+			return s.fail(stream, comm, log, 0, brokenBy(comm))
+		case <-ctx.Done():
+			return status.Errorf(codes.Unavailable, "worker %s leaves epoch %d", s.id, r.req.Epoch)
 		}
 		res, err := e.Step(ctx, stepOf(m.GetStep()))
 		if err != nil {
-			log.Warn("epoch failed", "err", err)
-			// Closing first makes every peer fail at once instead of waiting.
-			comm.Close()
-			return stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Error{Error: runError(m.GetStep().GetStep(), err)}})
+			return s.fail(stream, comm, log, m.GetStep().GetStep(), err)
 		}
 		s.mu.Lock()
 		r.lastStep = res.Step
@@ -316,6 +322,55 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		}
 	}
 }
+
+// fail ends the epoch because of err. Closing the links first makes every peer
+// fail at once instead of waiting.
+func (s *service) fail(stream clusterv1.WorkerService_RunServer, comm collective.Communicator, log *slog.Logger, step uint64, err error) error {
+	log.Warn("epoch failed", "err", err)
+	comm.Close()
+	return stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Error{Error: runError(step, err)}})
+}
+
+// order is what came over a Run stream.
+type order struct {
+	msg *clusterv1.RunRequest
+	err error
+}
+
+// receive reads a stream until it ends, so that its handler can wait for other
+// things too. The goroutine ends with the handler, which ends the stream.
+func receive(ctx context.Context, stream clusterv1.WorkerService_RunServer) <-chan order {
+	out := make(chan order)
+	go func() {
+		for {
+			m, err := stream.Recv()
+			select {
+			case out <- order{m, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// watched is a communicator that notices a broken link between collectives too.
+type watched interface {
+	Done() <-chan struct{}
+	Err() error
+}
+
+func broken(c collective.Communicator) <-chan struct{} {
+	if w, ok := c.(watched); ok {
+		return w.Done()
+	}
+	return nil
+}
+
+func brokenBy(c collective.Communicator) error { return c.(watched).Err() }
 
 // start moves the prepared rank to running.
 func (s *service) start(open *clusterv1.Open, cancel context.CancelFunc) (*rank, error) {

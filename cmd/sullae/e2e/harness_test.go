@@ -23,8 +23,8 @@ import (
 	"github.com/sullae/sullae/coordinator/status"
 )
 
-// binary is the command under test, built once.
-var binary string
+// sullae is the command under test, built once.
+var sullae string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -33,9 +33,9 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		if binary = os.Getenv("SULLAE_TEST_BINARY"); binary == "" {
-			binary = filepath.Join(dir, "sullae")
-			build := exec.Command("go", "build", "-o", binary, "github.com/sullae/sullae/cmd/sullae")
+		if sullae = os.Getenv("SULLAE_TEST_BINARY"); sullae == "" {
+			sullae = filepath.Join(dir, "sullae")
+			build := exec.Command("go", "build", "-o", sullae, "github.com/sullae/sullae/cmd/sullae")
 			if out, err := build.CombinedOutput(); err != nil {
 				fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 				return 1
@@ -54,6 +54,7 @@ type process struct {
 	workers    int
 	model      string
 	log        *logBuffer
+	lines      chan string // of stdout
 	exited     chan error
 }
 
@@ -87,7 +88,15 @@ func up(t testing.TB, args ...string) *process {
 // start runs a serving command and waits for its ready line.
 func start(t testing.TB, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary, args...), tmp: t.TempDir(), log: &logBuffer{}, exited: make(chan error, 1)}
+	p := launch(t, args...)
+	p.awaitReady()
+	return p
+}
+
+// launch runs a serving command and ends it with the test.
+func launch(t testing.TB, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(sullae, args...), tmp: t.TempDir(), log: &logBuffer{}, lines: make(chan string, 16), exited: make(chan error, 1)}
 	p.cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp)
 	p.cmd.Stderr = p.log
 	out, err := p.cmd.StdoutPipe()
@@ -97,30 +106,36 @@ func start(t testing.TB, args ...string) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := make(chan string, 16)
+	exited := p.exited
 	go func() {
 		for s := bufio.NewScanner(out); s.Scan(); {
-			lines <- s.Text()
+			p.lines <- s.Text()
 		}
-		close(lines)
-		p.exited <- p.cmd.Wait()
+		close(p.lines)
+		exited <- p.cmd.Wait()
 	}()
 	t.Cleanup(func() { p.stop(syscall.SIGTERM) })
+	return p
+}
+
+// awaitReady reads the ready line.
+func (p *process) awaitReady() {
+	p.t.Helper()
 	deadline := time.After(2 * time.Minute)
 	for {
 		select {
-		case line, ok := <-lines:
+		case line, ok := <-p.lines:
 			if !ok {
-				t.Fatalf("%v ended before it was ready:\n%s", args, p.log)
+				p.t.Fatalf("%v ended before it was ready:\n%s", p.cmd.Args, p.log)
 			}
 			if m := readyLine.FindStringSubmatch(line); m != nil {
 				p.http, p.grpc, p.model = "http://"+m[1], m[2], m[4]
 				p.workers, _ = strconv.Atoi(m[3])
-				return p
+				return
 			}
-			t.Errorf("unexpected line on stdout: %q", line)
+			p.t.Errorf("unexpected line on stdout: %q", line)
 		case <-deadline:
-			t.Fatalf("%v is not ready:\n%s", args, p.log)
+			p.t.Fatalf("%v is not ready:\n%s", p.cmd.Args, p.log)
 		}
 	}
 }

@@ -173,7 +173,7 @@ func benchPeer(rank0 string) {
 // this process, which competes with itself for the cores.
 func BenchmarkHops(b *testing.B) {
 	tables := map[string]allreduce.Table{"one": allreduce.OneHop, "two": allreduce.TwoHops}
-	for _, n := range []int{2, 3, 4} {
+	for _, n := range []int{2, 3, 4, 8} {
 		for _, name := range []string{"one", "two"} {
 			nodes, peers := newNodes(b, n)
 			comms := joinAll(b, nodes, Formation{Group: "bench", Epoch: 1, Peers: peers,

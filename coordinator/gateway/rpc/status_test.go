@@ -158,19 +158,32 @@ func (raw) Name() string                  { return "proto" }
 
 func TestBrokenUTF8IsTheClientsFault(t *testing.T) {
 	s := serve(t, &gatewaytest.Engine{})
-	broken := []byte{2<<3 | 2, 1, 0xff} // TokenizeRequest.text
+	broken := []byte{2<<3 | 2, 3, 'a', 'b', 0xff} // TokenizeRequest.text
 	err := s.conn.Invoke(t.Context(), sullaev1.InferenceService_Tokenize_FullMethodName, broken, new([]byte), grpc.ForceCodec(raw{}))
-	if f, message := flat(t, err); f.Code != codes.InvalidArgument || !strings.Contains(message, "not UTF-8") {
+	if f, message := flat(t, err); f.Code != codes.InvalidArgument || f.Field != "text" || message != "text: is not UTF-8: broken at byte 2" {
 		t.Errorf("got %+v %s", f, message)
 	}
-	stream, err := s.conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, sullaev1.InferenceService_Generate_FullMethodName, grpc.ForceCodec(raw{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = stream.SendMsg([]byte{3<<3 | 2, 1, 0xff})
-	_ = stream.CloseSend()
-	if f, message := flat(t, stream.RecvMsg(new([]byte))); f.Code != codes.InvalidArgument || !strings.Contains(message, "not UTF-8") {
-		t.Errorf("got %+v %s", f, message)
+	for body, field := range map[string]string{
+		"\x1a\x01\xff":         "text",          // GenerateRequest.text
+		"\x32\x03\x12\x01\xff": "stopping.stop", // .stopping.stop
+		"\x32\x05\x12\x01\xff": "request",       // a length that lies
+	} {
+		stream, err := s.conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, sullaev1.InferenceService_Generate_FullMethodName, grpc.ForceCodec(raw{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = stream.SendMsg([]byte(body))
+		_ = stream.CloseSend()
+		err = stream.RecvMsg(new([]byte))
+		if field == "request" {
+			if status.Code(err) == codes.OK {
+				t.Error("it was decoded")
+			}
+			continue
+		}
+		if f, message := flat(t, err); f.Code != codes.InvalidArgument || f.Field != field {
+			t.Errorf("%s: got %+v %s", field, f, message)
+		}
 	}
 }
 

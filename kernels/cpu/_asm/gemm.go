@@ -131,7 +131,7 @@ func gemm(dtype string, m, p int) {
 		for q := range p {
 			at := Mem{Base: b, Disp: i/perLine*lineStep + q*64 + i%perLine*32}
 			if m > 1 && i%perLine == 0 {
-				PREFETCHT0(Mem{Base: b, Index: ahead, Scale: 1, Disp: at.Disp})
+				PREFETCHT1(Mem{Base: b, Index: ahead, Scale: 1, Disp: at.Disp})
 			}
 			w := widen(dtype, at, mask, m > 1)
 			for r := range m {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -111,6 +112,7 @@ func TestStoppedAnswerIsKept(t *testing.T) {
 	ctx, cancel = context.WithCancelCause(t.Context())
 	go func() {
 		for len(fake.Chatted()) < 2 {
+			time.Sleep(time.Millisecond)
 		}
 		cancel(lineedit.ErrInterrupted)
 	}()

@@ -1,0 +1,233 @@
+//go:build !noasm
+
+package cpu
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"unsafe"
+
+	"github.com/sullae/sullae/kernels/tensor"
+	"golang.org/x/sys/cpu"
+	"golang.org/x/sys/unix"
+)
+
+func needAVX2(t *testing.T) {
+	t.Helper()
+	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA || !cpu.X86.HasF16C {
+		t.Skip("this CPU lacks AVX2, FMA or F16C")
+	}
+}
+
+// TestFMAHardware holds fma32 to the instruction, NaN, infinities, subnormals
+// and the sign of zero included.
+func TestFMAHardware(t *testing.T) {
+	needAVX2(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	const n = 1 << 10
+	x, y, z, got := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)
+	rounds := 8_000
+	if testing.Short() || raceEnabled {
+		rounds = 100
+	}
+	for range rounds {
+		for i := range x {
+			x[i], y[i], z[i] = hardTriple(rng)
+		}
+		copy(got, z)
+		fmaAVX2(&got[0], &x[0], &y[0], n)
+		for i := range x {
+			if soft := fma32(x[i], y[i], z[i]); !sameFloat(soft, got[i]) {
+				t.Fatalf("fma32(%x, %x, %x) = %x, the CPU gives %x", x[i], y[i], z[i], soft, got[i])
+			}
+		}
+	}
+}
+
+// TestAssemblyRegisters: registers 16 to 31 exist with AVX-512 only.
+func TestAssemblyRegisters(t *testing.T) {
+	files, err := filepath.Glob("*_amd64.s")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	high := regexp.MustCompile(`\b(Z\d+|[XY](1[6-9]|2\d|3[01])|K[0-7])\b`)
+	for _, f := range files {
+		src, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := high.Find(src); m != nil {
+			t.Errorf("%s uses %s", f, m)
+		}
+	}
+}
+
+// fence is memory between two pages that may not be touched.
+type fence struct {
+	t   *testing.T
+	mem []byte
+	end bool // take from the end, so that an overrun faults; else from the start
+}
+
+func newFence(t *testing.T, end bool) *fence {
+	t.Helper()
+	page := os.Getpagesize()
+	mem, err := unix.Mmap(-1, 0, 34*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Munmap(mem) })
+	for _, edge := range [][]byte{mem[:page], mem[33*page:]} {
+		if err := unix.Mprotect(edge, unix.PROT_NONE); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &fence{t: t, mem: mem[page : 33*page], end: end}
+}
+
+func (f *fence) bytes(n int) []byte {
+	if n > len(f.mem) {
+		f.t.Fatalf("%d bytes in a fence of %d", n, len(f.mem))
+	}
+	if f.end {
+		return f.mem[len(f.mem)-n:]
+	}
+	return f.mem[:n:n]
+}
+
+func (f *fence) floats(n int) []float32 {
+	if n == 0 {
+		return nil
+	}
+	b := f.bytes(4 * n)
+	return unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), n)
+}
+
+// fences are what one call's operands stand in; each gets its own.
+type fences struct {
+	t    *testing.T
+	end  bool
+	rng  *rand.Rand
+	free []*fence
+	used int
+}
+
+func (f *fences) next() *fence {
+	if f.used == len(f.free) {
+		f.free = append(f.free, newFence(f.t, f.end))
+	}
+	f.used++
+	return f.free[f.used-1]
+}
+
+func (f *fences) random(n int) []float32 {
+	v := f.next().floats(n)
+	for i := range v {
+		v[i] = float32(f.rng.NormFloat64())
+	}
+	return v
+}
+
+// both calls f with the assembly and with its twin, on operands at the edge of
+// mapped memory, and compares what is in dst afterwards.
+func (f *fences) both(name string, asm, twin *variant, dst []float32, call func(v *variant)) {
+	f.t.Helper()
+	before := append([]float32(nil), dst...)
+	call(asm)
+	got := append([]float32(nil), dst...)
+	copy(dst, before)
+	call(twin)
+	for i := range dst {
+		if !sameFloat(got[i], dst[i]) {
+			f.t.Fatalf("%s: element %d: assembly %x, twin %x", name, i, got[i], dst[i])
+		}
+	}
+	f.used = 0
+}
+
+// TestGuardPages runs every assembly function with each operand against the page
+// before it, then against the page behind it.
+func TestGuardPages(t *testing.T) {
+	needAVX2(t)
+	for _, end := range []bool{false, true} {
+		f := &fences{t: t, end: end, rng: rand.New(rand.NewPCG(5, 6))}
+		for _, d := range []tensor.DType{tensor.F32, tensor.BF16, tensor.F16} {
+			for m := 1; m <= maxTileRows; m++ {
+				for k := 1; k <= 19; k++ {
+					guardGemm(f, d, m, k)
+				}
+			}
+		}
+		for m := 1; m <= maxTileRows; m++ {
+			for n := 1; n <= 9; n++ {
+				for p := 1; p <= maxStrips[m]; p++ {
+					guardWeigh(f, m, p, n)
+				}
+			}
+		}
+		for n := range 67 {
+			guardVector(f, n)
+		}
+	}
+}
+
+func guardGemm(f *fences, d tensor.DType, m, k int) {
+	p := maxStrips[m]
+	a := f.random(m * k)
+	c := f.random(m * stripWidth * p)
+	b := f.next().bytes(place(k-1, p-1, d) + stripWidth*d.Size())
+	for i := range b {
+		b[i] = byte(f.rng.Uint32())
+		if i%d.Size() == d.Size()-1 {
+			b[i] = b[i]&0x83 | 0x38
+		}
+	}
+	f.both(fmt.Sprintf("gemm %v m=%d k=%d", d, m, k), avx2, portable, c, func(v *variant) {
+		v.gemm(d, c, stripWidth*p, a, k, b, m, p, k, 1<<16)
+	})
+}
+
+func guardWeigh(f *fences, m, p, n int) {
+	off := []int{n * stripWidth * p, 0}
+	a, c, x := f.random(m*2*n), f.random(m*stripWidth*p), f.random(2*n*stripWidth*p)
+	f.both(fmt.Sprintf("weigh m=%d p=%d n=%d", m, p, n), avx2, portable, c, func(v *variant) {
+		v.weigh(c, stripWidth*p, a, 2*n, x, stripWidth*p, off, m, p, n)
+	})
+}
+
+func guardVector(f *fences, n int) {
+	name := func(op string) string { return fmt.Sprintf("%s n=%d", op, n) }
+	dst, x, y := f.random(n), f.random(n), f.random(n)
+	f.both(name("blend"), avx2, portable, dst, func(v *variant) { v.blend(dst, x, 0.3, 0.7) })
+	f.both(name("siluMul"), avx2, portable, dst, func(v *variant) { v.siluMul(dst, x, y) })
+	f.both(name("add"), avx2, portable, dst, func(v *variant) { v.add(dst, x) })
+	f.both(name("mulScaled"), avx2, portable, dst, func(v *variant) { v.mulScaled(dst, x, y, 1.7) })
+	f.both(name("rotate"), avx2, portable, dst, func(v *variant) { v.rotate(dst, append([]float32(nil), x...), y, x) })
+	if n%8 == 0 {
+		f.both(name("scaleMax"), avx2, portable, dst, func(v *variant) {
+			if top := v.scaleMax(dst, 3); n > 0 {
+				dst[0] += top
+			}
+		})
+		f.both(name("expSum"), avx2, portable, dst, func(v *variant) {
+			var sum [8]float64
+			v.expSum(dst, x, 0.5, &sum)
+			if n > 0 {
+				dst[0] += float32(sumLanes(sum[:]))
+			}
+		})
+	}
+	if n%16 == 0 {
+		f.both(name("sumSquares"), avx2, portable, dst, func(v *variant) {
+			var sum [16]float64
+			v.sumSquares(x, &sum)
+			if n > 0 {
+				dst[0] += float32(sumLanes(sum[:]))
+			}
+		})
+	}
+}
