@@ -21,6 +21,9 @@ import (
 // ErrUnreachable is of an etcd that does not answer.
 var ErrUnreachable = errors.New("etcd does not answer")
 
+// minProbe is what finding out the reason may take, however short DialTimeout is.
+const minProbe = 500 * time.Millisecond
+
 // refused reports whether err is etcd's final word about who we are or what we
 // may do: trying again is of no use.
 func refused(err error) bool {
@@ -48,7 +51,7 @@ func explain(ctx context.Context, err error, cfg Config, tlsConfig *tls.Config) 
 			at, cfg.Username, newKeys(cfg.Prefix, cfg.Cluster), err)
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, max(cfg.DialTimeout/5, 50*time.Millisecond))
+	ctx, cancel := context.WithTimeout(ctx, max(cfg.DialTimeout/5, minProbe))
 	defer cancel()
 	reasons := make([]string, len(cfg.Endpoints))
 	var wg sync.WaitGroup

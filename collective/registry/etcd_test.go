@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/sullae/sullae/collective/registry"
 )
@@ -22,6 +23,7 @@ type realEtcd struct {
 	adjust  func(*embed.Config) // or nil
 	address string              // of the clients, once known
 	etcd    *embed.Etcd
+	grpc    []*grpc.Server
 	admin   *clientv3.Client
 	wipes   int
 }
@@ -47,6 +49,8 @@ func (e *realEtcd) start(address string) {
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	cfg.BcryptCost = 4
+	e.grpc = nil
+	cfg.ServiceRegister = func(g *grpc.Server) { e.grpc = append(e.grpc, g) }
 	if e.adjust != nil {
 		e.adjust(cfg)
 	}
@@ -75,13 +79,15 @@ func (e *realEtcd) stop() {
 	if e.admin != nil {
 		e.admin.Close()
 	}
-	e.etcd.Server.Stop() // first: ends the watches, for which Close would wait
+	for _, g := range e.grpc {
+		g.Stop() // Close would wait for open watches
+	}
 	e.etcd.Close()
 	e.etcd, e.admin = nil, nil
 }
 
 func (e *realEtcd) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	e.t.Cleanup(cancel)
 	return ctx
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -153,9 +152,7 @@ func TestAuthentication(t *testing.T) {
 	// The tokens of the log-in lapse after a second, and with the server.
 	time.Sleep(1500 * time.Millisecond)
 	etcd.setAway(true)
-	log.Write([]byte(time.Now().Format("15:04:05.000")+" starting\n"))
 	etcd.setAway(false)
-	log.Write([]byte(time.Now().Format("15:04:05.000")+" back\n"))
 	w := g.Record()
 	w.State = "again"
 	etcd.must(g.Update(w))
@@ -164,11 +161,6 @@ func TestAuthentication(t *testing.T) {
 			break
 		}
 		if time.Now().After(end) {
-			buf := make([]byte, 1<<20)
-			buf = buf[:runtime.Stack(buf, true)]
-			log.Write([]byte(time.Now().Format("15:04:05.000")+" end\n"))
-			ws, err := r.Workers(ctx)
-			t.Logf("%v %v %v\n%s", ws, err, ctx.Err(), buf)
 			t.Fatalf("the watch did not log in again\n%s", &log)
 		}
 	}

@@ -104,23 +104,28 @@ func TestTLS(t *testing.T) {
 	named.ServerName = "etcd.example"
 	etcd.open(registry.Config{TLS: named})
 
-	const short = time.Second
 	e := []string{etcd.address}
+	fail := func(name string, cfg registry.Config, is error, want ...string) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg.DialTimeout = 1500 * time.Millisecond
+			wantError(t, cfg, is, want...)
+		})
+	}
 	with := func(change func(*registry.TLSFiles)) registry.Config {
 		files := good
 		change(&files)
-		return registry.Config{Endpoints: e, TLS: files, DialTimeout: short}
+		return registry.Config{Endpoints: e, TLS: files}
 	}
-	wantError(t, registry.Config{Endpoints: e, DialTimeout: short},
-		registry.ErrUnreachable, etcd.address, "speaks TLS", "https://", "--etcd-ca")
-	wantError(t, with(func(f *registry.TLSFiles) { f.CA = foreign.file }), registry.ErrUnreachable, "TLS", "--etcd-ca")
-	wantError(t, with(func(f *registry.TLSFiles) { f.ServerName = "other.example" }), registry.ErrUnreachable, "other.example", "--etcd-server-name")
-	wantError(t, with(func(f *registry.TLSFiles) { f.Cert, f.Key = "", "" }), registry.ErrUnreachable, "refuses our certificate", "--etcd-cert")
-	wantError(t, with(func(f *registry.TLSFiles) { f.Cert, f.Key = badCert, badKey }), registry.ErrUnreachable, "refuses our certificate", "--etcd-cert")
-	wantError(t, with(func(f *registry.TLSFiles) { f.Key = badKey }), nil, "--etcd-key", badKey)
-	wantError(t, with(func(f *registry.TLSFiles) { f.CA = key }), nil, "--etcd-ca", "no PEM certificate")
+	fail("none", registry.Config{Endpoints: e}, registry.ErrUnreachable, etcd.address, "speaks TLS", "https://", "--etcd-ca")
+	fail("foreign ca", with(func(f *registry.TLSFiles) { f.CA = foreign.file }), registry.ErrUnreachable, "TLS", "--etcd-ca")
+	fail("other name", with(func(f *registry.TLSFiles) { f.ServerName = "other.example" }), registry.ErrUnreachable, "other.example", "--etcd-server-name")
+	fail("no cert", with(func(f *registry.TLSFiles) { f.Cert, f.Key = "", "" }), registry.ErrUnreachable, "refuses our certificate", "--etcd-cert")
+	fail("foreign cert", with(func(f *registry.TLSFiles) { f.Cert, f.Key = badCert, badKey }), registry.ErrUnreachable, "refuses our certificate", "--etcd-cert")
+	fail("other's key", with(func(f *registry.TLSFiles) { f.Key = badKey }), nil, "--etcd-key", badKey)
+	fail("a key for a ca", with(func(f *registry.TLSFiles) { f.CA = key }), nil, "--etcd-ca", "no PEM certificate")
 
 	plain := newRealEtcd(t, nil)
-	wantError(t, registry.Config{Endpoints: []string{"https://" + plain.address}, TLS: good, DialTimeout: short},
+	fail("plain", registry.Config{Endpoints: []string{"https://" + plain.address}, TLS: good},
 		registry.ErrUnreachable, plain.address, "does not speak TLS", "http://")
 }

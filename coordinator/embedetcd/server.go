@@ -17,6 +17,7 @@ import (
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc"
 
 	"github.com/sullae/sullae/collective/registry/zapslog"
 )
@@ -42,7 +43,8 @@ type Config struct {
 // Server is a running etcd.
 type Server struct {
 	etcd      *embed.Etcd
-	temporary string // folder to remove, or empty
+	grpc      []*grpc.Server // which the etcd is served by
+	temporary string         // folder to remove, or empty
 	closeOnce sync.Once
 	closing   atomic.Bool
 }
@@ -75,6 +77,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapslog.New(cfg.Logger, s.levels))
+	ec.ServiceRegister = func(g *grpc.Server) { s.grpc = append(s.grpc, g) }
 
 	if s.etcd, err = start(ec); err != nil {
 		s.Close()
@@ -156,9 +159,10 @@ func (s *Server) Close() {
 	s.closeOnce.Do(func() {
 		s.closing.Store(true)
 		if s.etcd != nil {
-			// The server first: it ends the watches, for which the closing of
-			// the listeners would otherwise wait some seconds.
-			s.etcd.Server.Stop()
+			// etcd itself would wait some seconds for open watches to end.
+			for _, g := range s.grpc {
+				g.Stop()
+			}
 			s.etcd.Close()
 		}
 		if s.temporary != "" {

@@ -65,6 +65,17 @@ func (w *watcher) usable() []registry.Worker {
 	return out
 }
 
+// strangers says which workers are there but cannot join, and why.
+func (w *watcher) strangers() string {
+	var out string
+	for _, x := range w.workers {
+		if x.ProtocolVersion != ProtocolVersion {
+			out += fmt.Sprintf("; worker %s (version %s) speaks cluster protocol %d, this coordinator %d: run the same version everywhere", x.ID, x.Version, x.ProtocolVersion, ProtocolVersion)
+		}
+	}
+	return out
+}
+
 // await returns the workers of the next epoch: as many as are wanted, or, when
 // a group that has served lost some, those left once Regroup has passed.
 func (w *watcher) await(ctx context.Context, report func(string), served bool) ([]registry.Worker, error) {
@@ -79,7 +90,7 @@ func (w *watcher) await(ctx context.Context, report func(string), served bool) (
 		if served && len(have) >= w.cfg.MinWorkers && time.Since(began) >= w.cfg.Regroup {
 			return have, nil
 		}
-		report(fmt.Sprintf("%d of %d workers are there", len(have), w.cfg.Workers))
+		report(fmt.Sprintf("%d of %d workers are there%s", len(have), w.cfg.Workers, w.strangers()))
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)

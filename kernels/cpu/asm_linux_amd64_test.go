@@ -30,7 +30,7 @@ func TestFMAHardware(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	const n = 1 << 10
 	x, y, z, got := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)
-	rounds := 8_000
+	rounds := 3_000
 	if testing.Short() || raceEnabled {
 		rounds = 100
 	}
