@@ -79,10 +79,10 @@ type Summands struct {
 type Communicator interface {
 	Rank() int
 	WorldSize() int
-	// AllReduce leaves in dst the sum of all ranks' parts by the fixed tree.
-	// ctx and the communicator's timeout bound every wait; either's end is the
-	// epoch's. All parts and dst have equal length. Parts may be overwritten. dst may be
-	// one of the parts, at the price of a copy.
+	// AllReduce leaves in dst the sum of all ranks' parts by the fixed tree. ctx
+	// and the communicator's timeout bound every wait; the end of either is the
+	// epoch's. All parts and dst have equal length. Parts may be overwritten; dst
+	// may be one of them, at the price of a copy.
 	AllReduce(ctx context.Context, tag Tag, s Summands, dst []float32) error
 	// AllGather returns every rank's data in rank order; sizes may differ. The
 	// result is valid until the next call.

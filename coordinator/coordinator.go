@@ -104,7 +104,10 @@ func (c *coordinator) openModel(context.Context) (err error) {
 	if c.cfg.KVTokens == 0 {
 		c.cfg.KVTokens = 4 * spec.MaxPositions
 	}
-	return loadText(c.ckpt, &c.model)
+	if err := c.model.ReadText(c.ckpt.FS()); err != nil {
+		return fmt.Errorf("%s: %w", c.ckpt.Name(), err)
+	}
+	return nil
 }
 
 func (c *coordinator) listen(context.Context) (err error) {

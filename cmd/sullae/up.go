@@ -114,8 +114,7 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for i := range c.Workers {
-		args := []string{"worker",
-			"--id", "worker-" + strconv.Itoa(i), "--model", model, "--threads", strconv.Itoa(threads),
+		args := []string{"worker", "--model", model, "--threads", strconv.Itoa(threads),
 			"--listen", "127.0.0.1:0", "--gossip", "127.0.0.1:0",
 			"--etcd", strings.Join(etcd, ","), "--etcd-prefix", c.EtcdPrefix, "--cluster", cluster,
 			"--log-level", c.LogLevel.String(), "--log-format", c.LogFormat}
@@ -126,12 +125,15 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 			}
 		}
 		wg.Go(func() {
-			for ctx.Err() == nil {
-				err := runChild(ctx, exe, args, "SULLAE_WORKER_ETCD_PASSWORD="+c.EtcdPassword)
+			id := "worker-" + strconv.Itoa(i)
+			for again := 1; ctx.Err() == nil; again++ {
+				err := runChild(ctx, exe, append(args, "--id", id), "SULLAE_WORKER_ETCD_PASSWORD="+c.EtcdPassword)
 				if ctx.Err() != nil {
 					return
 				}
-				log.Warn("worker ended; starting it again", "worker", i, "err", err)
+				log.Warn("worker ended; starting it again", "worker", id, "err", err)
+				// Its old registration lasts until its lease ends; a new id need not wait.
+				id = fmt.Sprintf("worker-%d.%d", i, again)
 				select {
 				case <-time.After(restartPause):
 				case <-ctx.Done():

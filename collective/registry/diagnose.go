@@ -22,7 +22,7 @@ import (
 var ErrUnreachable = errors.New("etcd does not answer")
 
 // minProbe is what finding out the reason may take, however short DialTimeout is.
-const minProbe = 500 * time.Millisecond
+const minProbe = time.Second
 
 // refused reports whether err is etcd's final word about who we are or what we
 // may do: trying again is of no use.

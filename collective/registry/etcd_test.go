@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +24,8 @@ type realEtcd struct {
 	adjust  func(*embed.Config) // or nil
 	address string              // of the clients, once known
 	etcd    *embed.Etcd
-	grpc    []*grpc.Server
+	mu      sync.Mutex
+	grpc    []*grpc.Server // etcd's own
 	admin   *clientv3.Client
 	wipes   int
 }
@@ -49,8 +51,11 @@ func (e *realEtcd) start(address string) {
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	cfg.BcryptCost = 4
-	e.grpc = nil
-	cfg.ServiceRegister = func(g *grpc.Server) { e.grpc = append(e.grpc, g) }
+	cfg.ServiceRegister = func(g *grpc.Server) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.grpc = append(e.grpc, g)
+	}
 	if e.adjust != nil {
 		e.adjust(cfg)
 	}
@@ -79,9 +84,12 @@ func (e *realEtcd) stop() {
 	if e.admin != nil {
 		e.admin.Close()
 	}
+	e.mu.Lock()
 	for _, g := range e.grpc {
 		g.Stop() // Close would wait for open watches
 	}
+	e.grpc = nil
+	e.mu.Unlock()
 	e.etcd.Close()
 	e.etcd, e.admin = nil, nil
 }
@@ -165,6 +173,7 @@ func (e *realEtcd) compact() {
 	e.must(err)
 }
 
-// The shortest lease that etcd grants.
-func (e *realEtcd) ttl() time.Duration    { return 2 * time.Second }
-func (e *realEtcd) outage() time.Duration { return 3 * time.Second }
+// Short, but long enough for a machine that is busy with other tests.
+func (e *realEtcd) ttl() time.Duration      { return 4 * time.Second }
+func (e *realEtcd) outage() time.Duration   { return 5 * time.Second }
+func (e *realEtcd) patience() time.Duration { return 15 * time.Second }

@@ -38,7 +38,7 @@ type Registry struct {
 }
 
 // Open connects to etcd and returns when it has answered. It fails within
-// cfg.DialTimeout, give or take half a second, with an error that names the endpoints, the flag and what to
+// cfg.DialTimeout, give or take a second, with an error that names the endpoints, the flag and what to
 // check: when nothing answers (ErrUnreachable), when TLS fails, when etcd
 // refuses the user, or when the user may not read the prefix.
 func Open(ctx context.Context, cfg Config) (*Registry, error) {

@@ -155,7 +155,7 @@ func TestEpochsUnderConcurrentWriters(t *testing.T) {
 				seen = g.Epoch
 			case <-written:
 				last, written = true, nil
-			case <-time.After(10 * time.Second):
+			case <-time.After(b.patience()):
 				t.Fatalf("the watch stops at epoch %d", seen)
 			}
 		}

@@ -158,7 +158,7 @@ func TestEtcdAway(t *testing.T) {
 		cancel()
 
 		b.setAway(false)
-		b.within(5*time.Second, "both, updated", func() bool {
+		b.soon("both, updated", func() bool {
 			ws, _, _ := watch.get()
 			return ids(ws) == "w1 w2" && ws[0].State == "busy" && g.Registered()
 		})
@@ -182,17 +182,17 @@ func TestEtcdLosesItsData(t *testing.T) {
 		g := b.register(b.process(), "w1")
 		b.soon("registered", seen(watch, "w1"))
 		b.wipe()
-		b.within(5*time.Second, "written again", func() bool {
+		b.soon("written again", func() bool {
 			ws, err := b.process().Workers(b.ctx)
 			return err == nil && ids(ws) == "w1"
 		})
 		b.must(g.Close(b.ctx))
-		b.within(5*time.Second, "the watch sees the new history", seen(watch, ""))
+		b.soon("the watch sees the new history", seen(watch, ""))
 		// Not by reading again from time to time only: the watch itself goes on.
 		for i, want := range []string{"a", "a b", "a b c"} {
 			time.Sleep(500 * time.Millisecond) // the first may meet the watch's restart
 			b.register(b.process(), string("abc"[i]))
-			b.within(time.Second, "the watch goes on", seen(watch, want))
+			b.within(b.patience()/5, "the watch goes on", seen(watch, want))
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 // to be changed.
 func (s *state) iterate(v value) []value {
 	s.step()
-	switch v := v.(type) {
+	switch v := unmarked(v).(type) {
 	case *list:
 		return v.items
 	case *tuple:

@@ -55,6 +55,12 @@ func checkedInt(i int64, ok bool) value {
 
 func (s *state) arith(op string, a, b value) value {
 	s.defined(a)
+	if op == "+" {
+		if v, ok := s.addMarkup(a, b); ok {
+			return v
+		}
+	}
+	a, b = unmarked(a), unmarked(b)
 	if text, ok := a.(string); ok && op == "%" {
 		return s.percentFormat(text, b)
 	}

@@ -29,6 +29,7 @@ func (s *state) equal(a, b value) bool {
 		if !ok || len(x.keys) != len(y.keys) {
 			return false
 		}
+		defer s.enter()()
 		for i, key := range x.keys {
 			if v, ok := y.get(key); !ok || !s.equal(x.values[i], v) {
 				return false
@@ -49,6 +50,7 @@ func (s *state) equal(a, b value) bool {
 }
 
 func (s *state) equalItems(a, b []value) bool {
+	defer s.enter()()
 	if len(a) != len(b) {
 		return false
 	}
@@ -122,6 +124,7 @@ func (s *state) compare(op string, a, b value) int {
 	if x == nil && y == nil && (typeName(a) != typeName(b) || typeName(a) != "list" && typeName(a) != "tuple") {
 		failf("'%s' not supported between instances of '%s' and '%s'", op, typeName(a), typeName(b))
 	}
+	defer s.enter()()
 	for i := range min(len(x), len(y)) {
 		if !s.equal(x[i], y[i]) {
 			return s.compare(op, x[i], y[i])

@@ -17,8 +17,17 @@ type dict struct {
 
 func newDict() *dict { return &dict{index: map[string]int{}} }
 
+// maxKeyItems bounds the tuples within tuples of a key: few tuples can name each
+// other so often that spelling them out would never end.
+const maxKeyItems = 1000
+
 // hashKey spells v so that equal keys spell the same: 1, 1.0 and True are one key.
 func hashKey(v value) (string, bool) {
+	items := 0
+	return spellKey(v, &items)
+}
+
+func spellKey(v value, items *int) (string, bool) {
 	switch v := v.(type) {
 	case string:
 		return "s" + v, true
@@ -38,7 +47,10 @@ func hashKey(v value) (string, bool) {
 		var b strings.Builder
 		b.WriteByte('t')
 		for _, item := range v.items {
-			k, ok := hashKey(item)
+			if *items++; *items > maxKeyItems {
+				failf("tuple is too large for a key")
+			}
+			k, ok := spellKey(item, items)
 			if !ok {
 				return "", false
 			}

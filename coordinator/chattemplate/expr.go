@@ -21,7 +21,7 @@ func (s *state) evalAll(exprs []expr) []value {
 	items := make([]value, len(exprs))
 	for i, e := range exprs {
 		s.step()
-		items[i] = e.eval(s)
+		items[i] = unmarked(e.eval(s))
 	}
 	s.spend(16 * len(items))
 	return items
@@ -41,8 +41,8 @@ func (e *dictExpr) eval(s *state) value {
 	d := newDict()
 	for i, k := range e.keys {
 		s.step()
-		key := k.eval(s)
-		d.set(key, e.values[i].eval(s))
+		key := unmarked(k.eval(s))
+		d.set(key, unmarked(e.values[i].eval(s)))
 	}
 	s.spend(32 * len(e.keys))
 	return d
@@ -107,6 +107,7 @@ func (e *compareExpr) eval(s *state) value {
 }
 
 func (s *state) holds(op string, a, b value) bool {
+	a, b = unmarked(a), unmarked(b)
 	switch op {
 	case "==":
 		return s.equal(a, b)
@@ -150,7 +151,7 @@ type attrExpr struct {
 }
 
 func (e *attrExpr) eval(s *state) value {
-	v := e.e.eval(s)
+	v := unmarked(e.e.eval(s))
 	s.line = e.line
 	return s.attr(v, e.name)
 }
@@ -161,8 +162,8 @@ type indexExpr struct {
 }
 
 func (e *indexExpr) eval(s *state) value {
-	v := e.e.eval(s)
-	index := e.index.eval(s)
+	v := unmarked(e.e.eval(s))
+	index := unmarked(e.index.eval(s))
 	s.line = e.line
 	return s.index(v, index)
 }
@@ -173,7 +174,7 @@ type sliceExpr struct {
 }
 
 func (e *sliceExpr) eval(s *state) value {
-	v := e.e.eval(s)
+	v := unmarked(e.e.eval(s))
 	part := func(e expr) value {
 		if e == nil {
 			return nil
@@ -183,113 +184,4 @@ func (e *sliceExpr) eval(s *state) value {
 	from, to, step := part(e.from), part(e.to), part(e.step)
 	s.line = e.line
 	return s.slice(v, from, to, step)
-}
-
-type kwExpr struct {
-	name string
-	e    expr
-}
-
-type argList struct {
-	pos            []expr
-	kw             []kwExpr
-	star, starStar expr
-}
-
-type kwArg struct {
-	name  string
-	value value
-}
-
-// callArgs are the arguments of one call.
-type callArgs struct {
-	pos []value
-	kw  []kwArg
-}
-
-func (a *argList) eval(s *state) callArgs {
-	c := callArgs{pos: s.evalAll(a.pos)}
-	if a.star != nil {
-		c.pos = append(c.pos, s.iterate(a.star.eval(s))...)
-	}
-	for _, kw := range a.kw {
-		c.kw = append(c.kw, kwArg{kw.name, kw.e.eval(s)})
-	}
-	if a.starStar != nil {
-		d, ok := a.starStar.eval(s).(*dict)
-		if !ok {
-			failf("argument after ** must be a mapping")
-		}
-		for i, key := range d.keys {
-			name, ok := key.(string)
-			if !ok {
-				failf("keywords must be strings")
-			}
-			c.kw = append(c.kw, kwArg{name, d.values[i]})
-		}
-	}
-	return c
-}
-
-type callExpr struct {
-	f    expr
-	args argList
-	line int
-}
-
-func (e *callExpr) eval(s *state) value { return e.with(s, nil) }
-
-// with calls with the arguments and perhaps one more.
-func (e *callExpr) with(s *state, extra []kwArg) value {
-	f := e.f.eval(s)
-	a := e.args.eval(s)
-	a.kw = append(a.kw, extra...)
-	s.line = e.line
-	return s.call(f, a)
-}
-
-func (s *state) call(f value, a callArgs) value {
-	s.step()
-	switch f := f.(type) {
-	case *function:
-		return f.call(s, a)
-	case *macro:
-		return f.call(s, a)
-	}
-	s.defined(f)
-	failf("'%s' object is not callable", typeName(f))
-	return nil
-}
-
-type filterExpr struct {
-	e     expr
-	name  string
-	args  argList
-	apply filter
-	line  int
-}
-
-func (e *filterExpr) eval(s *state) value { return e.on(s, e.e.eval(s)) }
-
-func (e *filterExpr) on(s *state, v value) value {
-	a := e.args.eval(s)
-	s.line = e.line
-	s.step()
-	return e.apply(s, v, a)
-}
-
-type testExpr struct {
-	e     expr
-	name  string
-	args  argList
-	apply test
-	line  int
-}
-
-func (e *testExpr) eval(s *state) value {
-	v := e.e.eval(s)
-	a := e.args.eval(s)
-	s.line = e.line
-	s.step()
-	return e.apply(s, v, a)
 }

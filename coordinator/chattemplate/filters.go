@@ -18,12 +18,12 @@ func init() {
 		"abs": absFilter, "attr": attrFilter, "batch": batchFilter, "capitalize": textFilter("capitalize", capitalize),
 		"center": centerFilter, "count": lengthFilter, "d": defaultFilter, "default": defaultFilter,
 		"dictsort": dictsortFilter, "e": escapeFilter, "escape": escapeFilter, "first": firstFilter,
-		"float": floatFilter, "forceescape": escapeFilter, "format": formatFilter, "groupby": groupbyFilter,
+		"float": floatFilter, "forceescape": forceEscapeFilter, "format": formatFilter, "groupby": groupbyFilter,
 		"indent": indentFilter, "int": intFilter, "items": itemsFilter, "join": joinFilter, "last": lastFilter,
 		"length": lengthFilter, "list": listFilter, "lower": textFilter("lower", lower), "map": mapFilter,
 		"max": extremeFilter("max", 1), "min": extremeFilter("min", -1), "reject": selectFilter("reject", false, false),
 		"rejectattr": selectFilter("rejectattr", false, true), "replace": replaceFilter, "reverse": reverseFilter,
-		"round": roundFilter, "safe": stringFilter, "select": selectFilter("select", true, false),
+		"round": roundFilter, "safe": safeFilter, "select": selectFilter("select", true, false),
 		"selectattr": selectFilter("selectattr", true, true), "slice": sliceFilter, "sort": sortFilter,
 		"string": stringFilter, "sum": sumFilter, "title": textFilter("title", titleFilter), "tojson": toJSON,
 		"trim": trimFilter, "truncate": truncateFilter, "unique": uniqueFilter, "upper": textFilter("upper", upper),
@@ -75,16 +75,10 @@ func replaceFilter(s *state, v value, a callArgs) value {
 
 func stringFilter(s *state, v value, a callArgs) value {
 	a.bind("string")
+	if m, ok := v.(markup); ok {
+		return m
+	}
 	return s.str(v)
-}
-
-// escapeFilter has no Markup behind it: with autoescape off it would only matter
-// where escaped and plain text are joined.
-func escapeFilter(s *state, v value, a callArgs) value {
-	a.bind("escape")
-	text := s.str(v)
-	s.spend(6 * len(text))
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "'", "&#39;", `"`, "&#34;").Replace(text)
 }
 
 func centerFilter(s *state, v value, a callArgs) value {

@@ -113,6 +113,9 @@ func (l *lexer) number(s string) {
 			n, float = n+e, true
 		}
 	}
+	if n > maxNumberLen {
+		failAt(l.line, "number of %d digits is too long", n)
+	}
 	text := strings.ReplaceAll(s[:n], "_", "")
 	t := token{kind: tokNumber, text: s[:n], line: l.line}
 	if float {

@@ -5,11 +5,11 @@ type Limits struct {
 	Steps       int // expressions, statements and iterations
 	MemoryBytes int // of all strings and lists made on the way, not at once
 	OutputBytes int
-	Depth       int // of macro calls, and of nested values
+	Depth       int // of macro calls, and of values within values
 }
 
 // DefaultLimits are far above what published templates need.
-var DefaultLimits = Limits{Steps: 10_000_000, MemoryBytes: 1 << 30, OutputBytes: 64 << 20, Depth: 100}
+var DefaultLimits = Limits{Steps: 10_000_000, MemoryBytes: 256 << 20, OutputBytes: 64 << 20, Depth: 100}
 
 // maxRange is the longest range() of Jinja's sandbox.
 const maxRange = 100_000
@@ -41,10 +41,11 @@ func (s *state) spendTimes(n int64, size int) {
 	}
 }
 
-// enter counts one more level of calls; the result undoes it.
+// enter counts one more level of calls, or of values within values; the result
+// undoes it.
 func (s *state) enter() func() {
 	if s.depth++; s.depth > s.limits.Depth {
-		failf("calls nest more than %d deep", s.limits.Depth)
+		failf("calls or values nest more than %d deep", s.limits.Depth)
 	}
 	return func() { s.depth-- }
 }

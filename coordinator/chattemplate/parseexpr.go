@@ -33,14 +33,18 @@ func (p *parser) tupleEnd() bool {
 // expression parses a if b else c, and all that binds tighter.
 func (p *parser) expression() expr {
 	defer p.nest()()
+	unknowns := len(p.unknowns)
 	e := p.or()
 	for p.acceptName("if") {
+		p.unknowns = p.unknowns[:unknowns] // e was inside a condition all the time
 		p.grow()
 		cond := &condExpr{yes: e, line: p.peek().line}
+		p.conditions++
 		cond.test = p.or()
 		if p.acceptName("else") {
 			cond.no = p.expression()
 		}
+		p.conditions--
 		e = cond
 	}
 	return e
@@ -148,18 +152,17 @@ func (p *parser) unary(filters bool) expr {
 }
 
 func (p *parser) primary() expr {
-	p.grow()
 	t := p.next()
 	switch {
 	case t.kind == tokName:
 		return p.nameOrConstant(t)
 	case t.kind == tokString:
-		text := t.text
+		var text strings.Builder
+		text.WriteString(t.text)
 		for p.peek().kind == tokString { // literals side by side are one
-			text += p.next().text
-			p.grow()
+			text.WriteString(p.next().text)
 		}
-		return &constExpr{text}
+		return &constExpr{text.String()}
 	case t.kind == tokNumber:
 		return &constExpr{t.value}
 	case t.is(tokOp, "("):

@@ -1,5 +1,7 @@
 package chattemplate
 
+import "fmt"
+
 // postfix parses .name, [index] and calls behind e.
 func (p *parser) postfix(e expr) expr {
 	for {
@@ -145,7 +147,8 @@ func (p *parser) filter(e expr) *filterExpr {
 	}
 	var ok bool
 	if f.apply, ok = filters[f.name]; !ok {
-		failAt(name.line, "no filter named %q", f.name)
+		p.unknown(name.line, "filter", f.name)
+		f.apply = func(*state, value, callArgs) value { failf("no filter named %q", f.name); return nil }
 	}
 	return f
 }
@@ -167,10 +170,20 @@ func (p *parser) test(e expr) expr {
 	}
 	var ok bool
 	if t.apply, ok = tests[t.name]; !ok {
-		failAt(name.line, "no test named %q", t.name)
+		p.unknown(name.line, "test", t.name)
+		t.apply = func(*state, value, callArgs) bool { failf("no test named %q", t.name); return false }
 	}
 	if negated {
 		return &notExpr{t}
 	}
 	return t
+}
+
+// unknown remembers to refuse a filter or a test, but not inside a condition: a
+// template may ask first whether it has what it needs, and fails when it gets there
+// after all.
+func (p *parser) unknown(line int, kind, name string) {
+	if p.conditions == 0 {
+		p.unknowns = append(p.unknowns, failure{msg: fmt.Sprintf("no %s named %q", kind, name), line: line})
+	}
 }

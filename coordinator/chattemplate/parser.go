@@ -2,19 +2,21 @@ package chattemplate
 
 // parser turns tokens into statements. It descends by Jinja's grammar.
 type parser struct {
-	tokens []token
-	pos    int
-	depth  int // of statements and expressions within each other
-	nodes  int // in the expression at hand
-	inFor  int // open for tags, wherever
-	loops  int // open ones in this function: break and continue need one
-	macros []*macroDef
+	tokens     []token
+	pos        int
+	depth      int       // of statements and expressions within each other
+	nodes      int       // in the expression at hand
+	inFor      int       // open for tags, wherever
+	loops      int       // open ones in this function: break and continue need one
+	conditions int       // open ones
+	unknowns   []failure // filters and tests that nobody knows
+	macros     []*macroDef
 }
 
 const (
 	maxNesting = 200
 	// maxNodes bounds the operators of one expression, which evaluating recurses over.
-	maxNodes = 20_000
+	maxNodes = 5_000
 )
 
 func (p *parser) peek() token {
@@ -86,6 +88,9 @@ func (p *parser) template() []stmt {
 	body, end := p.body()
 	if end != "" {
 		failAt(p.peek().line, "encountered unknown tag %q", end)
+	}
+	if len(p.unknowns) > 0 {
+		panic(p.unknowns[0])
 	}
 	return body
 }

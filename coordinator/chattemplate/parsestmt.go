@@ -56,6 +56,8 @@ func (p *parser) statement(name token) stmt {
 }
 
 func (p *parser) ifStmt() stmt {
+	p.conditions++
+	defer func() { p.conditions-- }()
 	s := &ifStmt{}
 	for {
 		line := p.peek().line

@@ -14,6 +14,8 @@ func (s *state) str(v value) string {
 	switch v := v.(type) {
 	case string:
 		return v
+	case markup:
+		return string(v)
 	case *undefined:
 		return ""
 	}

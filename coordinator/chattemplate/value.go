@@ -10,6 +10,7 @@ import "math/big"
 //	*big.Int       a larger int   *dictView    dict.items(), .keys(), .values()
 //	float64        float          *generator   what map, select, ... give
 //	string         str            pyRange      range
+//	markup         Markup, a str that escapes
 //	*undefined     Undefined      *namespace, *macro, *loop, *function: themselves
 //
 // Lists, tuples and dicts never change once they can be seen. Large ints come in
@@ -91,7 +92,7 @@ func typeName(v value) string {
 		return "int"
 	case float64:
 		return "float"
-	case string:
+	case string, markup:
 		return "str"
 	case *list:
 		return "list"
@@ -164,6 +165,8 @@ func truthy(v value) bool {
 	case float64:
 		return v != 0
 	case string:
+		return v != ""
+	case markup:
 		return v != ""
 	case *list:
 		return len(v.items) > 0

@@ -43,10 +43,12 @@ type Config struct {
 // Server is a running etcd.
 type Server struct {
 	etcd      *embed.Etcd
-	grpc      []*grpc.Server // which the etcd is served by
-	temporary string         // folder to remove, or empty
+	temporary string // folder to remove, or empty
 	closeOnce sync.Once
 	closing   atomic.Bool
+
+	mu   sync.Mutex
+	grpc []*grpc.Server // etcd's own; each comes once the etcd is ready
 }
 
 // Start runs an etcd and returns when it serves. It fails when an address is
@@ -77,7 +79,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapslog.New(cfg.Logger, s.levels))
-	ec.ServiceRegister = func(g *grpc.Server) { s.grpc = append(s.grpc, g) }
+	ec.ServiceRegister = s.serving
 
 	if s.etcd, err = start(ec); err != nil {
 		s.Close()
@@ -131,6 +133,16 @@ func (s *Server) levels(l zapcore.Level) slog.Level {
 	return zapslog.Quiet(l)
 }
 
+// serving is told of each gRPC server that etcd makes.
+func (s *Server) serving(g *grpc.Server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.grpc = append(s.grpc, g)
+	if s.closing.Load() {
+		g.Stop()
+	}
+}
+
 // Endpoints are the addresses, host:port, at which a client on this machine
 // reaches the server.
 func (s *Server) Endpoints() []string {
@@ -160,9 +172,11 @@ func (s *Server) Close() {
 		s.closing.Store(true)
 		if s.etcd != nil {
 			// etcd itself would wait some seconds for open watches to end.
+			s.mu.Lock()
 			for _, g := range s.grpc {
 				g.Stop()
 			}
+			s.mu.Unlock()
 			s.etcd.Close()
 		}
 		if s.temporary != "" {

@@ -229,6 +229,10 @@ func (g *Group) run(ctx context.Context) error {
 			// It never worked and won't by itself: say so instead of trying on.
 			return err
 		}
+		if errors.Is(err, errGrow) {
+			g.cfg.Logger.Info("epoch ends for a larger group")
+			continue
+		}
 		g.cfg.Logger.Warn("epoch ended", "err", err)
 		g.setState(func(s *State) { s.Phase, s.Reason = "waiting", "forming the group anew: "+err.Error() })
 		watch.suspect(err)

@@ -12,10 +12,13 @@ import (
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 )
 
-// serve runs steps until the epoch fails or ctx ends.
+// errGrow ends an epoch because more workers are there than it has.
+var errGrow = errors.New("more workers are there")
+
+// serve runs steps until the epoch fails, ctx ends, or a larger group can form.
 func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
-	alive := time.NewTicker(200 * time.Millisecond)
-	defer alive.Stop()
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
 	for {
 		g.mu.Lock()
 		step, ok := g.sched.Schedule()
@@ -25,8 +28,15 @@ func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 		}
 		g.mu.Unlock()
 		if ok {
-			if err := g.step(ctx, e, step, msg, alive.C); err != nil {
+			if err := g.step(ctx, e, step, msg, look.C); err != nil {
 				return err
+			}
+			select {
+			case <-look.C:
+				if err := g.look(e, watch); err != nil {
+					return err
+				}
+			default:
 			}
 			continue
 		}
@@ -34,19 +44,28 @@ func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-g.wake:
-		case list, open := <-watch.updates:
-			if !open {
-				return errors.New("the watch on workers ended")
-			}
-			watch.workers = list
-		case <-alive.C:
-			if err := g.checkAlive(e); err != nil {
+		case <-look.C:
+			if err := g.look(e, watch); err != nil {
 				return err
 			}
 		case r := <-e.results: // nothing is due: a stream broke
 			return e.failure(r)
 		}
 	}
+}
+
+// look asks membership for the epoch's workers, and whether others have come.
+func (g *Group) look(e *epoch, watch *watcher) error {
+	if err := g.checkAlive(e); err != nil {
+		return err
+	}
+	if err := watch.update(); err != nil {
+		return err
+	}
+	if watch.grown(len(e.members)) {
+		return errGrow
+	}
+	return nil
 }
 
 // checkAlive asks membership for the epoch's workers.

@@ -27,10 +27,11 @@ func (e *rankError) Unwrap() error { return e.err }
 
 // watcher keeps the list of workers that a group may use. One goroutine uses it.
 type watcher struct {
-	cfg      Config
-	updates  <-chan []registry.Worker
-	workers  []registry.Worker
-	suspects map[string]time.Time // until when
+	cfg       Config
+	updates   <-chan []registry.Worker
+	workers   []registry.Worker
+	suspects  map[string]time.Time // until when
+	moreSince time.Time            // since when more workers are there than the epoch has; zero: they are not
 }
 
 func newWatcher(ctx context.Context, cfg Config) *watcher {
@@ -43,6 +44,34 @@ func (w *watcher) suspect(err error) {
 	if errors.As(err, &re) && re.lost {
 		w.suspects[re.worker] = time.Now().Add(suspicion)
 	}
+}
+
+// settle is how long a newcomer must stay before a group forms anew for it.
+const settle = time.Second
+
+// update takes the latest list, if there is a new one.
+func (w *watcher) update() error {
+	select {
+	case list, ok := <-w.updates:
+		if !ok {
+			return errors.New("the watch on workers ended")
+		}
+		w.workers = list
+	default:
+	}
+	return nil
+}
+
+// grown reports whether a group of size ranks could have more by now.
+func (w *watcher) grown(size int) bool {
+	if min(len(w.usable()), w.cfg.Workers) <= size {
+		w.moreSince = time.Time{}
+		return false
+	}
+	if w.moreSince.IsZero() {
+		w.moreSince = time.Now()
+	}
+	return time.Since(w.moreSince) >= settle
 }
 
 // usable lists the workers that can share a group, in id order: alive, of this

@@ -54,7 +54,7 @@ func normalForm(form norm.Form) normalizer {
 			return s
 		}
 		if strings.IndexFunc(s[done:], isFrozen) < 0 {
-			return form.String(s)
+			return formString(form, s)
 		}
 		var b strings.Builder
 		from := 0
@@ -62,11 +62,11 @@ func normalForm(form norm.Form) normalizer {
 			if !isFrozen(r) {
 				continue
 			}
-			b.WriteString(form.String(s[from:i]))
+			b.WriteString(formString(form, s[from:i]))
 			b.WriteRune(r)
 			from = i + utf8.RuneLen(r)
 		}
-		b.WriteString(form.String(s[from:]))
+		b.WriteString(formString(form, s[from:]))
 		return b.String()
 	}
 }

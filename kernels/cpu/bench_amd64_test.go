@@ -170,3 +170,102 @@ func BenchmarkDecode(b *testing.B)  { benchMatMul(b, 1, true) }
 func BenchmarkDecode4(b *testing.B) { benchMatMul(b, 4, true) }
 func BenchmarkBatch32(b *testing.B) { benchMatMul(b, 32, false) }
 func BenchmarkPrefill(b *testing.B) { benchMatMul(b, 512, false) }
+
+// benchAttention is one layer of attention with 32 query and 8 KV heads of 128.
+func benchAttention(b *testing.B, seqs, rows, context, threads int) {
+	be := newTest(b, "avx2", threads)
+	const heads, kvHeads, dim, size = 32, 8, 128, 16
+	perSeq := (context + size - 1) / size
+	kv, err := be.NewKV(kernels.KVConfig{Layers: 1, Blocks: seqs * perSeq, BlockSize: size, KVHeads: kvHeads, HeadDim: dim})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(kv.Free)
+	spec := kernels.AttentionSpec{Heads: heads, HeadDim: dim, Scale: 0.1}
+	for h := range heads {
+		spec.KVHead = append(spec.KVHead, h*kvHeads/heads)
+	}
+	order := rand.Perm(seqs * perSeq)
+	k := make(buffer, context*kvHeads*dim)
+	for i := range k {
+		k[i] = rand.Float32()
+	}
+	var list []kernels.SeqRows
+	for i := range seqs {
+		s := kernels.SeqRows{N: context}
+		for _, block := range order[i*perSeq : (i+1)*perSeq] {
+			s.Blocks = append(s.Blocks, int32(block))
+		}
+		be.WriteKV(kv, 0, k, k, []kernels.SeqRows{s})
+		s.Row, s.N, s.Pos = i*rows, rows, context-rows
+		list = append(list, s)
+	}
+	q, dst := make(buffer, seqs*rows*heads*dim), make(buffer, seqs*rows*heads*dim)
+	copy(q, k)
+	f := func() { be.Attention(dst, q, kv, spec, list) }
+	if rows == 1 {
+		report(b, float64(kv.Bytes()), "GB/s", func() float64 { return readLimit(b, threads) }, f)
+		return
+	}
+	seen := float64(rows) * (float64(context) - float64(rows-1)/2)
+	report(b, 4*float64(seqs)*seen*heads*dim, "GFLOP/s", func() float64 { return fmaLimit(threads) }, f)
+}
+
+func BenchmarkAttention(b *testing.B) {
+	for _, c := range []struct{ seqs, rows, context int }{
+		{1, 1, 16384}, {32, 1, 1000}, {1, 512, 512}, {1, 512, 4096},
+	} {
+		for _, threads := range threadCounts() {
+			b.Run(fmt.Sprintf("seqs=%d/rows=%d/context=%d/threads=%d", c.seqs, c.rows, c.context, threads), func(b *testing.B) {
+				benchAttention(b, c.seqs, c.rows, c.context, threads)
+			})
+		}
+	}
+}
+
+// BenchmarkRows reports the element-wise ops, on a prompt's rows, as bytes moved.
+func BenchmarkRows(b *testing.B) {
+	be := newTest(b, "avx2", 1)
+	const rows, c = 64, 4096
+	x, y, z, w := make(buffer, rows*c), make(buffer, rows*c), make(buffer, rows*c), make(buffer, c)
+	for i := range x {
+		x[i], y[i] = rand.Float32(), rand.Float32()
+	}
+	pos := make([]int32, rows)
+	table := kernels.NewRopeTable(kernels.InvFreq(10_000, 128), 1, 1)
+	for _, op := range []struct {
+		name string
+		f    func()
+	}{
+		{"RMSNorm", func() { be.RMSNorm(z, x, w, rows, 1e-5) }},
+		{"Rope", func() { be.Rope(x, c/128, 128, pos, table) }},
+		{"SiLUMul", func() { be.SiLUMul(z, x, y) }},
+		{"Add", func() { be.Add(z, x) }},
+		{"ExpSums", func() { be.ExpSums(z, x, rows, c, 1024) }},
+	} {
+		b.Run(op.name, func(b *testing.B) {
+			for b.Loop() {
+				op.f()
+			}
+			b.ReportMetric(float64(rows*c*b.N)/float64(b.Elapsed()), "elements/ns")
+		})
+	}
+}
+
+// BenchmarkPack reports packing from memory, in bytes of weights.
+func BenchmarkPack(b *testing.B) {
+	for _, d := range []tensor.DType{tensor.BF16, tensor.F32} {
+		b.Run(d.String(), func(b *testing.B) {
+			be := newTest(b, "avx2", 1)
+			row := make(noise, 4096*d.Size())
+			b.SetBytes(int64(2048 * len(row)))
+			for b.Loop() {
+				w, err := be.Pack(kernels.WeightSpec{Out: 2048, K: 4096, DType: d}, row)
+				if err != nil {
+					b.Fatal(err)
+				}
+				w.Free()
+			}
+		})
+	}
+}

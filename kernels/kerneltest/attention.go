@@ -202,7 +202,7 @@ func chunkingRule(t *testing.T, b kernels.Backend) {
 		var first []float32
 		for _, size := range []int{16, 1, 8, 64, 256} {
 			s := seeded("chunking") // the same values for each block size
-			sc := newScene(s, 6, 2, 24, size, window, 530, 90)
+			sc := newScene(s, 4, 1, 8, size, window, 530, 90)
 			kv := sc.pool(t, b)
 			whole := sc.query(t, b, kv, part{0, 0, 530})
 			if first == nil {

@@ -1,7 +1,7 @@
 // Package kerneltest is the suite that every Backend passes: RunAll holds one to
 // package reference, within bounds that follow from the number of roundings,
 // and to the rules that need no reference (rows are independent, the tree's
-// nodes add up to the whole, prompts may be cut anywhere); RunSame holds two
+// nodes add up to the whole, prompts may be cut anywhere); RunSame holds
 // backends of one class to each other, bit for bit.
 //
 // The data is random from fixed seeds. All values of a case are made before any
@@ -48,11 +48,15 @@ func RunAll(t *testing.T, newBackend func(t *testing.T) kernels.Backend) {
 	}
 }
 
-// RunSame tests that two backends give the same bits. Any NaN equals any NaN.
-func RunSame(t *testing.T, a, b kernels.Backend) {
+// RunSame tests that the others give the same bits as a. Any NaN equals any NaN.
+func RunSame(t *testing.T, a kernels.Backend, others ...kernels.Backend) {
 	for _, c := range cases() {
 		t.Run(c.name, func(t *testing.T) {
-			same(t, c.run(t, a), c.run(t, b))
+			want := c.run(t, a)
+			for _, b := range others {
+				t.Logf("%+v and %+v", a.Info(), b.Info())
+				same(t, c.run(t, b), want)
+			}
 		})
 	}
 }

@@ -86,11 +86,14 @@ func Load(ctx context.Context, b kernels.Backend, spec *model.Spec, p plan.Plan,
 		return nil, l.err
 	}
 	m.rope = kernels.NewRopeTable(spec.Rope.Scale(kernels.InvFreq(spec.Rope.Theta, spec.Rope.Dim)), 1, spec.MaxPositions)
-	m.bytes = l.done.Load()
+	m.bytes = l.total
+	if progress != nil {
+		progress(l.total, l.total) // norms grow as they are widened
+	}
 	return m, nil
 }
 
-// Bytes is the size of the share's weights as stored.
+// Bytes is the size of the share's weights, as plan.WeightBytes counts them.
 func (m *Model) Bytes() int64 { return m.bytes }
 
 // Free releases the weights.

@@ -28,17 +28,19 @@ func noLeaks(t *testing.T) {
 func joinTwo(t *testing.T, f0, f1 Formation) []error {
 	t.Helper()
 	nodes, peers := newNodes(t, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
 	return colltest.Each(nodes, func(r int, n *node) error {
 		f := []Formation{f0, f1}[r]
 		f.Rank, f.Peers = r, peers
-		_, err := n.hub.Join(t.Context(), f)
+		_, err := n.hub.Join(ctx, f)
 		return err
 	})
 }
 
 // TestRefusal: ranks that do not fit refuse each other at once, and say why.
 func TestRefusal(t *testing.T) {
-	good := Formation{Group: "g", Epoch: 5, WorldSize: 2, Token: []byte("t"), Tuning: collective.Tuning{Timeout: time.Second}}
+	good := Formation{Group: "g", Epoch: 5, WorldSize: 2, Token: []byte("t")}
 	for _, c := range []struct {
 		want   string
 		change func(f *Formation)
@@ -66,10 +68,11 @@ func TestRefusal(t *testing.T) {
 func TestWorldSize(t *testing.T) {
 	noLeaks(t)
 	nodes, peers := newNodes(t, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
 	errs := colltest.Each(nodes, func(r int, n *node) error {
-		f := Formation{Group: "g", Epoch: 5, Rank: r, WorldSize: 2 + r, Peers: append(peers[:2:2], "127.0.0.1:1")[:2+r],
-			Tuning: collective.Tuning{Timeout: time.Second}}
-		_, err := n.hub.Join(t.Context(), f)
+		f := Formation{Group: "g", Epoch: 5, Rank: r, WorldSize: 2 + r, Peers: append(peers[:2:2], "127.0.0.1:1")[:2+r]}
+		_, err := n.hub.Join(ctx, f)
 		return err
 	})
 	if !errors.Is(errs[1], collective.ErrMismatch) || !strings.Contains(errs[1].Error(), "has 3 ranks in the group where 2 are here") {
@@ -82,9 +85,10 @@ func TestWorldSize(t *testing.T) {
 func TestMissing(t *testing.T) {
 	noLeaks(t)
 	nodes, peers := newNodes(t, 1)
-	f := Formation{Group: "g", Epoch: 1, Rank: 1, WorldSize: 3, Peers: []string{"127.0.0.1:1", peers[0], "127.0.0.1:2"},
-		Tuning: collective.Tuning{Timeout: 300 * time.Millisecond}}
-	_, err := nodes[0].hub.Join(t.Context(), f)
+	f := Formation{Group: "g", Epoch: 1, Rank: 1, WorldSize: 3, Peers: []string{"127.0.0.1:1", peers[0], "127.0.0.1:2"}}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := nodes[0].hub.Join(ctx, f)
 	if !errors.Is(err, collective.ErrTimeout) || !strings.Contains(err.Error(), "rank 0 at 127.0.0.1:1: ") ||
 		!strings.Contains(err.Error(), "refused") || !strings.Contains(err.Error(), "rank 2 at 127.0.0.1:2 has not called") {
 		t.Error(err)

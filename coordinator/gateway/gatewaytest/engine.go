@@ -31,7 +31,7 @@ type Engine struct {
 
 	mu        sync.Mutex
 	submitted []gateway.Sequence
-	running   sync.WaitGroup
+	running   int
 	cancelled atomic.Int32
 }
 
@@ -68,14 +68,25 @@ func (e *Engine) Cancelled() int { return int(e.cancelled.Load()) }
 
 // Wait waits until no sequence runs, or for ten seconds; it reports which.
 func (e *Engine) Wait() bool {
-	done := make(chan struct{})
-	go func() { e.running.Wait(); close(done) }()
-	select {
-	case <-done:
-		return true
-	case <-time.After(10 * time.Second):
-		return false
+	return e.until(func() bool { return e.running == 0 })
+}
+
+// WaitSubmitted waits until there have been n sequences, likewise.
+func (e *Engine) WaitSubmitted(n int) bool {
+	return e.until(func() bool { return len(e.submitted) >= n })
+}
+
+func (e *Engine) until(holds func() bool) bool {
+	for range 10_000 {
+		e.mu.Lock()
+		ok := holds()
+		e.mu.Unlock()
+		if ok {
+			return true
+		}
+		time.Sleep(time.Millisecond)
 	}
+	return false
 }
 
 // Ready implements gateway.Engine.
@@ -93,12 +104,16 @@ func (e *Engine) Submit(ctx context.Context, s gateway.Sequence) (<-chan gateway
 	}
 	e.mu.Lock()
 	e.submitted = append(e.submitted, s)
+	e.running++
 	e.mu.Unlock()
 	out := make(chan gateway.Event, len(s.Prompt)+s.MaxTokens+2)
-	e.running.Go(func() {
-		defer close(out)
+	go func() {
 		e.play(ctx, s, out)
-	})
+		close(out)
+		e.mu.Lock()
+		e.running--
+		e.mu.Unlock()
+	}()
 	return out, nil
 }
 

@@ -12,11 +12,13 @@ import (
 	"unicode/utf8"
 )
 
-// readObject reads a body that must be one JSON object. The type must be
-// application/json: a page in a browser can then not send it to a server on the
-// reader's own machine without asking first.
+// readObject reads a body that must be one JSON object. A browser must say that
+// it is application/json: a page can then not send it to a server on the
+// reader's own machine without asking first. Other clients (curl -d says that
+// it sends a form) are taken at the body's word.
 func (h *handler) readObject(w http.ResponseWriter, r *http.Request) (*object, error) {
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+	fromPage := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); fromPage && (err != nil || t != "application/json") {
 		return nil, apiError{Status: http.StatusUnsupportedMediaType, Type: typeInvalid, Code: "unsupported_media_type",
 			Message: "the body must be JSON, sent with the header Content-Type: application/json"}
 	}

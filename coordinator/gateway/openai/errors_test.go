@@ -106,7 +106,7 @@ func TestRoutes(t *testing.T) {
 	if r.header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("Allow: %q", r.header.Get("Allow"))
 	}
-	s.do("POST", "/v1/completions", `{}`, "Content-Type", "text/plain").wantError(415, "", "unsupported_media_type")
+	s.do("POST", "/v1/completions", `{}`, "Content-Type", "text/plain", "Origin", "http://example.com").wantError(415, "", "unsupported_media_type")
 	s.post("/v1/completions", `{"prompt":"`+strings.Repeat("a", 1<<16)+`"}`).wantError(413, "", "body_too_large", "65536")
 	s.post("/v1/completions", `{"model":"gpt","prompt":"a"}`).wantError(404, "model", "model_not_found", `"gpt"`, "served: tiny")
 	s.do("GET", "/v1/models/gpt", "").wantError(404, "model", "model_not_found")
@@ -222,6 +222,9 @@ func TestDisconnectCancels(t *testing.T) {
 			}
 			done <- err
 		}()
+		if !e.WaitSubmitted(4) {
+			t.Fatal("the sequences were not started")
+		}
 		e.Step <- struct{}{}
 		if stream == "false" {
 			cancel()

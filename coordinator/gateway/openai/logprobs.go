@@ -72,7 +72,7 @@ func (l *logprobs) add(t gateway.TokenLogprob, base int) {
 	l.TopLogprobs = append(l.TopLogprobs, top)
 }
 
-// promptLogprobs has an entry for each token of a prompt.
+// addPrompt appends all of a prompt's tokens; the first one's values are null.
 func (l *logprobs) addPrompt(info *gateway.PromptInfo) {
 	for i, t := range info.Logprobs {
 		l.add(t, 0)

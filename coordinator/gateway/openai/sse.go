@@ -1,6 +1,8 @@
 package openai
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -66,8 +68,8 @@ func (h *handler) serveStream(w http.ResponseWriter, r *http.Request, st *gatewa
 		}
 	}
 	switch {
-	case r.Context().Err() != nil:
-		return
+	case errors.Is(err, context.Canceled):
+		return // hung up
 	case err != io.EOF:
 		if out.send(h.apiError(r, err)) != nil {
 			return

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -112,7 +111,7 @@ var errPanic = errors.New("panic")
 func callOf(ctx context.Context) (*call, error) {
 	c, ok := ctx.Value(callKey{}).(*call)
 	if !ok {
-		return nil, status.Error(codes.Internal, fmt.Sprintf("%T: the server was made without ServerOptions", server{}))
+		return nil, status.Error(codes.Internal, "the gRPC server was made without rpc.ServerOptions")
 	}
 	return c, nil
 }

@@ -37,7 +37,7 @@ func toStatus(err error, id string) (s *status.Status, known bool) {
 	info := func(reason string) *errdetails.ErrorInfo {
 		return &errdetails.ErrorInfo{Reason: reason, Domain: Domain}
 	}
-	make := func(code codes.Code, message string, details ...protoadapt.MessageV1) *status.Status {
+	build := func(code codes.Code, message string, details ...protoadapt.MessageV1) *status.Status {
 		s := status.New(code, message)
 		if id != "" {
 			details = append(details, &errdetails.RequestInfo{RequestId: id})
@@ -64,27 +64,27 @@ func toStatus(err error, id string) (s *status.Status, known bool) {
 		if p, ok := paths[path]; ok {
 			path = p
 		}
-		return make(codes.InvalidArgument, path+": "+field.Problem, info(reason), &errdetails.BadRequest{
+		return build(codes.InvalidArgument, path+": "+field.Problem, info(reason), &errdetails.BadRequest{
 			FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: path, Description: field.Problem}},
 		}), true
 	case errors.As(err, &notFound):
-		return make(codes.NotFound, err.Error(), info("MODEL_NOT_FOUND"),
+		return build(codes.NotFound, err.Error(), info("MODEL_NOT_FOUND"),
 			&errdetails.ResourceInfo{ResourceType: "model", ResourceName: notFound.Name}), true
 	case errors.Is(err, gateway.ErrNoTokenizer):
-		return make(codes.FailedPrecondition, err.Error(), info("NO_TOKENIZER")), true
+		return build(codes.FailedPrecondition, err.Error(), info("NO_TOKENIZER")), true
 	case errors.Is(err, gateway.ErrNoTemplate):
-		return make(codes.FailedPrecondition, err.Error(), info("NO_CHAT_TEMPLATE")), true
+		return build(codes.FailedPrecondition, err.Error(), info("NO_CHAT_TEMPLATE")), true
 	case errors.Is(err, gateway.ErrOverloaded):
-		return make(codes.ResourceExhausted, err.Error(), info("QUEUE_FULL"), retry()), true
+		return build(codes.ResourceExhausted, err.Error(), info("QUEUE_FULL"), retry()), true
 	case errors.Is(err, gateway.ErrUnavailable):
-		return make(codes.Unavailable, err.Error(), info("NOT_SERVING"), retry()), true
+		return build(codes.Unavailable, err.Error(), info("NOT_SERVING"), retry()), true
 	case errors.Is(err, context.DeadlineExceeded):
-		return make(codes.DeadlineExceeded, "the request's deadline passed"), true
+		return build(codes.DeadlineExceeded, "the request's deadline passed"), true
 	case errors.Is(err, context.Canceled):
-		return make(codes.Canceled, "the request was cancelled"), true
+		return build(codes.Canceled, "the request was cancelled"), true
 	}
 	if s, ok := status.FromError(err); ok {
 		return s, true // gRPC's own: a stream that broke, an unknown method
 	}
-	return make(codes.Internal, "internal error; the server's log has more under request id "+id, info("INTERNAL")), false
+	return build(codes.Internal, "internal error; the server's log has more under request id "+id, info("INTERNAL")), false
 }
