@@ -11,7 +11,7 @@ const (
 	maxEBNFBytes    = 1 << 18
 	maxEBNFDepth    = 64
 	maxChoices      = 10_000
-	maxChoiceBytes  = 1 << 20
+	maxChoiceBytes  = 200_000
 	maxRepeat       = 10_000 // {n,m} in an EBNF grammar; a regex has RE2's 1000
 	maxDigits       = 64     // of a number in a schema
 	maxRules        = 20_000

@@ -117,7 +117,7 @@ func (m *machine) addReturn(f *frame, ret item) {
 	f.returns = appendItem(f.returns, ret)
 }
 
-// step appends to out the items after reading b.
+// step writes to out, which is empty and not a part of in, the items after reading b.
 func (m *machine) step(out, in []item, b byte) []item {
 	g := m.g
 	if len(in) == 1 && g.states[in[0].state].quiet {
@@ -127,7 +127,6 @@ func (m *machine) step(out, in []item, b byte) []item {
 		}
 		return out
 	}
-	base := len(out)
 	m.work = append(m.work[:0], in...)
 	if len(m.work) > linearItems {
 		clear(m.seen)
@@ -140,7 +139,7 @@ func (m *machine) step(out, in []item, b byte) []item {
 		it := m.work[i]
 		st := &g.states[it.state]
 		if to, count := g.advance(it.state, it.count, b); to >= 0 {
-			out = append(out[:base], appendItem(out[base:], item{to, count, it.frame})...)
+			out = appendItem(out, item{to, count, it.frame})
 		}
 		if st.quiet {
 			continue

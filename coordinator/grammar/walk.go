@@ -98,7 +98,7 @@ func (w *walker) subtree(root int32, start item) {
 			// The common case, written out: a plain table step.
 			it := above.items[0]
 			w.spent++
-			here.items = here.items[:0]
+			here.items, here.slab = here.items[:0], above.slab
 			if it.state, it.count = g.advance(it.state, it.count, b); it.state >= 0 {
 				here.items = append(here.items, it)
 				quiet = g.states[it.state].quiet
@@ -106,12 +106,12 @@ func (w *walker) subtree(root int32, start item) {
 		} else {
 			w.inSlab = above.slab
 			here.items = w.step(here.items[:0], above.items, b)
+			here.slab = w.inSlab
 		}
 		if len(here.items) == 0 || w.spent > walkWork {
 			i = v.after[i]
 			continue
 		}
-		here.slab = max(above.slab, w.inSlab)
 		for _, id := range v.ids[v.idStart[i]:v.idStart[i+1]] {
 			w.words[id>>6] |= 1 << (id & 63)
 		}

@@ -52,12 +52,14 @@ type byteLevel struct {
 	useRegex       bool
 }
 
-func (p byteLevel) split(dst []string, s string, _ bool) ([]string, error) {
+func (p byteLevel) split(s string, first bool, emit emit) error {
 	if p.addPrefixSpace && !strings.HasPrefix(s, " ") {
 		s = " " + s
 	}
-	if !p.useRegex {
-		return append(dst, s), nil
+	if p.useRegex {
+		splitGPT2(s, first, emit)
+	} else {
+		emit(s, first)
 	}
-	return splitGPT2(dst, s), nil
+	return nil
 }

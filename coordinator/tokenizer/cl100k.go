@@ -10,19 +10,18 @@ const (
 	patternQwen  = cl100kHead + `\p{N}` + cl100kTail
 )
 
-// splitCL100K appends the words of s to dst, with at most maxDigits numeric
-// characters in one. Every character belongs to a word.
-func splitCL100K(dst []string, s string, maxDigits int) []string {
+// splitCL100K emits the words of s, with at most maxDigits numeric characters in
+// one. Every character belongs to a word.
+func splitCL100K(s string, maxDigits int, first bool, emit emit) {
 	c := classes{bmpClasses()}
 	for i := 0; i < len(s); {
 		end := i + contraction(s[i:], true)
 		if end == i {
 			end = c.wordCL100K(s, i, maxDigits)
 		}
-		dst = append(dst, s[i:end])
+		emit(s[i:end], first && i == 0)
 		i = end
 	}
-	return dst
 }
 
 func (c classes) wordCL100K(s string, i, maxDigits int) int {

@@ -6,7 +6,7 @@ package tokenizer
 // maximal part of a character.
 func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	d := NewStreamDecoder(t, skipSpecial)
-	var text []byte
+	text := make([]byte, 0, 4*len(ids))
 	for _, id := range ids {
 		text = d.push(text, id)
 	}
@@ -61,10 +61,14 @@ func (d *StreamDecoder) push(dst []byte, id int32) []byte {
 		return dst
 	}
 	if !d.t.decoder.byteLevel {
-		d.feed(&dst, 0, v.pieces[id])
-		return dst
+		return d.pushStages(dst, v.pieces[id])
 	}
 	return d.pushBytes(dst, v.pieces[id])
+}
+
+func (d *StreamDecoder) pushStages(dst []byte, token string) []byte {
+	d.feed(&dst, 0, token)
+	return dst
 }
 
 // feed hands a token to stage i and what comes out to the next.
@@ -77,15 +81,22 @@ func (d *StreamDecoder) feed(dst *[]byte, i int, token string) {
 }
 
 func (d *StreamDecoder) flush(dst []byte) []byte {
+	if len(d.stages) > 0 {
+		dst = d.flushStages(dst)
+	}
+	if d.held > 0 {
+		dst = append(dst, replacement...)
+		d.held = 0
+	}
+	return dst
+}
+
+func (d *StreamDecoder) flushStages(dst []byte) []byte {
 	for i, s := range d.stages {
 		s.flush(func(out string) { d.feed(&dst, i+1, out) })
 	}
 	for i, mk := range d.t.decoder.chain {
 		d.stages[i] = mk()
-	}
-	if d.held > 0 {
-		dst = append(dst, replacement...)
-		d.held = 0
 	}
 	return dst
 }

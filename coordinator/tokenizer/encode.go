@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"fmt"
-	"sync"
 	"unicode/utf8"
 )
 
@@ -39,81 +38,87 @@ func (t *Tokenizer) Encode(text string, opts EncodeOptions) ([]int32, error) {
 	if !utf8.ValidString(text) {
 		return nil, &InvalidUTF8Error{Offset: invalidAt(text)}
 	}
-	s := encodePool.Get().(*encodeScratch)
-	ids, err := t.encode(make([]int32, 0, len(text)/3+8), s, text, opts)
-	s.release()
-	if err != nil {
+	s, ok := t.scratch.Get().(*encodeScratch)
+	if !ok {
+		s = newEncodeScratch(t)
+	}
+	defer s.release()
+	s.ids = make([]int32, 0, len(text)/3+8)
+	if err := s.encode(text, opts); err != nil {
 		return nil, err
 	}
-	return ids, nil
+	return s.ids, nil
 }
 
-func (t *Tokenizer) encode(ids []int32, s *encodeScratch, text string, opts EncodeOptions) ([]int32, error) {
+func (s *encodeScratch) encode(text string, opts EncodeOptions) error {
+	t := s.t
 	if opts.AddSpecial {
-		ids = append(ids, t.template.before...)
+		s.ids = append(s.ids, t.template.before...)
 	}
 	s.raw = t.added.raw.cuts(s.raw[:0], text, !opts.ParseSpecial)
 	for _, c := range s.raw {
 		if c.token != nil {
-			ids = append(ids, c.token.ID)
+			s.ids = append(s.ids, c.token.ID)
 			continue
 		}
 		part := normalize(t.normalizers, text[c.start:c.end])
 		s.normal = t.added.normal.cuts(s.normal[:0], part, !opts.ParseSpecial)
 		for _, d := range s.normal {
 			if d.token != nil {
-				ids = append(ids, d.token.ID)
+				s.ids = append(s.ids, d.token.ID)
 				continue
 			}
-			var err error
-			if ids, err = t.encodePlain(ids, s, part[d.start:d.end], c.start == 0 && d.start == 0); err != nil {
-				return nil, err
+			if err := s.encodePlain(part[d.start:d.end], c.start == 0 && d.start == 0); err != nil {
+				return err
 			}
 		}
 	}
 	if opts.AddSpecial {
-		ids = append(ids, t.template.after...)
+		s.ids = append(s.ids, t.template.after...)
 	}
-	return ids, nil
+	return nil
 }
 
 // encodePlain is for text without added tokens. first says that it begins the text.
-func (t *Tokenizer) encodePlain(ids []int32, s *encodeScratch, text string, first bool) ([]int32, error) {
-	words, next := append(s.words[:0], text), s.next
-	for _, step := range t.preTokenizers {
-		next = next[:0]
-		var err error
-		for i, word := range words {
-			if next, err = step.split(next, word, first && i == 0); err != nil {
-				return nil, err
+func (s *encodeScratch) encodePlain(text string, first bool) error {
+	s.err = nil
+	s.into[0](text, first)
+	return s.err
+}
+
+// encodeScratch is what one Encode works with, to be used again.
+type encodeScratch struct {
+	t           *Tokenizer
+	raw, normal []cut
+	ids         []int32
+	err         error
+	into        []emit // into[i] is what goes into pre-tokenizer i; the last goes to the model
+}
+
+func newEncodeScratch(t *Tokenizer) *encodeScratch {
+	s := &encodeScratch{t: t, into: make([]emit, len(t.preTokenizers)+1)}
+	s.into[len(t.preTokenizers)] = func(word string, _ bool) {
+		s.ids = t.bpe.encode(s.ids, word)
+	}
+	for i, step := range t.preTokenizers {
+		s.into[i] = func(word string, first bool) {
+			if s.err != nil {
+				return
+			}
+			if err := step.split(word, first, s.into[i+1]); err != nil {
+				s.err = err
 			}
 		}
-		words, next = next, words
 	}
-	for _, word := range words {
-		ids = t.bpe.encode(ids, word)
-	}
-	s.words, s.next = words, next
-	return ids, nil
+	return s
 }
 
-// encodeScratch is the memory of one Encode.
-type encodeScratch struct {
-	raw, normal []cut
-	words, next []string
-}
-
-var encodePool = sync.Pool{New: func() any { return new(encodeScratch) }}
-
-// release gives the scratch back without the strings, which would keep prompts
-// alive, and not at all after a huge text.
+// release gives the scratch back, but not what a huge text needed.
 func (s *encodeScratch) release() {
-	if cap(s.words) > keepScratch || cap(s.next) > keepScratch || cap(s.raw) > keepScratch {
-		return
+	s.ids = nil
+	if cap(s.raw) <= keepScratch && cap(s.normal) <= keepScratch {
+		s.t.scratch.Put(s)
 	}
-	clear(s.words[:cap(s.words)])
-	clear(s.next[:cap(s.next)])
-	encodePool.Put(s)
 }
 
 func invalidAt(s string) int {

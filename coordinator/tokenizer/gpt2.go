@@ -5,18 +5,17 @@ import "unicode/utf8"
 // patternGPT2 is what splitGPT2 does, as published with GPT-2.
 const patternGPT2 = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 
-// splitGPT2 appends the words of s to dst. Every character belongs to a word.
-func splitGPT2(dst []string, s string) []string {
+// splitGPT2 emits the words of s. Every character belongs to a word.
+func splitGPT2(s string, first bool, emit emit) {
 	c := classes{bmpClasses()}
 	for i := 0; i < len(s); {
 		end := i + contraction(s[i:], false)
 		if end == i {
 			end = c.wordGPT2(s, i)
 		}
-		dst = append(dst, s[i:end])
+		emit(s[i:end], first && i == 0)
 		i = end
 	}
-	return dst
 }
 
 func (c classes) wordGPT2(s string, i int) int {

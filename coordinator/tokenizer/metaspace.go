@@ -50,14 +50,15 @@ func parseMetaspace(n node) (metaspace, error) {
 	return m, n.key("prepend_scheme", nil).errorf("%q is not supported", m.scheme)
 }
 
-func (m metaspace) split(dst []string, s string, first bool) ([]string, error) {
+func (m metaspace) split(s string, first bool, emit emit) error {
 	s = strings.ReplaceAll(s, " ", m.mark)
 	if (m.scheme == prependAlways || m.scheme == prependFirst && first) && !strings.HasPrefix(s, m.mark) {
 		s = m.mark + s
 	}
 	if !m.cutWords {
-		return append(dst, s), nil
+		emit(s, first)
+		return nil
 	}
 	cuts := splitter{find: matchString(m.mark), behavior: mergedWithNext}
-	return cuts.split(dst, s, false)
+	return cuts.split(s, first, emit)
 }

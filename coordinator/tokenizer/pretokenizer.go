@@ -5,11 +5,15 @@ import (
 	"unicode/utf8"
 )
 
-// preTokenizer cuts a stretch of text into words, appending them to dst. first
-// says that the stretch begins where the whole text begins.
+// preTokenizer cuts a stretch of text into words. first says that the stretch
+// begins where the whole text begins.
 type preTokenizer interface {
-	split(dst []string, s string, first bool) ([]string, error)
+	split(s string, first bool, emit emit) error
 }
+
+// emit takes a word, and whether the whole text begins with it. Words go on one by
+// one: lists of them would be longer than the text.
+type emit func(word string, first bool)
 
 // parsePreTokenizer returns the steps in order, a Sequence opened up.
 // prefixSpace, where set, is the option of tokenizer_config.json, which replaces
@@ -115,20 +119,20 @@ func endsInByteLevel(n node, steps []preTokenizer) (bool, error) {
 // digits makes every numeric character a word of its own.
 type digits struct{}
 
-func (digits) split(dst []string, s string, _ bool) ([]string, error) {
+func (digits) split(s string, first bool, emit emit) error {
 	from := 0
 	for i, r := range s {
 		if !isNumeric(r) {
 			continue
 		}
 		if from < i {
-			dst = append(dst, s[from:i])
+			emit(s[from:i], first && from == 0)
 		}
 		from = i + utf8.RuneLen(r)
-		dst = append(dst, s[i:from])
+		emit(s[i:from], first && i == 0)
 	}
 	if from < len(s) {
-		dst = append(dst, s[from:])
+		emit(s[from:], first && from == 0)
 	}
-	return dst, nil
+	return nil
 }

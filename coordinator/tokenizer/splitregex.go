@@ -9,16 +9,17 @@ import (
 
 // knownPatterns have a splitter written by hand. They cover every character, so
 // that "keep the matches" and "keep matches and gaps" are the same.
-var knownPatterns = map[string]func(dst []string, s string) []string{
+var knownPatterns = map[string]knownSplitter{
 	patternGPT2:  splitGPT2,
-	patternLlama: func(dst []string, s string) []string { return splitCL100K(dst, s, 3) },
-	patternQwen:  func(dst []string, s string) []string { return splitCL100K(dst, s, 1) },
+	patternLlama: func(s string, first bool, emit emit) { splitCL100K(s, 3, first, emit) },
+	patternQwen:  func(s string, first bool, emit emit) { splitCL100K(s, 1, first, emit) },
 }
 
-type knownSplitter func(dst []string, s string) []string
+type knownSplitter func(s string, first bool, emit emit)
 
-func (k knownSplitter) split(dst []string, s string, _ bool) ([]string, error) {
-	return k(dst, s), nil
+func (k knownSplitter) split(s string, first bool, emit emit) error {
+	k(s, first, emit)
+	return nil
 }
 
 func parseSplit(n node) ([]preTokenizer, error) {
@@ -39,7 +40,7 @@ func parseSplit(n node) ([]preTokenizer, error) {
 	}
 	known, ok := knownPatterns[*o.Pattern.Regex]
 	if ok && (o.Behavior == isolated || o.Behavior == removed && o.Invert) {
-		return []preTokenizer{knownSplitter(known)}, nil
+		return []preTokenizer{known}, nil
 	}
 	find, err := compileRegex(*o.Pattern.Regex)
 	if err != nil {

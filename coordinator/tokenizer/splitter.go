@@ -53,10 +53,10 @@ type splitter struct {
 	invert   bool // the text between matches counts as matches, and these do not
 }
 
-func (p splitter) split(dst []string, s string, _ bool) ([]string, error) {
+func (p splitter) split(s string, first bool, emit emit) error {
 	spans, err := p.find(s)
 	if err != nil {
-		return dst, err
+		return err
 	}
 	if p.invert {
 		for i := range spans {
@@ -65,10 +65,10 @@ func (p splitter) split(dst []string, s string, _ bool) ([]string, error) {
 	}
 	for _, sp := range p.behavior.apply(spans) {
 		if sp.start < sp.end {
-			dst = append(dst, s[sp.start:sp.end])
+			emit(s[sp.start:sp.end], first && sp.start == 0)
 		}
 	}
-	return dst, nil
+	return nil
 }
 
 // apply joins or drops spans in place.

@@ -1,5 +1,7 @@
 package tokenizer
 
+import "sync"
+
 // Tokenizer is a loaded tokenizer. It does not change, and is safe for concurrent use.
 type Tokenizer struct {
 	vocab         *vocab
@@ -11,6 +13,7 @@ type Tokenizer struct {
 	decoder       decoder
 	bos, eos      int32
 	cfg           config
+	scratch       sync.Pool // of *encodeScratch
 }
 
 // VocabSize is the largest id plus one: how long a row of logits has to be at least.

@@ -163,6 +163,9 @@ func TestGuardPages(t *testing.T) {
 			}
 		}
 		for m := 1; m <= maxTileRows; m++ {
+			for d := 8; d <= 64; d += 8 {
+				guardScore(f, m, d)
+			}
 			for n := 1; n <= 9; n++ {
 				for p := 1; p <= maxStrips[m]; p++ {
 					guardWeigh(f, m, p, n)
@@ -196,6 +199,13 @@ func guardWeigh(f *fences, m, p, n int) {
 	a, c, x := f.random(m*2*n), f.random(m*stripWidth*p), f.random(2*n*stripWidth*p)
 	f.both(fmt.Sprintf("weigh m=%d p=%d n=%d", m, p, n), avx2, portable, c, func(v *variant) {
 		v.weigh(c, stripWidth*p, a, 2*n, x, stripWidth*p, off, m, p, n)
+	})
+}
+
+func guardScore(f *fences, m, d int) {
+	a, c, keys := f.random(m*d), f.random(m*stripWidth), f.random(d*stripWidth)
+	f.both(fmt.Sprintf("score m=%d d=%d", m, d), avx2, portable, c, func(v *variant) {
+		v.score(c, stripWidth, a, d, keys, keys, keys, m, d)
 	})
 }
 

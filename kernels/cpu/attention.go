@@ -240,15 +240,24 @@ func (a *attention) tile(s *attnScratch, it *attnItem, keys keyFinder, c, i0, i1
 	}
 }
 
-// scores fills s.score[i, lo:hi] for n pairs from i0 on, and may fill more.
+// scores fills s.score[i, lo:hi] for n pairs from i0 on, and may fill more. The
+// first pairs of an item to pass also fetch the chunk's values.
 func (a *attention) scores(s *attnScratch, keys keyFinder, i0, n, lo, hi int) {
 	d := a.spec.HeadDim
-	first, end := lo/keyTile, (hi+keyTile-1)/keyTile
-	for i := range n {
-		clear(s.score[i*scoreStride+first*keyTile : i*scoreStride+end*keyTile])
-	}
-	for t := first; t < end; t++ {
-		a.v.weigh(s.score[t*keyTile:], scoreStride, s.q[i0*d:], d, keys.mem, keyTile, keys.off[t:t+1], n, 1, d)
+	end := (hi + keyTile - 1) / keyTile
+	for t := lo / keyTile; t < end; t++ {
+		key := keys.mem[keys.off[t]:][:d*keyTile]
+		next, values := key, key
+		if i0 == 0 {
+			if t+1 < end {
+				next = keys.mem[keys.off[t+1]:][:d*keyTile]
+			}
+			if p := t * keyTile; a.kv.tile == keyTile {
+				size := a.kv.cfg.BlockSize
+				values = a.kv.v[s.vOff[p/size]+p%size*a.kv.pad:][:d*keyTile]
+			}
+		}
+		a.v.score(s.score[t*keyTile:], scoreStride, s.q[i0*d:], d, key, next, values, n, d)
 	}
 }
 

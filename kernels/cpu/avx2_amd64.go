@@ -11,6 +11,7 @@ var avx2 = &variant{
 	name:       "avx2",
 	gemm:       gemmAVX2,
 	weigh:      weighAVX2,
+	score:      scoreAVX2,
 	scaleMax:   scaleMaxVec,
 	expSum:     expSumVec,
 	blend:      blendVec,
@@ -73,6 +74,20 @@ func weighAVX2(c []float32, ldc int, a []float32, lda int, v []float32, ldv int,
 	for q := range p {
 		weighTiles[m][0](&c[q*stripWidth], ldc, &a[0], lda, &v[q*stripWidth], ldv, &off[0], len(off), n)
 	}
+}
+
+var scoreTiles = [...]func(c *float32, ldc int, a *float32, lda int, keys, next, values *float32, d int){
+	1: score_1, score_2, score_3, score_4, score_5, score_6,
+}
+
+func scoreAVX2(c []float32, ldc int, a []float32, lda int, keys, next, values []float32, m, d int) {
+	_, _, _ = c[(m-1)*ldc+stripWidth-1], a[(m-1)*lda+d-1], keys[d*stripWidth-1]
+	raceRead(keys[:d*stripWidth])
+	for r := range m {
+		raceRead(a[r*lda:][:d])
+		raceWrite(c[r*ldc:][:stripWidth])
+	}
+	scoreTiles[m](&c[0], ldc, &a[0], lda, &keys[0], &next[0], &values[0], d)
 }
 
 func scaleMaxVec(s []float32, f float32) float32 {

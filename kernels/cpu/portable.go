@@ -12,6 +12,7 @@ var portable = &variant{
 	name:       "portable",
 	gemm:       gemmGo,
 	weigh:      weighGo,
+	score:      scoreGo,
 	scaleMax:   scaleMaxGo,
 	expSum:     expSumGo,
 	blend:      blendGo,
@@ -61,6 +62,19 @@ func weighGo(c []float32, ldc int, a []float32, lda int, v []float32, ldv int, o
 				for j, w := range row {
 					acc[j] = fma32(x, w, acc[j])
 				}
+			}
+		}
+	}
+}
+
+func scoreGo(c []float32, ldc int, a []float32, lda int, keys, _, _ []float32, m, d int) {
+	for r := range m {
+		acc := (*[stripWidth]float32)(c[r*ldc:])
+		clear(acc[:])
+		for i := range d {
+			x := a[r*lda+i]
+			for j, w := range keys[i*stripWidth:][:stripWidth] {
+				acc[j] = fma32(x, w, acc[j])
 			}
 		}
 	}

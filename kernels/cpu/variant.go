@@ -30,6 +30,14 @@ type variant struct {
 	// maxStrips[m].
 	weigh func(c []float32, ldc int, a []float32, lda int, v []float32, ldv int, off []int, m, p, n int)
 
+	// score sets m rows of c, 16 wide, to the products of m queries with 16 keys:
+	//
+	//	c[r·ldc + j] = fma(a[r·lda + i], keys[i·16 + j], ·) from zero for i ascending
+	//
+	// for i < d. m is 1 to 6. next and values, of at least 16·d elements, are
+	// hints: they are wanted soon.
+	score func(c []float32, ldc int, a []float32, lda int, keys, next, values []float32, m, d int)
+
 	// scaleMax multiplies s by f in place and returns the maximum of the
 	// products, -Inf if there is none but NaN. len(s) is a multiple of 8. The
 	// sign of a maximum of zero is that of one fixed order.

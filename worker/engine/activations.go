@@ -14,7 +14,7 @@ import (
 type activations struct {
 	rows int // capacity
 	views
-	hostParts, hostSum, hostRows, hostLogits []float32
+	hostParts, hostSum, hostRows, hostLogits, hostProcessed []float32
 }
 
 // views are the buffers of one step, T rows each.

@@ -27,8 +27,8 @@ func (e *Engine) choose(ctx context.Context, tag collective.Tag, a views, b *bat
 		return res, nil
 	}
 	var data []byte
-	err := e.logits(a, b.outs, func(o output, logits, sums, scaled []float32) {
-		data = sample.Local(data, o.want, logits, e.vocabBase(), sums, scaled, false)
+	err := e.logits(a, b, b.outs, func(o output, row sample.Row) {
+		data = sample.Local(data, o.want, row, false)
 	})
 	if err != nil {
 		return res, err
@@ -54,8 +54,8 @@ func (e *Engine) choose(ctx context.Context, tag collective.Tag, a views, b *bat
 		return res, nil
 	}
 	data = nil
-	if err := e.logits(a, again, func(o output, logits, sums, scaled []float32) {
-		data = sample.Local(data, o.want, logits, e.vocabBase(), sums, scaled, true)
+	if err := e.logits(a, b, again, func(o output, row sample.Row) {
+		data = sample.Local(data, o.want, row, true)
 	}); err != nil {
 		return res, err
 	}
@@ -114,12 +114,12 @@ func (e *Engine) gather(ctx context.Context, tag collective.Tag, data []byte) ([
 
 // logits computes the wanted rows' logits over this rank's vocabulary, a chunk
 // of rows at a time, and calls use for each row in order.
-func (e *Engine) logits(a views, outs []output, use func(o output, logits, sums, scaled []float32)) error {
+func (e *Engine) logits(a views, b *batch, outs []output, use func(o output, row sample.Row)) error {
 	u := e.m.plan.Units
 	n, c := u.VocabRange(e.m.share).Len(), e.m.spec.Hidden
 	if n == 0 {
 		for _, o := range outs {
-			use(o, nil, nil, nil)
+			use(o, sample.Row{})
 		}
 		return nil
 	}
@@ -158,14 +158,19 @@ func (e *Engine) logits(a views, outs []output, use func(o output, logits, sums,
 			return err
 		}
 		for i, o := range chunk {
-			row := host[i*n : (i+1)*n]
-			var scaled []float32
+			row := sample.Row{Base: e.vocabBase(), Raw: host[i*n : (i+1)*n], Sums: hostSums[i*2*blocks : (i+1)*2*blocks]}
+			row.Processed = row.Raw
+			if q := b.items[o.item].seq; o.want.Sample && q.history != nil {
+				row.Processed = append(e.act.hostProcessed[:0], row.Raw...)
+				e.act.hostProcessed = row.Processed
+				q.Process.Apply(row.Processed, row.Base, q.history)
+			}
 			if o.want.NeedsScaledSums() {
-				if scaled, err = e.scaledSums(row, o.want.Params.Temperature, blocks, u.VocabUnit); err != nil {
+				if row.Scaled, err = e.scaledSums(row.Processed, o.want.Params.Temperature, blocks, u.VocabUnit); err != nil {
 					return err
 				}
 			}
-			use(o, row, hostSums[i*2*blocks:(i+1)*2*blocks], scaled)
+			use(o, row)
 		}
 	}
 	return nil

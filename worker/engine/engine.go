@@ -49,12 +49,16 @@ type Engine struct {
 // sequence is what a rank knows of a sequence.
 type sequence struct {
 	NewSequence
-	computed int      // positions whose keys and values are in the pool
-	blocks   []int32  // block table
-	hashes   []uint64 // hashes[n] = hash of the first n tokens
+	computed int             // positions whose keys and values are in the pool
+	blocks   []int32         // block table
+	hashes   []uint64        // hashes[n] = hash of the first n tokens
+	history  *sample.History // nil unless Process is active
 }
 
 func (s *sequence) push(t int32) {
+	if s.history != nil && len(s.Tokens) >= s.PromptLen {
+		s.history.Push(t)
+	}
 	s.Tokens = append(s.Tokens, t)
 	s.hashes = append(s.hashes, digest.Tokens(s.hashes[len(s.hashes)-1], t))
 }
@@ -147,6 +151,9 @@ func (e *Engine) admit(s Step) (*batch, error) {
 		}
 		q := &sequence{NewSequence: n, hashes: make([]uint64, 1, len(n.Tokens)+64)}
 		q.hashes[0] = digest.Start
+		if n.Process.Active() {
+			q.history = sample.NewHistory(n.Tokens[:min(n.PromptLen, len(n.Tokens))])
+		}
 		q.Tokens = make([]int32, 0, len(n.Tokens)+64)
 		for _, t := range n.Tokens {
 			if t < 0 || int(t) >= e.m.spec.Vocab {

@@ -18,6 +18,7 @@ type Step struct {
 type NewSequence struct {
 	ID       uint64
 	Sampling sample.Params
+	Process  sample.Process
 	// Tokens are all tokens known so far: the prompt, and on a replay what was
 	// generated since.
 	Tokens []int32

@@ -14,6 +14,7 @@ type Params struct {
 	Temperature float32
 	TopP        float32 // 1: off
 	TopK        int     // 0: off
+	MinP        float32 // 0: off; least probability relative to the likeliest token's
 	Seed        uint64
 }
 
@@ -33,33 +34,36 @@ type Scores struct {
 	TopLogprobs []float32
 }
 
-// topPCandidates is how many of its likeliest tokens a rank sends for a row
-// with top-p. Where they don't hold enough probability, the whole row follows.
-const topPCandidates = 256
+// openCandidates is how many of its likeliest tokens a rank sends for a row
+// whose set of tokens is bounded by probability (top-p, min-p) and not by number.
+// Where they don't settle the set, the whole row follows.
+const openCandidates = 256
 
 func (w Want) random() bool { return w.Sample && w.Params.Temperature > 0 }
 func (w Want) topP() bool   { return w.random() && w.Params.TopP < 1 }
+func (w Want) minP() bool   { return w.random() && w.Params.MinP > 0 }
 
 // gumbelOnly: nothing is cut, so each rank can name its own winner.
-func (w Want) gumbelOnly() bool { return w.random() && !w.topP() && w.Params.TopK == 0 }
+func (w Want) gumbelOnly() bool {
+	return w.random() && !w.topP() && !w.minP() && w.Params.TopK == 0
+}
 
-// candidates is how many of the likeliest tokens of each rank the merge needs.
+// candidates is how many of each rank's likeliest tokens the choice needs.
 func (w Want) candidates() int {
-	k := max(w.Scores, 0)
-	if w.Sample && !w.random() {
-		k = max(k, 1)
+	switch {
+	case !w.Sample || w.gumbelOnly():
+		return 0
+	case !w.random():
+		return 1
+	case w.Params.TopK > 0:
+		return w.Params.TopK
 	}
-	if w.random() && w.Params.TopK > 0 {
-		k = max(k, w.Params.TopK)
-	} else if w.topP() {
-		k = max(k, topPCandidates)
-	}
-	return k
+	return openCandidates
 }
 
 // NeedsSums reports whether the row's block sums at temperature 1 are wanted.
 func (w Want) NeedsSums() bool { return w.Scores >= 0 }
 
-// NeedsScaledSums reports whether the row's block sums at its own temperature
-// are wanted: top-p's probabilities, when top-k does not bound the set.
-func (w Want) NeedsScaledSums() bool { return w.topP() && w.Params.TopK == 0 }
+// NeedsScaledSums reports whether the block sums of the processed row at its own
+// temperature are wanted: top-p's probabilities, when nothing else bounds the set.
+func (w Want) NeedsScaledSums() bool { return w.topP() && !w.minP() && w.Params.TopK == 0 }

@@ -5,10 +5,11 @@ import (
 	"math"
 )
 
-// candidate is a token and its logit.
+// candidate is a token with its logit, and what the logit was before the
+// request's Process.
 type candidate struct {
-	id    int32
-	logit float32
+	id         int32
+	logit, raw float32
 }
 
 // before is the order of likelihood: higher logit first, ties by lower id.
@@ -16,53 +17,71 @@ func (c candidate) before(d candidate) bool {
 	return c.logit > d.logit || c.logit == d.logit && c.id < d.id
 }
 
-// Local appends a rank's summary of one row to dst. logits are those of ids
-// [base, base+len(logits)); sums and scaled are ExpSums of the row at
-// temperature 1 and at the row's own, as (maximum, sum) per vocabulary block,
-// where the Want needs them. whole sends every token as a candidate.
-func Local(dst []byte, w Want, logits []float32, base int32, sums, scaled []float32, whole bool) []byte {
+// Row is one rank's part of a row of logits.
+type Row struct {
+	Base int32 // id of the first
+	Raw  []float32
+	// Processed is what the token is chosen from: Raw itself where the request
+	// has no Process.
+	Processed []float32
+	// Sums are ExpSums of Raw, as (maximum, sum) per vocabulary block; Scaled
+	// those of Processed divided by the temperature; where the Want needs them.
+	Sums, Scaled []float32
+}
+
+// Local appends a rank's summary of one row to dst. whole sends every token as
+// a candidate.
+func Local(dst []byte, w Want, row Row, whole bool) []byte {
 	if w.NeedsSums() {
-		dst = appendFloats(dst, sums)
+		dst = appendFloats(dst, row.Sums)
 	}
 	if w.NeedsScaledSums() {
-		dst = appendFloats(dst, scaled)
+		dst = appendFloats(dst, row.Scaled)
 	}
 	if w.Target >= 0 {
 		x := float32(math.NaN())
-		if i := int(w.Target - base); i >= 0 && i < len(logits) {
-			x = logits[i]
+		if i := int(w.Target - row.Base); i >= 0 && i < len(row.Raw) {
+			x = row.Raw[i]
 		}
 		dst = appendFloats(dst, []float32{x})
 	}
 	if w.gumbelOnly() {
-		c, key := localWinner(w, logits, base)
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(c.id))
-		dst = appendFloats(dst, []float32{c.logit})
+		c, key := localWinner(w, row)
+		dst = appendCandidate(dst, c)
 		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(key))
 	}
+	dst = appendCandidates(dst, likeliest(row.Raw, row.Raw, row.Base, max(w.Scores, 0)))
 	k := w.candidates()
 	if whole {
-		k = len(logits)
+		k = len(row.Processed)
 	}
-	top := likeliest(logits, base, k)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(top)))
-	for _, c := range top {
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(c.id))
-		dst = appendFloats(dst, []float32{c.logit})
+	return appendCandidates(dst, likeliest(row.Processed, row.Raw, row.Base, k))
+}
+
+func appendCandidates(dst []byte, list []candidate) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(list)))
+	for _, c := range list {
+		dst = appendCandidate(dst, c)
 	}
 	return dst
 }
 
+func appendCandidate(dst []byte, c candidate) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(c.id))
+	return appendFloats(dst, []float32{c.logit, c.raw})
+}
+
 // localWinner is the rank's own argmax of logit/temperature + noise; id -1 where
 // the range is empty or nothing is comparable.
-func localWinner(w Want, logits []float32, base int32) (candidate, float64) {
+func localWinner(w Want, row Row) (candidate, float64) {
+	logits, base := row.Processed, row.Base
 	t := float64(w.Params.Temperature)
 	win, key := candidate{id: -1}, math.Inf(-1)
 	consider := func(i int) {
 		k := float64(float64(logits[i])/t) + gumbel(w.Params.Seed, w.Position, base+int32(i))
 		id := base + int32(i)
 		if k > key || k == key && id < win.id {
-			win, key = candidate{id, logits[i]}, k
+			win, key = candidate{id, logits[i], row.Raw[i]}, k
 		}
 	}
 	first := -1
@@ -84,18 +103,18 @@ func localWinner(w Want, logits []float32, base int32) (candidate, float64) {
 }
 
 // likeliest returns the k largest logits in order, by a heap whose root is the
-// least of those kept.
-func likeliest(logits []float32, base int32, k int) []candidate {
+// least of those kept. Forbidden tokens (-Inf) and NaN are left out.
+func likeliest(logits, raw []float32, base int32, k int) []candidate {
 	k = min(k, len(logits))
 	if k == 0 {
 		return nil
 	}
 	h := make([]candidate, 0, k)
 	for i, x := range logits {
-		c := candidate{base + int32(i), x}
-		if x != x { // NaN is never likely
+		if !(x > float32(math.Inf(-1))) {
 			continue
 		}
+		c := candidate{base + int32(i), x, raw[i]}
 		if len(h) < k {
 			h = append(h, c)
 			for j := len(h) - 1; j > 0; {

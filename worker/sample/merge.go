@@ -32,7 +32,8 @@ type summary struct {
 	target  float32
 	winner  candidate
 	key     float64
-	top     []candidate
+	scored  []candidate // likeliest before Process
+	top     []candidate // likeliest after it
 	blocks  int
 	sums    []byte
 	scaled  []byte
@@ -70,7 +71,7 @@ func (m *Merger) Next(w Want, scores, whole bool) (token int32, s *Scores, err e
 			return -1, nil, fmt.Errorf("rank %d: %w", r, err)
 		}
 	}
-	top := merged(parts)
+	top := merged(parts, func(p summary) []candidate { return p.top })
 	token = -1
 	var logit float32
 	switch {
@@ -79,12 +80,12 @@ func (m *Merger) Next(w Want, scores, whole bool) (token int32, s *Scores, err e
 		if len(top) == 0 {
 			return -1, nil, ErrNotFinite
 		}
-		token, logit = top[0].id, top[0].logit
+		token, logit = top[0].id, top[0].raw
 	case w.gumbelOnly():
 		key := math.Inf(-1)
 		for _, p := range parts {
 			if p.winner.id >= 0 && (token < 0 || p.key > key) { // ranks are in id order
-				token, logit, key = p.winner.id, p.winner.logit, p.key
+				token, logit, key = p.winner.id, p.winner.raw, p.key
 			}
 		}
 		if token < 0 {
@@ -96,7 +97,7 @@ func (m *Merger) Next(w Want, scores, whole bool) (token int32, s *Scores, err e
 			return -1, nil, err
 		}
 		c := winner(w, kept)
-		token, logit = c.id, c.logit
+		token, logit = c.id, c.raw
 	}
 	if w.Target >= 0 {
 		logit = float32(math.NaN())
@@ -112,7 +113,8 @@ func (m *Merger) Next(w Want, scores, whole bool) (token int32, s *Scores, err e
 			return -1, nil, ErrNotFinite
 		}
 		s = &Scores{Logprob: float32(float64(logit) - z)}
-		for _, c := range top[:min(w.Scores, len(top))] {
+		likeliest := merged(parts, func(p summary) []candidate { return p.scored })
+		for _, c := range likeliest[:min(w.Scores, len(likeliest))] {
 			s.TopIDs = append(s.TopIDs, c.id)
 			s.TopLogprobs = append(s.TopLogprobs, float32(float64(c.logit)-z))
 		}
@@ -120,19 +122,35 @@ func (m *Merger) Next(w Want, scores, whole bool) (token int32, s *Scores, err e
 	return token, s, nil
 }
 
-// keep applies top-k, then top-p over what is left.
+// keep applies min-p, top-k, and top-p over what is left.
 func (m *Merger) keep(w Want, top []candidate, parts []summary) ([]candidate, error) {
 	if len(top) == 0 {
 		return nil, ErrNotFinite
 	}
-	t, best := float64(w.Params.Temperature), float64(top[0].logit)
-	weight := func(c candidate) float64 { return exp(float64((float64(c.logit) - best) / t)) }
-	if w.Params.TopK > 0 {
+	// Beyond open the candidates are not certainly the likeliest ones; with top-k
+	// each rank sent as many as can matter.
+	bounded, open := w.Params.TopK > 0, settled(top, parts)
+	if bounded {
 		top = top[:min(w.Params.TopK, len(top))]
-		if !w.topP() {
-			return top, nil
-		}
+		open = len(top)
 	}
+	incomplete := open < len(top) || !bounded && slices.ContainsFunc(parts, func(p summary) bool { return p.partial })
+	t, best := float64(w.Params.Temperature), float64(top[0].logit)
+	if w.minP() {
+		least := best + float64(t*ln(float64(w.Params.MinP)))
+		n := 0
+		for n < open && float64(top[n].logit) >= least {
+			n++
+		}
+		if n == open && incomplete {
+			return nil, ErrWhole
+		}
+		top, open, incomplete = top[:n], n, false
+	}
+	if !w.topP() {
+		return top, nil
+	}
+	weight := func(c candidate) float64 { return exp(float64((float64(c.logit) - best) / t)) }
 	var total float64
 	if w.NeedsScaledSums() {
 		z := logSum(m.vocab, parts, func(p summary) []byte { return p.scaled })
@@ -143,18 +161,15 @@ func (m *Merger) keep(w Want, top []candidate, parts []summary) ([]candidate, er
 		}
 	}
 	need := float64(float64(w.Params.TopP) * total)
-	certain := settled(top, parts)
 	sum := 0.0
-	for i, c := range top[:certain] {
+	for i, c := range top[:open] {
 		sum += weight(c)
 		if sum >= need {
 			return top[:i+1], nil
 		}
 	}
-	if certain < len(top) || slices.ContainsFunc(parts, func(p summary) bool { return p.partial }) {
-		if w.Params.TopK == 0 {
-			return nil, ErrWhole
-		}
+	if incomplete {
+		return nil, ErrWhole
 	}
 	return top, nil // rounding kept the sum below need: everything stays
 }
@@ -195,11 +210,11 @@ func winner(w Want, kept []candidate) candidate {
 	return win
 }
 
-// merged is all ranks' candidates, likeliest first.
-func merged(parts []summary) []candidate {
+// merged is all ranks' candidates of one kind, likeliest first.
+func merged(parts []summary, of func(summary) []candidate) []candidate {
 	var all []candidate
 	for _, p := range parts {
-		all = append(all, p.top...)
+		all = append(all, of(p)...)
 	}
 	slices.SortFunc(all, func(a, b candidate) int {
 		if a.before(b) {
@@ -266,21 +281,34 @@ func (m *Merger) read(r int, w Want, whole bool) (p summary, err error) {
 	}
 	p.winner.id = -1
 	if w.gumbelOnly() {
-		b := take(16)
-		p.winner = candidate{int32(binary.LittleEndian.Uint32(b)), float32At(b[4:])}
-		p.key = math.Float64frombits(binary.LittleEndian.Uint64(b[8:]))
+		b := take(candidateBytes + 8)
+		p.winner = candidateAt(b)
+		p.key = math.Float64frombits(binary.LittleEndian.Uint64(b[candidateBytes:]))
 	}
-	n := int(binary.LittleEndian.Uint32(take(4)))
-	if n > len(d)/8 {
-		return p, fmt.Errorf("%w: %d candidates in %d bytes", ErrMalformed, n, len(d))
+	list := func() (out []candidate) {
+		n := int(binary.LittleEndian.Uint32(take(4)))
+		if n > len(d)/candidateBytes {
+			err = fmt.Errorf("%w: %d candidates in %d bytes", ErrMalformed, n, len(d))
+			return nil
+		}
+		for range n {
+			out = append(out, candidateAt(take(candidateBytes)))
+		}
+		return out
 	}
-	for range n {
-		b := take(8)
-		p.top = append(p.top, candidate{int32(binary.LittleEndian.Uint32(b)), float32At(b[4:])})
-	}
+	p.scored = list()
+	p.top = list()
+	n := len(p.top)
 	p.partial = !whole && n > 0 && n == w.candidates()
 	m.data[r] = d
 	return p, err
+}
+
+// candidateBytes is the size of a candidate in a summary.
+const candidateBytes = 12
+
+func candidateAt(b []byte) candidate {
+	return candidate{int32(binary.LittleEndian.Uint32(b)), float32At(b[4:]), float32At(b[8:])}
 }
 
 func float32At(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }

@@ -39,7 +39,7 @@ func choose(t *testing.T, w Want, logits []float32, cuts ...int) (int32, *Scores
 		for _, hi := range append(slices.Clone(cuts), v.Blocks) {
 			v.Ranks = append(v.Ranks, tree.Range{Lo: lo, Hi: hi})
 			part := logits[min(lo*blockSize, len(logits)):min(hi*blockSize, len(logits))]
-			data = append(data, Local(nil, w, part, int32(lo*blockSize), sums(part, 1), sums(part, float64(max(w.Params.Temperature, 1e-9))), whole))
+			data = append(data, Local(nil, w, rowOf(w, part, int32(lo*blockSize)), whole))
 			lo = hi
 		}
 		m := NewMerger(v, data)
@@ -57,6 +57,10 @@ func choose(t *testing.T, w Want, logits []float32, cuts ...int) (int32, *Scores
 	}
 	t.Fatal("the whole row does not settle the choice")
 	return 0, nil
+}
+
+func rowOf(w Want, part []float32, base int32) Row {
+	return Row{Base: base, Raw: part, Processed: part, Sums: sums(part, 1), Scaled: sums(part, float64(max(w.Params.Temperature, 1e-9)))}
 }
 
 func randomLogits(rng *rand.Rand, n int, spread float64) []float32 {
@@ -90,6 +94,9 @@ func TestSplitDoesNotMatter(t *testing.T) {
 			if i%8 == 3 {
 				w.Params.TopP = 0.5
 			}
+			if i%12 == 3 {
+				w.Params.MinP = 0.3
+			}
 		}
 		tok, s := choose(t, w, logits)
 		blocks := (n + blockSize - 1) / blockSize
@@ -121,6 +128,7 @@ func TestDistribution(t *testing.T) {
 	for _, p := range []Params{
 		{Temperature: 1, TopP: 1}, {Temperature: 0.5, TopP: 1}, {Temperature: 1, TopP: 1, TopK: 5},
 		{Temperature: 1, TopP: 0.8}, {Temperature: 2, TopP: 0.9, TopK: 10},
+		{Temperature: 1, TopP: 1, MinP: 0.2}, {Temperature: 1.5, TopP: 0.7, MinP: 0.1, TopK: 8},
 	} {
 		want := probabilities(logits, p)
 		const draws = 20000
@@ -158,8 +166,14 @@ func probabilities(logits []float32, p Params) []float64 {
 		toks = append(toks, tok{i, math.Exp(float64(x) / float64(p.Temperature))})
 	}
 	slices.SortFunc(toks, func(a, b tok) int { return int(math.Copysign(1, b.w-a.w)) })
+	for i, k := range toks {
+		if k.w < float64(p.MinP)*toks[0].w {
+			toks = toks[:i]
+			break
+		}
+	}
 	if p.TopK > 0 {
-		toks = toks[:p.TopK]
+		toks = toks[:min(p.TopK, len(toks))]
 	}
 	sum := 0.0
 	for _, k := range toks {
@@ -190,7 +204,7 @@ func TestTopPFallsBack(t *testing.T) {
 	w := Want{Sample: true, Target: -1, Scores: -1, Params: Params{Temperature: 1, TopP: 0.95, Seed: 9}}
 	part := func(whole bool) error {
 		m := NewMerger(Vocab{Blocks: 256, Ranks: []tree.Range{{Lo: 0, Hi: 256}}},
-			[][]byte{Local(nil, w, logits, 0, nil, sums(logits, 1), whole)})
+			[][]byte{Local(nil, w, rowOf(w, logits, 0), whole)})
 		_, _, err := m.Next(w, false, whole)
 		return err
 	}
@@ -199,6 +213,50 @@ func TestTopPFallsBack(t *testing.T) {
 	}
 	if err := part(true); err != nil {
 		t.Errorf("whole: %v", err)
+	}
+}
+
+// TestMinPFallsBack: likewise for min-p.
+func TestMinPFallsBack(t *testing.T) {
+	logits := make([]float32, 4096)
+	w := Want{Sample: true, Target: -1, Scores: -1, Params: Params{Temperature: 1, TopP: 1, MinP: 0.5, Seed: 9}}
+	m := NewMerger(Vocab{Blocks: 256, Ranks: []tree.Range{{Lo: 0, Hi: 256}}}, [][]byte{Local(nil, w, rowOf(w, logits, 0), false)})
+	if _, _, err := m.Next(w, false, false); !errors.Is(err, ErrWhole) {
+		t.Errorf("candidates: %v, want ErrWhole", err)
+	}
+	choose(t, w, logits, 100)
+}
+
+func TestProcess(t *testing.T) {
+	h := NewHistory([]int32{1, 2})
+	for _, id := range []int32{2, 3, 3} {
+		h.Push(id)
+	}
+	inf := float32(math.Inf(-1))
+	for _, c := range []struct {
+		p    Process
+		want []float32
+	}{
+		{Process{}, []float32{1, -1, 2, 4, 5}},
+		{Process{Repetition: 2}, []float32{1, -2, 1, 2, 5}},
+		{Process{Presence: 1}, []float32{1, -1, 1, 3, 5}},
+		{Process{Frequency: 0.5}, []float32{1, -1, 1.5, 3, 5}},
+		{Process{Bias: []Bias{{0, 3}, {4, -100}}}, []float32{4, -1, 2, 4, -95}},
+		{Process{BadWords: [][]int32{{0}, {3, 3, 4}, {2, 1}}}, []float32{inf, -1, 2, 4, inf}},
+		{Process{MinTokens: 4, StopTokens: []int32{2}}, []float32{1, -1, inf, 4, 5}},
+		{Process{MinTokens: 3, StopTokens: []int32{2}}, []float32{1, -1, 2, 4, 5}},
+	} {
+		whole := []float32{1, -1, 2, 4, 5}
+		c.p.Apply(whole, 0, h)
+		if !slices.Equal(whole, c.want) {
+			t.Errorf("%+v: %v, want %v", c.p, whole, c.want)
+		}
+		parts := []float32{1, -1, 2, 4, 5}
+		c.p.Apply(parts[:2], 0, h)
+		c.p.Apply(parts[2:], 2, h)
+		if !slices.Equal(parts, c.want) {
+			t.Errorf("%+v in two parts: %v, want %v", c.p, parts, c.want)
+		}
 	}
 }
 
@@ -228,7 +286,7 @@ func TestNotFinite(t *testing.T) {
 		{Target: 2, Scores: 0},
 	} {
 		logits := []float32{nan, nan, nan}
-		m := NewMerger(Vocab{Blocks: 1, Ranks: []tree.Range{{Lo: 0, Hi: 1}}}, [][]byte{Local(nil, w, logits, 0, []float32{nan, nan}, []float32{nan, nan}, false)})
+		m := NewMerger(Vocab{Blocks: 1, Ranks: []tree.Range{{Lo: 0, Hi: 1}}}, [][]byte{Local(nil, w, Row{Raw: logits, Processed: logits, Sums: []float32{nan, nan}, Scaled: []float32{nan, nan}}, false)})
 		if _, _, err := m.Next(w, true, false); !errors.Is(err, ErrNotFinite) {
 			t.Errorf("%+v: %v, want ErrNotFinite", w, err)
 		}
@@ -276,7 +334,7 @@ func gumbelMax() float64 { return -ln(-ln((float64(^uint32(0)) + 0.5) * (1.0 / (
 func FuzzMerge(f *testing.F) {
 	w := Want{Sample: true, Target: 3, Scores: 2, Params: Params{Temperature: 1, TopP: 0.9}}
 	logits := []float32{1, 2, 3, 4}
-	f.Add(Local(nil, w, logits, 0, sums(logits, 1), sums(logits, 1), false), uint8(0))
+	f.Add(Local(nil, w, rowOf(w, logits, 0), false), uint8(0))
 	f.Fuzz(func(t *testing.T, data []byte, kind uint8) {
 		w := w
 		if kind&1 != 0 {

@@ -29,17 +29,29 @@ type tile struct {
 	ldc  Register
 }
 
-// load reads c, ldc (in elements) and the tile itself.
-func loadTile(m, p int) tile {
+// newTile reads c and ldc (in elements).
+func newTile(m, p int) tile {
 	t := tile{m: m, p: p, c: Load(Param("c"), GP64()), ldc: Load(Param("ldc"), GP64())}
 	SHLQ(Imm(2), t.ldc)
 	t.acc = make([][]VecVirtual, m)
-	t.each(func(r, v int, at Mem) {
-		y := YMM()
-		VMOVUPS(at, y)
-		t.acc[r] = append(t.acc[r], y)
-	})
+	for r := range t.acc {
+		for range 2 * p {
+			t.acc[r] = append(t.acc[r], YMM())
+		}
+	}
 	return t
+}
+
+func (t tile) load() {
+	t.each(func(r, v int, at Mem) { VMOVUPS(at, t.acc[r][v]) })
+}
+
+func (t tile) zero() {
+	for _, row := range t.acc {
+		for _, y := range row {
+			VXORPS(y, y, y)
+		}
+	}
 }
 
 func (t tile) store() {
@@ -105,7 +117,8 @@ func gemm(dtype string, m, p int) {
 		"Please refer to gemmGo for the reference implementation.")
 	Pragma("noescape")
 	Comment("The tile of c stays in registers.")
-	t := loadTile(m, p)
+	t := newTile(m, p)
+	t.load()
 	a, b, k, ahead := loadRows(m), Load(Param("b"), GP64()), Load(Param("k"), GP64()), Load(Param("ahead"), GP64())
 	var mask VecVirtual
 	if dtype == "BF16" {

@@ -15,6 +15,9 @@ func attend() {
 			weigh(m+1, p)
 		}
 	}
+	for m := 1; m <= 6; m++ {
+		score(m)
+	}
 	scaleMax()
 	expSum()
 	blend()
@@ -28,7 +31,8 @@ func weigh(m, p int) {
 		"Please refer to weighGo for the reference implementation.")
 	Pragma("noescape")
 	Comment("The tile of c stays in registers.")
-	t := loadTile(m, p)
+	t := newTile(m, p)
+	t.load()
 	a := loadRows(m)
 	ldv := Load(Param("ldv"), GP64())
 	SHLQ(Imm(2), ldv)
@@ -101,6 +105,44 @@ func weigh(m, p int) {
 	DECQ(offs)
 	JNZ(LabelRef("block"))
 	Label("done")
+	t.store()
+	VZEROUPPER()
+	RET()
+}
+
+// score writes score_<m>, variant.score for one number of rows.
+func score(m int) {
+	name := fmt.Sprintf("score_%d", m)
+	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)")
+	Doc(fmt.Sprintf("%s is variant.score for m = %d and d divisible by 8.", name, m),
+		"Please refer to scoreGo for the reference implementation.")
+	Pragma("noescape")
+	t := newTile(m, 1)
+	t.zero()
+	a := loadRows(m)
+	keys, values, d := ptr("keys"), ptr("values"), ptr("d")
+	const unroll = 4
+	Label("loop")
+	for i := range unroll {
+		Comment(fmt.Sprintf("element + %d, and one line of what is wanted soon", i))
+		touch := GP64()
+		MOVQ(Mem{Base: values, Disp: 64 * i}, touch)
+		lo, hi := YMM(), YMM()
+		VMOVUPS(Mem{Base: keys, Disp: 64 * i}, lo)
+		VMOVUPS(Mem{Base: keys, Disp: 64*i + 32}, hi)
+		for r := range m {
+			x := YMM()
+			VBROADCASTSS(a.at(r, i), x)
+			VFMADD231PS(lo, x, t.acc[r][0])
+			VFMADD231PS(hi, x, t.acc[r][1])
+		}
+	}
+	a.advance(unroll)
+	for _, p := range []Register{keys, values} {
+		ADDQ(U32(64*unroll), p)
+	}
+	SUBQ(Imm(unroll), d)
+	JNZ(LabelRef("loop"))
 	t.store()
 	VZEROUPPER()
 	RET()
