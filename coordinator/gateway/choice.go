@@ -120,7 +120,11 @@ func (c *choice) addToken(d *Delta, ev Event) (stop string, err error) {
 		if c.decoder != nil {
 			piece := c.decoder.Push(ev.Token)
 			c.offset += utf8.RuneCountInString(piece)
-			d.Text, stop = c.stop.push(piece)
+			if c.generated <= c.seq.Sampling.MinTokens {
+				d.Text = piece // too early for a stop string
+			} else {
+				d.Text, stop = c.stop.push(piece)
+			}
 		}
 	}
 	if c.seq.Logprobs >= 0 {

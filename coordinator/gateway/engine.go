@@ -41,7 +41,22 @@ type Sampling struct {
 	Temperature float32
 	TopP        float32 // 1: off
 	TopK        int     // 0: off
+	MinP        float32 // 0: off
 	Seed        uint64
+
+	RepetitionPenalty float32 // 1: off
+	PresencePenalty   float32
+	FrequencyPenalty  float32
+	Bias              []TokenBias // by id, each once
+	BadWords          [][]int32   // token sequences that must not come
+	// MinTokens come before any of the sequence's StopTokens may.
+	MinTokens int
+}
+
+// TokenBias is added to a token's logit.
+type TokenBias struct {
+	ID  int32
+	Add float32
 }
 
 // Event is one thing that happened to a sequence.

@@ -163,7 +163,7 @@ func TestDefaults(t *testing.T) {
 		Sampling: gateway.SamplingParams{Temperature: ptr(float32(1e-6))}})
 	generate(t, s, gateway.Request{Prompts: text("BOS x"), NoSpecialTokens: true, Stopping: gateway.Stopping{MaxTokens: ptr(1)}})
 	got := e.Submitted()
-	if want := (gateway.Sampling{Temperature: 1, TopP: 1, Seed: 42}); got[0].Sampling != want {
+	if want := (gateway.Sampling{Temperature: 1, TopP: 1, Seed: 42, RepetitionPenalty: 1}); !reflect.DeepEqual(got[0].Sampling, want) {
 		t.Errorf("sampling %+v, want %+v", got[0].Sampling, want)
 	}
 	if got[0].MaxTokens != 997 || got[1].MaxTokens != 16 || got[2].MaxTokens != 10 {
@@ -390,4 +390,31 @@ func gather(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 		}
 	}
 	return out
+}
+
+func TestPenalties(t *testing.T) {
+	e := &gatewaytest.Engine{}
+	s := newService(t, e)
+	generate(t, s, gateway.Request{Prompts: text("a"), Stopping: gateway.Stopping{MaxTokens: ptr(5), MinTokens: ptr(2)}, Sampling: gateway.SamplingParams{
+		MinP: ptr(float32(0.1)), RepetitionPenalty: ptr(float32(1.2)), PresencePenalty: ptr(float32(-1)), FrequencyPenalty: ptr(float32(2)),
+		LogitBias: map[int32]float32{7: 1, 3: -100}, BadWords: []string{"b"},
+	}})
+	got := e.Submitted()[0].Sampling
+	if got.MinP != 0.1 || got.RepetitionPenalty != 1.2 || got.PresencePenalty != -1 || got.FrequencyPenalty != 2 || got.MinTokens != 2 ||
+		!reflect.DeepEqual(got.Bias, []gateway.TokenBias{{ID: 3, Add: -100}, {ID: 7, Add: 1}}) || len(got.BadWords) == 0 {
+		t.Errorf("sampling %+v", got)
+	}
+	for field, p := range map[string]gateway.SamplingParams{
+		"min_p":              {MinP: ptr(float32(2))},
+		"repetition_penalty": {RepetitionPenalty: ptr(float32(0))},
+		"presence_penalty":   {PresencePenalty: ptr(float32(3))},
+		"frequency_penalty":  {FrequencyPenalty: ptr(float32(-3))},
+		"logit_bias":         {LogitBias: map[int32]float32{1: 101}},
+		"bad_words":          {BadWords: []string{""}},
+	} {
+		_, err := s.Generate(t.Context(), gateway.Request{Prompts: text("a"), Sampling: p})
+		if fe, ok := err.(*gateway.FieldError); !ok || fe.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
 }

@@ -45,6 +45,15 @@ type SamplingParams struct {
 	// Seed is drawn where nil, and told in PromptInfo. Choice 0 uses it as it
 	// is, choice i a seed derived from it and i (ChoiceSeed).
 	Seed *uint64
+	MinP *float32 // default 0: off
+
+	RepetitionPenalty *float32 // default 1: off
+	PresencePenalty   *float32 // default 0
+	FrequencyPenalty  *float32 // default 0
+	// LogitBias is added to the logits of token ids.
+	LogitBias map[int32]float32
+	// BadWords must not be generated, at the beginning of a word or within one.
+	BadWords []string
 }
 
 // Stopping says when a choice ends.
@@ -56,6 +65,8 @@ type Stopping struct {
 	Stop             []string
 	StopTokenIDs     []int32
 	IgnoreEOS        bool
+	// MinTokens come before any stop token or string is heeded; default 0.
+	MinTokens *int
 }
 
 // Output says what is told beside the text.

@@ -59,6 +59,9 @@ func (s *Service) resolve(r Request) (*plan, error) {
 	if err := s.resolveSampling(p, r.Sampling); err != nil {
 		return nil, err
 	}
+	if err := s.resolvePenalties(p, r.Sampling); err != nil {
+		return nil, err
+	}
 	if err := s.resolveStopping(p, r.Stopping); err != nil {
 		return nil, err
 	}
@@ -83,7 +86,7 @@ func (s *Service) resolve(r Request) (*plan, error) {
 }
 
 func (s *Service) resolveSampling(p *plan, r SamplingParams) error {
-	p.sampling = Sampling{Temperature: 1, TopP: 1}
+	p.sampling = Sampling{Temperature: 1, TopP: 1, RepetitionPenalty: 1}
 	if r.Temperature != nil {
 		t := *r.Temperature
 		if !(t >= 0 && t <= s.limits.MaxTemperature) {
@@ -105,6 +108,12 @@ func (s *Service) resolveSampling(p *plan, r SamplingParams) error {
 			return fieldErr("top_k", "must be 0 (all) or more, got %d", *r.TopK)
 		}
 		p.sampling.TopK = *r.TopK
+	}
+	if r.MinP != nil {
+		if !(*r.MinP >= 0 && *r.MinP <= 1) {
+			return fieldErr("min_p", "must be between 0 and 1, got %g", *r.MinP)
+		}
+		p.sampling.MinP = *r.MinP
 	}
 	if r.Seed != nil {
 		p.sampling.Seed = *r.Seed
@@ -133,6 +142,12 @@ func (s *Service) resolveStopping(p *plan, r Stopping) error {
 		}
 	}
 	p.stops = r.Stop
+	if r.MinTokens != nil {
+		if *r.MinTokens < 0 || r.MaxTokens != nil && *r.MinTokens > *r.MaxTokens {
+			return fieldErr("min_tokens", "must be 0 or more and at most max_tokens, got %d", *r.MinTokens)
+		}
+		p.sampling.MinTokens = *r.MinTokens
+	}
 	if len(r.StopTokenIDs) > s.limits.MaxStopTokens {
 		return fieldErr("stop_token_ids", "has %d ids; at most %d are allowed", len(r.StopTokenIDs), s.limits.MaxStopTokens)
 	}

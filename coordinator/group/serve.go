@@ -91,7 +91,7 @@ func (g *Group) message(e *epoch, s sched.Step) *clusterv1.RunRequest {
 		p.Started = append(p.Started, &clusterv1.NewSequence{
 			Id: n.ID, Tokens: n.Tokens, PromptLen: int32(n.PromptLen),
 			Logprobs: int32(q.Logprobs), PromptLogprobs: int32(q.PromptLogprobs),
-			Sampling: &clusterv1.SamplingParams{Temperature: q.Sampling.Temperature, TopP: q.Sampling.TopP, TopK: int32(q.Sampling.TopK), Seed: q.Sampling.Seed},
+			Sampling: samplingOf(q),
 		})
 	}
 	for _, it := range s.Items {
@@ -215,6 +215,25 @@ func (g *Group) apply(plan sched.Step, result *clusterv1.StepResult) error {
 		}
 	}
 	return nil
+}
+
+func samplingOf(q gateway.Sequence) *clusterv1.SamplingParams {
+	s := q.Sampling
+	m := &clusterv1.SamplingParams{
+		Temperature: s.Temperature, TopP: s.TopP, TopK: int32(s.TopK), MinP: s.MinP, Seed: s.Seed,
+		RepetitionPenalty: s.RepetitionPenalty, PresencePenalty: s.PresencePenalty, FrequencyPenalty: s.FrequencyPenalty,
+		MinTokens: int32(s.MinTokens),
+	}
+	if s.MinTokens > 0 {
+		m.StopTokens = q.StopTokens
+	}
+	for _, b := range s.Bias {
+		m.BiasIds, m.BiasValues = append(m.BiasIds, b.ID), append(m.BiasValues, b.Add)
+	}
+	for _, w := range s.BadWords {
+		m.BadWords = append(m.BadWords, &clusterv1.TokenSequence{Ids: w})
+	}
+	return m
 }
 
 func scoresOf(s *clusterv1.TokenScores) *gateway.Scores {

@@ -167,7 +167,13 @@ func TestTune5(t *testing.T) {
 		k[i] = rand.Float32()
 	}
 	s := kernels.SeqRows{N: context}
-	for _, b := range rand.Perm(context / size) {
+	order := rand.Perm(context / size)
+	if os.Getenv("TUNE") == "2" {
+		for i := range order {
+			order[i] = i
+		}
+	}
+	for _, b := range order {
 		s.Blocks = append(s.Blocks, int32(b))
 	}
 	be.WriteKV(kv, 0, k, k, []kernels.SeqRows{s})
@@ -223,3 +229,56 @@ func TestTune5(t *testing.T) {
 }
 
 var v = avx2
+
+func TestTune6(t *testing.T) {
+	if os.Getenv("TUNE") == "" {
+		t.Skip()
+	}
+	runtime.LockOSThread()
+	r, _ := newRegion(256 << 20)
+	for i := range r.data {
+		r.data[i] = 1
+	}
+	for _, size := range []int{1 << 20, 128 << 10, 64 << 10, 32 << 10, 16 << 10, 8 << 10, 4 << 10} {
+		n := len(r.data) / size
+		perm := rand.Perm(n)
+		ns := bestOf(5, func() {
+			for _, i := range perm {
+				readProbe(&r.data[i*size], size)
+			}
+		})
+		fmt.Printf("random %dK: %.1f GB/s\n", size>>10, float64(len(r.data))/ns)
+	}
+}
+
+var sink byte
+
+func TestTune7(t *testing.T) {
+	if os.Getenv("TUNE") == "" {
+		t.Skip()
+	}
+	runtime.LockOSThread()
+	r, _ := newRegion(256 << 20)
+	for i := range r.data {
+		r.data[i] = 1
+	}
+	const size = 8 << 10
+	n := len(r.data) / size
+	perm := rand.Perm(n)
+	for _, dist := range []int{1, 2, 3} {
+		for _, lines := range []int{0, 1, 2, 3, 4, 8, 16} {
+			ns := bestOf(7, func() {
+				for i := range n - dist {
+					next := r.data[perm[i+dist]*size:]
+					s := byte(0)
+					for l := range lines {
+						s += next[64*l] + next[4096+64*l]
+					}
+					sink += s
+					readProbe(&r.data[perm[i]*size], size)
+				}
+			})
+			fmt.Printf("dist %d lines %d: %.1f GB/s\n", dist, lines, float64(len(r.data))/ns)
+		}
+	}
+}

@@ -25,7 +25,8 @@ func stepOf(p *clusterv1.StepPlan) engine.Step {
 		s.Started = append(s.Started, engine.NewSequence{
 			ID: n.Id, Tokens: n.Tokens, PromptLen: int(n.PromptLen),
 			Logprobs: int(n.Logprobs), PromptLogprobs: int(n.PromptLogprobs),
-			Sampling: sample.Params{Temperature: sp.GetTemperature(), TopP: sp.GetTopP(), TopK: int(sp.GetTopK()), Seed: sp.GetSeed()},
+			Sampling: sample.Params{Temperature: sp.GetTemperature(), TopP: sp.GetTopP(), TopK: int(sp.GetTopK()), MinP: sp.GetMinP(), Seed: sp.GetSeed()},
+			Process:  processOf(sp),
 		})
 	}
 	for _, q := range p.GetSequences() {
@@ -35,6 +36,23 @@ func stepOf(p *clusterv1.StepPlan) engine.Step {
 		})
 	}
 	return s
+}
+
+func processOf(sp *clusterv1.SamplingParams) sample.Process {
+	p := sample.Process{
+		Repetition: sp.GetRepetitionPenalty(), Presence: sp.GetPresencePenalty(), Frequency: sp.GetFrequencyPenalty(),
+		MinTokens: int(sp.GetMinTokens()), StopTokens: sp.GetStopTokens(),
+	}
+	values := sp.GetBiasValues()
+	for i, id := range sp.GetBiasIds() {
+		if i < len(values) {
+			p.Bias = append(p.Bias, sample.Bias{ID: id, Add: values[i]})
+		}
+	}
+	for _, w := range sp.GetBadWords() {
+		p.BadWords = append(p.BadWords, w.Ids)
+	}
+	return p
 }
 
 // resultOf turns a result into its message; full carries the sequences.

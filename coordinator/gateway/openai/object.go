@@ -194,6 +194,29 @@ func (o *object) parseIDs(name string, raw json.RawMessage) []int32 {
 	return ids
 }
 
+// biases takes an object from token ids, as strings, to numbers.
+func (o *object) biases(name string) map[int32]float32 {
+	raw := o.want(name, "object")
+	if raw == nil {
+		return nil
+	}
+	var fields map[string]float32
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		o.fail(name, "must be an object from token ids to numbers")
+		return nil
+	}
+	out := make(map[int32]float32, len(fields))
+	for key, v := range fields {
+		id, err := strconv.ParseInt(key, 10, 32)
+		if err != nil {
+			o.fail(name, "%q is no token id", key)
+			return nil
+		}
+		out[int32(id)] = v
+	}
+	return out
+}
+
 // unknown lists the fields that nobody asked for.
 func (o *object) unknown() []string {
 	var names []string

@@ -25,12 +25,20 @@ func readParams(o *object, id string) *params {
 			TopP:        o.float("top_p"),
 			TopK:        o.integer("top_k"),
 			Seed:        o.seed("seed"),
+			MinP:        o.float("min_p"),
+
+			RepetitionPenalty: o.float("repetition_penalty"),
+			PresencePenalty:   o.float("presence_penalty"),
+			FrequencyPenalty:  o.float("frequency_penalty"),
+			LogitBias:         o.biases("logit_bias"),
+			BadWords:          o.strings("bad_words"),
 		},
 		Stopping: gateway.Stopping{
 			MaxTokens:    o.integer("max_tokens"),
 			Stop:         o.strings("stop"),
 			StopTokenIDs: o.ids("stop_token_ids"),
 			IgnoreEOS:    o.boolean("ignore_eos", false),
+			MinTokens:    o.integer("min_tokens"),
 		},
 		Output: gateway.Output{KeepSpecialTokens: !o.boolean("skip_special_tokens", true)},
 	}}

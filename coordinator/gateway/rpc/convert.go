@@ -17,13 +17,15 @@ func request(id, model string, sampling *sullaev1.Sampling, stopping *sullaev1.S
 	r := gateway.Request{ID: id, Model: model}
 	if sampling != nil {
 		r.Sampling = gateway.SamplingParams{
-			Temperature: sampling.Temperature, TopP: sampling.TopP, TopK: toInt(sampling.TopK), Seed: sampling.Seed,
+			Temperature: sampling.Temperature, TopP: sampling.TopP, TopK: toInt(sampling.TopK), Seed: sampling.Seed, MinP: sampling.MinP,
+			RepetitionPenalty: sampling.RepetitionPenalty, PresencePenalty: sampling.PresencePenalty, FrequencyPenalty: sampling.FrequencyPenalty,
+			LogitBias: sampling.GetLogitBias(), BadWords: sampling.GetBadWords(),
 		}
 	}
 	if stopping != nil {
 		r.Stopping = gateway.Stopping{
 			MaxTokens: toInt(stopping.MaxTokens), Stop: stopping.GetStop(),
-			StopTokenIDs: stopping.GetStopTokenIds(), IgnoreEOS: stopping.GetIgnoreEos(),
+			StopTokenIDs: stopping.GetStopTokenIds(), IgnoreEOS: stopping.GetIgnoreEos(), MinTokens: toInt(stopping.MinTokens),
 		}
 	}
 	if output != nil {

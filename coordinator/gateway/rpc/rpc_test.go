@@ -103,7 +103,7 @@ func TestAllFieldsReachTheEngine(t *testing.T) {
 		t.Error(diff)
 	}
 	want := gateway.Sequence{RequestID: "mine", Index: 1, Prompt: []int32{'a', 'b', 'c'}, MaxTokens: 5, StopTokens: []int32{7},
-		Sampling: gateway.Sampling{Temperature: 0.5, TopP: 0.25, TopK: 3, Seed: gateway.ChoiceSeed(9, 1)}, Logprobs: -1, PromptLogprobs: -1}
+		Sampling: gateway.Sampling{Temperature: 0.5, TopP: 0.25, TopK: 3, Seed: gateway.ChoiceSeed(9, 1), RepetitionPenalty: 1}, Logprobs: -1, PromptLogprobs: -1}
 	if diff := cmp.Diff(want, e.Submitted()[1]); diff != "" {
 		t.Error(diff)
 	}

@@ -120,13 +120,13 @@ func score(m int) {
 	t := newTile(m, 1)
 	t.zero()
 	a := loadRows(m)
-	keys, values, d := ptr("keys"), ptr("values"), ptr("d")
+	keys, next, values, d := ptr("keys"), ptr("next"), ptr("values"), ptr("d")
 	const unroll = 4
 	Label("loop")
 	for i := range unroll {
 		Comment(fmt.Sprintf("element + %d, and one line of what is wanted soon", i))
-		touch := GP64()
-		MOVQ(Mem{Base: values, Disp: 64 * i}, touch)
+		PREFETCHT1(Mem{Base: next, Disp: 64 * i})
+		PREFETCHT1(Mem{Base: values, Disp: 64 * i})
 		lo, hi := YMM(), YMM()
 		VMOVUPS(Mem{Base: keys, Disp: 64 * i}, lo)
 		VMOVUPS(Mem{Base: keys, Disp: 64*i + 32}, hi)
@@ -138,7 +138,7 @@ func score(m int) {
 		}
 	}
 	a.advance(unroll)
-	for _, p := range []Register{keys, values} {
+	for _, p := range []Register{keys, next, values} {
 		ADDQ(U32(64*unroll), p)
 	}
 	SUBQ(Imm(unroll), d)

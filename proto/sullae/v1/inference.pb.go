@@ -87,7 +87,21 @@ type Sampling struct {
 	TopK *int32 `protobuf:"varint,3,opt,name=top_k,json=topK,proto3,oneof" json:"top_k,omitempty"`
 	// Default: chosen by the server, and told in the first response. Choice 0 uses
 	// it as it is, the others seeds derived from it.
-	Seed          *uint64 `protobuf:"varint,4,opt,name=seed,proto3,oneof" json:"seed,omitempty"` // Further fields join here: 5 and on are free.
+	Seed *uint64 `protobuf:"varint,4,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
+	// Keep tokens at least this likely relative to the likeliest one. Default 0:
+	// off.
+	MinP *float32 `protobuf:"fixed32,5,opt,name=min_p,json=minP,proto3,oneof" json:"min_p,omitempty"`
+	// Divides the logits of tokens that the prompt or the output has already.
+	// Default 1: off.
+	RepetitionPenalty *float32 `protobuf:"fixed32,6,opt,name=repetition_penalty,json=repetitionPenalty,proto3,oneof" json:"repetition_penalty,omitempty"`
+	// Subtracted from the logits of tokens that the output has already. Default 0.
+	PresencePenalty *float32 `protobuf:"fixed32,7,opt,name=presence_penalty,json=presencePenalty,proto3,oneof" json:"presence_penalty,omitempty"`
+	// Subtracted for each time that the output has the token. Default 0.
+	FrequencyPenalty *float32 `protobuf:"fixed32,8,opt,name=frequency_penalty,json=frequencyPenalty,proto3,oneof" json:"frequency_penalty,omitempty"`
+	// Added to the logits of these token ids; -100 to 100.
+	LogitBias map[int32]float32 `protobuf:"bytes,9,rep,name=logit_bias,json=logitBias,proto3" json:"logit_bias,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"fixed32,2,opt,name=value"`
+	// Words that must not be generated.
+	BadWords      []string `protobuf:"bytes,10,rep,name=bad_words,json=badWords,proto3" json:"bad_words,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -150,6 +164,48 @@ func (x *Sampling) GetSeed() uint64 {
 	return 0
 }
 
+func (x *Sampling) GetMinP() float32 {
+	if x != nil && x.MinP != nil {
+		return *x.MinP
+	}
+	return 0
+}
+
+func (x *Sampling) GetRepetitionPenalty() float32 {
+	if x != nil && x.RepetitionPenalty != nil {
+		return *x.RepetitionPenalty
+	}
+	return 0
+}
+
+func (x *Sampling) GetPresencePenalty() float32 {
+	if x != nil && x.PresencePenalty != nil {
+		return *x.PresencePenalty
+	}
+	return 0
+}
+
+func (x *Sampling) GetFrequencyPenalty() float32 {
+	if x != nil && x.FrequencyPenalty != nil {
+		return *x.FrequencyPenalty
+	}
+	return 0
+}
+
+func (x *Sampling) GetLogitBias() map[int32]float32 {
+	if x != nil {
+		return x.LogitBias
+	}
+	return nil
+}
+
+func (x *Sampling) GetBadWords() []string {
+	if x != nil {
+		return x.BadWords
+	}
+	return nil
+}
+
 // Stopping says when a choice ends.
 type Stopping struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -160,7 +216,10 @@ type Stopping struct {
 	Stop         []string `protobuf:"bytes,2,rep,name=stop,proto3" json:"stop,omitempty"`
 	StopTokenIds []int32  `protobuf:"varint,3,rep,packed,name=stop_token_ids,json=stopTokenIds,proto3" json:"stop_token_ids,omitempty"`
 	// Go on after an end-of-sequence token.
-	IgnoreEos     bool `protobuf:"varint,4,opt,name=ignore_eos,json=ignoreEos,proto3" json:"ignore_eos,omitempty"`
+	IgnoreEos bool `protobuf:"varint,4,opt,name=ignore_eos,json=ignoreEos,proto3" json:"ignore_eos,omitempty"`
+	// No end or stop token is chosen, and no stop string heeded, before this many
+	// tokens. Default 0.
+	MinTokens     *int32 `protobuf:"varint,5,opt,name=min_tokens,json=minTokens,proto3,oneof" json:"min_tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -221,6 +280,13 @@ func (x *Stopping) GetIgnoreEos() bool {
 		return x.IgnoreEos
 	}
 	return false
+}
+
+func (x *Stopping) GetMinTokens() int32 {
+	if x != nil && x.MinTokens != nil {
+		return *x.MinTokens
+	}
+	return 0
 }
 
 // Output says what is returned beside the text.
@@ -1678,24 +1744,42 @@ var File_sullae_v1_inference_proto protoreflect.FileDescriptor
 
 const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\n" +
-	"\x19sullae/v1/inference.proto\x12\tsullae.v1\"\xab\x01\n" +
+	"\x19sullae/v1/inference.proto\x12\tsullae.v1\"\xc5\x04\n" +
 	"\bSampling\x12%\n" +
 	"\vtemperature\x18\x01 \x01(\x02H\x00R\vtemperature\x88\x01\x01\x12\x18\n" +
 	"\x05top_p\x18\x02 \x01(\x02H\x01R\x04topP\x88\x01\x01\x12\x18\n" +
 	"\x05top_k\x18\x03 \x01(\x05H\x02R\x04topK\x88\x01\x01\x12\x17\n" +
-	"\x04seed\x18\x04 \x01(\x04H\x03R\x04seed\x88\x01\x01B\x0e\n" +
+	"\x04seed\x18\x04 \x01(\x04H\x03R\x04seed\x88\x01\x01\x12\x18\n" +
+	"\x05min_p\x18\x05 \x01(\x02H\x04R\x04minP\x88\x01\x01\x122\n" +
+	"\x12repetition_penalty\x18\x06 \x01(\x02H\x05R\x11repetitionPenalty\x88\x01\x01\x12.\n" +
+	"\x10presence_penalty\x18\a \x01(\x02H\x06R\x0fpresencePenalty\x88\x01\x01\x120\n" +
+	"\x11frequency_penalty\x18\b \x01(\x02H\aR\x10frequencyPenalty\x88\x01\x01\x12A\n" +
+	"\n" +
+	"logit_bias\x18\t \x03(\v2\".sullae.v1.Sampling.LogitBiasEntryR\tlogitBias\x12\x1b\n" +
+	"\tbad_words\x18\n" +
+	" \x03(\tR\bbadWords\x1a<\n" +
+	"\x0eLogitBiasEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x02R\x05value:\x028\x01B\x0e\n" +
 	"\f_temperatureB\b\n" +
 	"\x06_top_pB\b\n" +
 	"\x06_top_kB\a\n" +
-	"\x05_seed\"\x96\x01\n" +
+	"\x05_seedB\b\n" +
+	"\x06_min_pB\x15\n" +
+	"\x13_repetition_penaltyB\x13\n" +
+	"\x11_presence_penaltyB\x14\n" +
+	"\x12_frequency_penalty\"\xc9\x01\n" +
 	"\bStopping\x12\"\n" +
 	"\n" +
 	"max_tokens\x18\x01 \x01(\x05H\x00R\tmaxTokens\x88\x01\x01\x12\x12\n" +
 	"\x04stop\x18\x02 \x03(\tR\x04stop\x12$\n" +
 	"\x0estop_token_ids\x18\x03 \x03(\x05R\fstopTokenIds\x12\x1d\n" +
 	"\n" +
-	"ignore_eos\x18\x04 \x01(\bR\tignoreEosB\r\n" +
-	"\v_max_tokens\"\xd2\x01\n" +
+	"ignore_eos\x18\x04 \x01(\bR\tignoreEos\x12\"\n" +
+	"\n" +
+	"min_tokens\x18\x05 \x01(\x05H\x01R\tminTokens\x88\x01\x01B\r\n" +
+	"\v_max_tokensB\r\n" +
+	"\v_min_tokens\"\xd2\x01\n" +
 	"\x06Output\x12\x1f\n" +
 	"\blogprobs\x18\x01 \x01(\x05H\x00R\blogprobs\x88\x01\x01\x12,\n" +
 	"\x0fprompt_logprobs\x18\x02 \x01(\x05H\x01R\x0epromptLogprobs\x88\x01\x01\x12(\n" +
@@ -1827,7 +1911,7 @@ func file_sullae_v1_inference_proto_rawDescGZIP() []byte {
 }
 
 var file_sullae_v1_inference_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sullae_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_sullae_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_sullae_v1_inference_proto_goTypes = []any{
 	(FinishReason)(0),          // 0: sullae.v1.FinishReason
 	(*Sampling)(nil),           // 1: sullae.v1.Sampling
@@ -1852,43 +1936,45 @@ var file_sullae_v1_inference_proto_goTypes = []any{
 	(*ListModelsRequest)(nil),  // 20: sullae.v1.ListModelsRequest
 	(*ListModelsResponse)(nil), // 21: sullae.v1.ListModelsResponse
 	(*Model)(nil),              // 22: sullae.v1.Model
+	nil,                        // 23: sullae.v1.Sampling.LogitBiasEntry
 }
 var file_sullae_v1_inference_proto_depIdxs = []int32{
-	5,  // 0: sullae.v1.TokenLogprob.top:type_name -> sullae.v1.Alternative
-	0,  // 1: sullae.v1.Finish.reason:type_name -> sullae.v1.FinishReason
-	6,  // 2: sullae.v1.PromptInfo.logprobs:type_name -> sullae.v1.TokenLogprob
-	6,  // 3: sullae.v1.Delta.logprobs:type_name -> sullae.v1.TokenLogprob
-	7,  // 4: sullae.v1.Delta.finish:type_name -> sullae.v1.Finish
-	4,  // 5: sullae.v1.GenerateRequest.token_ids:type_name -> sullae.v1.TokenIds
-	1,  // 6: sullae.v1.GenerateRequest.sampling:type_name -> sullae.v1.Sampling
-	2,  // 7: sullae.v1.GenerateRequest.stopping:type_name -> sullae.v1.Stopping
-	3,  // 8: sullae.v1.GenerateRequest.output:type_name -> sullae.v1.Output
-	8,  // 9: sullae.v1.GenerateResponse.prompt:type_name -> sullae.v1.PromptInfo
-	9,  // 10: sullae.v1.GenerateResponse.delta:type_name -> sullae.v1.Delta
-	12, // 11: sullae.v1.ChatRequest.messages:type_name -> sullae.v1.Message
-	1,  // 12: sullae.v1.ChatRequest.sampling:type_name -> sullae.v1.Sampling
-	2,  // 13: sullae.v1.ChatRequest.stopping:type_name -> sullae.v1.Stopping
-	3,  // 14: sullae.v1.ChatRequest.output:type_name -> sullae.v1.Output
-	8,  // 15: sullae.v1.ChatResponse.prompt:type_name -> sullae.v1.PromptInfo
-	9,  // 16: sullae.v1.ChatResponse.delta:type_name -> sullae.v1.Delta
-	12, // 17: sullae.v1.Messages.messages:type_name -> sullae.v1.Message
-	15, // 18: sullae.v1.TokenizeRequest.chat:type_name -> sullae.v1.Messages
-	22, // 19: sullae.v1.ListModelsResponse.models:type_name -> sullae.v1.Model
-	10, // 20: sullae.v1.InferenceService.Generate:input_type -> sullae.v1.GenerateRequest
-	13, // 21: sullae.v1.InferenceService.Chat:input_type -> sullae.v1.ChatRequest
-	16, // 22: sullae.v1.InferenceService.Tokenize:input_type -> sullae.v1.TokenizeRequest
-	18, // 23: sullae.v1.InferenceService.Detokenize:input_type -> sullae.v1.DetokenizeRequest
-	20, // 24: sullae.v1.InferenceService.ListModels:input_type -> sullae.v1.ListModelsRequest
-	11, // 25: sullae.v1.InferenceService.Generate:output_type -> sullae.v1.GenerateResponse
-	14, // 26: sullae.v1.InferenceService.Chat:output_type -> sullae.v1.ChatResponse
-	17, // 27: sullae.v1.InferenceService.Tokenize:output_type -> sullae.v1.TokenizeResponse
-	19, // 28: sullae.v1.InferenceService.Detokenize:output_type -> sullae.v1.DetokenizeResponse
-	21, // 29: sullae.v1.InferenceService.ListModels:output_type -> sullae.v1.ListModelsResponse
-	25, // [25:30] is the sub-list for method output_type
-	20, // [20:25] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	23, // 0: sullae.v1.Sampling.logit_bias:type_name -> sullae.v1.Sampling.LogitBiasEntry
+	5,  // 1: sullae.v1.TokenLogprob.top:type_name -> sullae.v1.Alternative
+	0,  // 2: sullae.v1.Finish.reason:type_name -> sullae.v1.FinishReason
+	6,  // 3: sullae.v1.PromptInfo.logprobs:type_name -> sullae.v1.TokenLogprob
+	6,  // 4: sullae.v1.Delta.logprobs:type_name -> sullae.v1.TokenLogprob
+	7,  // 5: sullae.v1.Delta.finish:type_name -> sullae.v1.Finish
+	4,  // 6: sullae.v1.GenerateRequest.token_ids:type_name -> sullae.v1.TokenIds
+	1,  // 7: sullae.v1.GenerateRequest.sampling:type_name -> sullae.v1.Sampling
+	2,  // 8: sullae.v1.GenerateRequest.stopping:type_name -> sullae.v1.Stopping
+	3,  // 9: sullae.v1.GenerateRequest.output:type_name -> sullae.v1.Output
+	8,  // 10: sullae.v1.GenerateResponse.prompt:type_name -> sullae.v1.PromptInfo
+	9,  // 11: sullae.v1.GenerateResponse.delta:type_name -> sullae.v1.Delta
+	12, // 12: sullae.v1.ChatRequest.messages:type_name -> sullae.v1.Message
+	1,  // 13: sullae.v1.ChatRequest.sampling:type_name -> sullae.v1.Sampling
+	2,  // 14: sullae.v1.ChatRequest.stopping:type_name -> sullae.v1.Stopping
+	3,  // 15: sullae.v1.ChatRequest.output:type_name -> sullae.v1.Output
+	8,  // 16: sullae.v1.ChatResponse.prompt:type_name -> sullae.v1.PromptInfo
+	9,  // 17: sullae.v1.ChatResponse.delta:type_name -> sullae.v1.Delta
+	12, // 18: sullae.v1.Messages.messages:type_name -> sullae.v1.Message
+	15, // 19: sullae.v1.TokenizeRequest.chat:type_name -> sullae.v1.Messages
+	22, // 20: sullae.v1.ListModelsResponse.models:type_name -> sullae.v1.Model
+	10, // 21: sullae.v1.InferenceService.Generate:input_type -> sullae.v1.GenerateRequest
+	13, // 22: sullae.v1.InferenceService.Chat:input_type -> sullae.v1.ChatRequest
+	16, // 23: sullae.v1.InferenceService.Tokenize:input_type -> sullae.v1.TokenizeRequest
+	18, // 24: sullae.v1.InferenceService.Detokenize:input_type -> sullae.v1.DetokenizeRequest
+	20, // 25: sullae.v1.InferenceService.ListModels:input_type -> sullae.v1.ListModelsRequest
+	11, // 26: sullae.v1.InferenceService.Generate:output_type -> sullae.v1.GenerateResponse
+	14, // 27: sullae.v1.InferenceService.Chat:output_type -> sullae.v1.ChatResponse
+	17, // 28: sullae.v1.InferenceService.Tokenize:output_type -> sullae.v1.TokenizeResponse
+	19, // 29: sullae.v1.InferenceService.Detokenize:output_type -> sullae.v1.DetokenizeResponse
+	21, // 30: sullae.v1.InferenceService.ListModels:output_type -> sullae.v1.ListModelsResponse
+	26, // [26:31] is the sub-list for method output_type
+	21, // [21:26] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_sullae_v1_inference_proto_init() }
@@ -1927,7 +2013,7 @@ func file_sullae_v1_inference_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sullae_v1_inference_proto_rawDesc), len(file_sullae_v1_inference_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

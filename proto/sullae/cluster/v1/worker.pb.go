@@ -79,7 +79,7 @@ func (x RunError_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RunError_Kind.Descriptor instead.
 func (RunError_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{17, 0}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{18, 0}
 }
 
 // Share is a rank's part of the model, in leaves (shard/plan).
@@ -933,11 +933,22 @@ func (x *NewSequence) GetPromptLogprobs() int32 {
 
 // SamplingParams are resolved: no defaults are left.
 type SamplingParams struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Temperature   float32                `protobuf:"fixed32,1,opt,name=temperature,proto3" json:"temperature,omitempty"`
-	TopP          float32                `protobuf:"fixed32,2,opt,name=top_p,json=topP,proto3" json:"top_p,omitempty"`
-	TopK          int32                  `protobuf:"varint,3,opt,name=top_k,json=topK,proto3" json:"top_k,omitempty"`
-	Seed          uint64                 `protobuf:"varint,4,opt,name=seed,proto3" json:"seed,omitempty"`
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Temperature       float32                `protobuf:"fixed32,1,opt,name=temperature,proto3" json:"temperature,omitempty"`
+	TopP              float32                `protobuf:"fixed32,2,opt,name=top_p,json=topP,proto3" json:"top_p,omitempty"`
+	TopK              int32                  `protobuf:"varint,3,opt,name=top_k,json=topK,proto3" json:"top_k,omitempty"`
+	Seed              uint64                 `protobuf:"varint,4,opt,name=seed,proto3" json:"seed,omitempty"`
+	MinP              float32                `protobuf:"fixed32,5,opt,name=min_p,json=minP,proto3" json:"min_p,omitempty"`
+	RepetitionPenalty float32                `protobuf:"fixed32,6,opt,name=repetition_penalty,json=repetitionPenalty,proto3" json:"repetition_penalty,omitempty"`
+	PresencePenalty   float32                `protobuf:"fixed32,7,opt,name=presence_penalty,json=presencePenalty,proto3" json:"presence_penalty,omitempty"`
+	FrequencyPenalty  float32                `protobuf:"fixed32,8,opt,name=frequency_penalty,json=frequencyPenalty,proto3" json:"frequency_penalty,omitempty"`
+	// Token ids and what is added to their logits, side by side.
+	BiasIds    []int32          `protobuf:"varint,9,rep,packed,name=bias_ids,json=biasIds,proto3" json:"bias_ids,omitempty"`
+	BiasValues []float32        `protobuf:"fixed32,10,rep,packed,name=bias_values,json=biasValues,proto3" json:"bias_values,omitempty"`
+	BadWords   []*TokenSequence `protobuf:"bytes,11,rep,name=bad_words,json=badWords,proto3" json:"bad_words,omitempty"`
+	// Until min_tokens are generated, stop_tokens are forbidden.
+	MinTokens     int32   `protobuf:"varint,12,opt,name=min_tokens,json=minTokens,proto3" json:"min_tokens,omitempty"`
+	StopTokens    []int32 `protobuf:"varint,13,rep,packed,name=stop_tokens,json=stopTokens,proto3" json:"stop_tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1000,6 +1011,113 @@ func (x *SamplingParams) GetSeed() uint64 {
 	return 0
 }
 
+func (x *SamplingParams) GetMinP() float32 {
+	if x != nil {
+		return x.MinP
+	}
+	return 0
+}
+
+func (x *SamplingParams) GetRepetitionPenalty() float32 {
+	if x != nil {
+		return x.RepetitionPenalty
+	}
+	return 0
+}
+
+func (x *SamplingParams) GetPresencePenalty() float32 {
+	if x != nil {
+		return x.PresencePenalty
+	}
+	return 0
+}
+
+func (x *SamplingParams) GetFrequencyPenalty() float32 {
+	if x != nil {
+		return x.FrequencyPenalty
+	}
+	return 0
+}
+
+func (x *SamplingParams) GetBiasIds() []int32 {
+	if x != nil {
+		return x.BiasIds
+	}
+	return nil
+}
+
+func (x *SamplingParams) GetBiasValues() []float32 {
+	if x != nil {
+		return x.BiasValues
+	}
+	return nil
+}
+
+func (x *SamplingParams) GetBadWords() []*TokenSequence {
+	if x != nil {
+		return x.BadWords
+	}
+	return nil
+}
+
+func (x *SamplingParams) GetMinTokens() int32 {
+	if x != nil {
+		return x.MinTokens
+	}
+	return 0
+}
+
+func (x *SamplingParams) GetStopTokens() []int32 {
+	if x != nil {
+		return x.StopTokens
+	}
+	return nil
+}
+
+type TokenSequence struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []int32                `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenSequence) Reset() {
+	*x = TokenSequence{}
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenSequence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenSequence) ProtoMessage() {}
+
+func (x *TokenSequence) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenSequence.ProtoReflect.Descriptor instead.
+func (*TokenSequence) Descriptor() ([]byte, []int) {
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *TokenSequence) GetIds() []int32 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
 // SequenceStep computes the next count tokens of a sequence, from its
 // num_computed on. A rank knows the tokens: they came with NewSequence or were
 // sampled on every rank alike.
@@ -1022,7 +1140,7 @@ type SequenceStep struct {
 
 func (x *SequenceStep) Reset() {
 	*x = SequenceStep{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[12]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1152,7 @@ func (x *SequenceStep) String() string {
 func (*SequenceStep) ProtoMessage() {}
 
 func (x *SequenceStep) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[12]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1165,7 @@ func (x *SequenceStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SequenceStep.ProtoReflect.Descriptor instead.
 func (*SequenceStep) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{12}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SequenceStep) GetId() uint64 {
@@ -1112,7 +1230,7 @@ type RunResponse struct {
 
 func (x *RunResponse) Reset() {
 	*x = RunResponse{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[13]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1242,7 @@ func (x *RunResponse) String() string {
 func (*RunResponse) ProtoMessage() {}
 
 func (x *RunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[13]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1255,7 @@ func (x *RunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunResponse.ProtoReflect.Descriptor instead.
 func (*RunResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RunResponse) GetMessage() isRunResponse_Message {
@@ -1196,7 +1314,7 @@ type StepResult struct {
 
 func (x *StepResult) Reset() {
 	*x = StepResult{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[14]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1326,7 @@ func (x *StepResult) String() string {
 func (*StepResult) ProtoMessage() {}
 
 func (x *StepResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[14]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1339,7 @@ func (x *StepResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepResult.ProtoReflect.Descriptor instead.
 func (*StepResult) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StepResult) GetStep() uint64 {
@@ -1275,7 +1393,7 @@ type SequenceResult struct {
 
 func (x *SequenceResult) Reset() {
 	*x = SequenceResult{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[15]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1405,7 @@ func (x *SequenceResult) String() string {
 func (*SequenceResult) ProtoMessage() {}
 
 func (x *SequenceResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[15]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1418,7 @@ func (x *SequenceResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SequenceResult.ProtoReflect.Descriptor instead.
 func (*SequenceResult) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SequenceResult) GetId() uint64 {
@@ -1349,7 +1467,7 @@ type TokenScores struct {
 
 func (x *TokenScores) Reset() {
 	*x = TokenScores{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[16]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1361,7 +1479,7 @@ func (x *TokenScores) String() string {
 func (*TokenScores) ProtoMessage() {}
 
 func (x *TokenScores) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[16]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1374,7 +1492,7 @@ func (x *TokenScores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenScores.ProtoReflect.Descriptor instead.
 func (*TokenScores) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TokenScores) GetLogprob() float32 {
@@ -1410,7 +1528,7 @@ type RunError struct {
 
 func (x *RunError) Reset() {
 	*x = RunError{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[17]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +1540,7 @@ func (x *RunError) String() string {
 func (*RunError) ProtoMessage() {}
 
 func (x *RunError) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[17]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +1553,7 @@ func (x *RunError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunError.ProtoReflect.Descriptor instead.
 func (*RunError) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RunError) GetKind() RunError_Kind {
@@ -1467,7 +1585,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[18]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1597,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[18]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1610,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 type GetStatusResponse struct {
@@ -1516,7 +1634,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[19]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1646,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[19]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1659,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetStatusResponse) GetWorkerId() string {
@@ -1699,12 +1817,27 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"prompt_len\x18\x04 \x01(\x05R\tpromptLen\x12\x1a\n" +
 	"\blogprobs\x18\x05 \x01(\x05R\blogprobs\x12'\n" +
-	"\x0fprompt_logprobs\x18\x06 \x01(\x05R\x0epromptLogprobs\"p\n" +
+	"\x0fprompt_logprobs\x18\x06 \x01(\x05R\x0epromptLogprobs\"\xc7\x03\n" +
 	"\x0eSamplingParams\x12 \n" +
 	"\vtemperature\x18\x01 \x01(\x02R\vtemperature\x12\x13\n" +
 	"\x05top_p\x18\x02 \x01(\x02R\x04topP\x12\x13\n" +
 	"\x05top_k\x18\x03 \x01(\x05R\x04topK\x12\x12\n" +
-	"\x04seed\x18\x04 \x01(\x04R\x04seed\"\xd6\x01\n" +
+	"\x04seed\x18\x04 \x01(\x04R\x04seed\x12\x13\n" +
+	"\x05min_p\x18\x05 \x01(\x02R\x04minP\x12-\n" +
+	"\x12repetition_penalty\x18\x06 \x01(\x02R\x11repetitionPenalty\x12)\n" +
+	"\x10presence_penalty\x18\a \x01(\x02R\x0fpresencePenalty\x12+\n" +
+	"\x11frequency_penalty\x18\b \x01(\x02R\x10frequencyPenalty\x12\x19\n" +
+	"\bbias_ids\x18\t \x03(\x05R\abiasIds\x12\x1f\n" +
+	"\vbias_values\x18\n" +
+	" \x03(\x02R\n" +
+	"biasValues\x12=\n" +
+	"\tbad_words\x18\v \x03(\v2 .sullae.cluster.v1.TokenSequenceR\bbadWords\x12\x1d\n" +
+	"\n" +
+	"min_tokens\x18\f \x01(\x05R\tminTokens\x12\x1f\n" +
+	"\vstop_tokens\x18\r \x03(\x05R\n" +
+	"stopTokens\"!\n" +
+	"\rTokenSequence\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\x05R\x03ids\"\xd6\x01\n" +
 	"\fSequenceStep\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12!\n" +
 	"\fnum_computed\x18\x02 \x01(\x05R\vnumComputed\x12\x14\n" +
@@ -1783,7 +1916,7 @@ func file_sullae_cluster_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_sullae_cluster_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sullae_cluster_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_sullae_cluster_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_sullae_cluster_v1_worker_proto_goTypes = []any{
 	(RunError_Kind)(0),        // 0: sullae.cluster.v1.RunError.Kind
 	(*Share)(nil),             // 1: sullae.cluster.v1.Share
@@ -1798,14 +1931,15 @@ var file_sullae_cluster_v1_worker_proto_goTypes = []any{
 	(*StepPlan)(nil),          // 10: sullae.cluster.v1.StepPlan
 	(*NewSequence)(nil),       // 11: sullae.cluster.v1.NewSequence
 	(*SamplingParams)(nil),    // 12: sullae.cluster.v1.SamplingParams
-	(*SequenceStep)(nil),      // 13: sullae.cluster.v1.SequenceStep
-	(*RunResponse)(nil),       // 14: sullae.cluster.v1.RunResponse
-	(*StepResult)(nil),        // 15: sullae.cluster.v1.StepResult
-	(*SequenceResult)(nil),    // 16: sullae.cluster.v1.SequenceResult
-	(*TokenScores)(nil),       // 17: sullae.cluster.v1.TokenScores
-	(*RunError)(nil),          // 18: sullae.cluster.v1.RunError
-	(*GetStatusRequest)(nil),  // 19: sullae.cluster.v1.GetStatusRequest
-	(*GetStatusResponse)(nil), // 20: sullae.cluster.v1.GetStatusResponse
+	(*TokenSequence)(nil),     // 13: sullae.cluster.v1.TokenSequence
+	(*SequenceStep)(nil),      // 14: sullae.cluster.v1.SequenceStep
+	(*RunResponse)(nil),       // 15: sullae.cluster.v1.RunResponse
+	(*StepResult)(nil),        // 16: sullae.cluster.v1.StepResult
+	(*SequenceResult)(nil),    // 17: sullae.cluster.v1.SequenceResult
+	(*TokenScores)(nil),       // 18: sullae.cluster.v1.TokenScores
+	(*RunError)(nil),          // 19: sullae.cluster.v1.RunError
+	(*GetStatusRequest)(nil),  // 20: sullae.cluster.v1.GetStatusRequest
+	(*GetStatusResponse)(nil), // 21: sullae.cluster.v1.GetStatusResponse
 }
 var file_sullae_cluster_v1_worker_proto_depIdxs = []int32{
 	1,  // 0: sullae.cluster.v1.Rank.share:type_name -> sullae.cluster.v1.Share
@@ -1816,26 +1950,27 @@ var file_sullae_cluster_v1_worker_proto_depIdxs = []int32{
 	9,  // 5: sullae.cluster.v1.RunRequest.open:type_name -> sullae.cluster.v1.Open
 	10, // 6: sullae.cluster.v1.RunRequest.step:type_name -> sullae.cluster.v1.StepPlan
 	11, // 7: sullae.cluster.v1.StepPlan.started:type_name -> sullae.cluster.v1.NewSequence
-	13, // 8: sullae.cluster.v1.StepPlan.sequences:type_name -> sullae.cluster.v1.SequenceStep
+	14, // 8: sullae.cluster.v1.StepPlan.sequences:type_name -> sullae.cluster.v1.SequenceStep
 	12, // 9: sullae.cluster.v1.NewSequence.sampling:type_name -> sullae.cluster.v1.SamplingParams
-	15, // 10: sullae.cluster.v1.RunResponse.result:type_name -> sullae.cluster.v1.StepResult
-	18, // 11: sullae.cluster.v1.RunResponse.error:type_name -> sullae.cluster.v1.RunError
-	16, // 12: sullae.cluster.v1.StepResult.sequences:type_name -> sullae.cluster.v1.SequenceResult
-	17, // 13: sullae.cluster.v1.SequenceResult.scores:type_name -> sullae.cluster.v1.TokenScores
-	17, // 14: sullae.cluster.v1.SequenceResult.prompt_scores:type_name -> sullae.cluster.v1.TokenScores
-	0,  // 15: sullae.cluster.v1.RunError.kind:type_name -> sullae.cluster.v1.RunError.Kind
-	6,  // 16: sullae.cluster.v1.GetStatusResponse.loading:type_name -> sullae.cluster.v1.LoadProgress
-	4,  // 17: sullae.cluster.v1.WorkerService.Prepare:input_type -> sullae.cluster.v1.PrepareRequest
-	8,  // 18: sullae.cluster.v1.WorkerService.Run:input_type -> sullae.cluster.v1.RunRequest
-	19, // 19: sullae.cluster.v1.WorkerService.GetStatus:input_type -> sullae.cluster.v1.GetStatusRequest
-	5,  // 20: sullae.cluster.v1.WorkerService.Prepare:output_type -> sullae.cluster.v1.PrepareResponse
-	14, // 21: sullae.cluster.v1.WorkerService.Run:output_type -> sullae.cluster.v1.RunResponse
-	20, // 22: sullae.cluster.v1.WorkerService.GetStatus:output_type -> sullae.cluster.v1.GetStatusResponse
-	20, // [20:23] is the sub-list for method output_type
-	17, // [17:20] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	13, // 10: sullae.cluster.v1.SamplingParams.bad_words:type_name -> sullae.cluster.v1.TokenSequence
+	16, // 11: sullae.cluster.v1.RunResponse.result:type_name -> sullae.cluster.v1.StepResult
+	19, // 12: sullae.cluster.v1.RunResponse.error:type_name -> sullae.cluster.v1.RunError
+	17, // 13: sullae.cluster.v1.StepResult.sequences:type_name -> sullae.cluster.v1.SequenceResult
+	18, // 14: sullae.cluster.v1.SequenceResult.scores:type_name -> sullae.cluster.v1.TokenScores
+	18, // 15: sullae.cluster.v1.SequenceResult.prompt_scores:type_name -> sullae.cluster.v1.TokenScores
+	0,  // 16: sullae.cluster.v1.RunError.kind:type_name -> sullae.cluster.v1.RunError.Kind
+	6,  // 17: sullae.cluster.v1.GetStatusResponse.loading:type_name -> sullae.cluster.v1.LoadProgress
+	4,  // 18: sullae.cluster.v1.WorkerService.Prepare:input_type -> sullae.cluster.v1.PrepareRequest
+	8,  // 19: sullae.cluster.v1.WorkerService.Run:input_type -> sullae.cluster.v1.RunRequest
+	20, // 20: sullae.cluster.v1.WorkerService.GetStatus:input_type -> sullae.cluster.v1.GetStatusRequest
+	5,  // 21: sullae.cluster.v1.WorkerService.Prepare:output_type -> sullae.cluster.v1.PrepareResponse
+	15, // 22: sullae.cluster.v1.WorkerService.Run:output_type -> sullae.cluster.v1.RunResponse
+	21, // 23: sullae.cluster.v1.WorkerService.GetStatus:output_type -> sullae.cluster.v1.GetStatusResponse
+	21, // [21:24] is the sub-list for method output_type
+	18, // [18:21] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_sullae_cluster_v1_worker_proto_init() }
@@ -1851,18 +1986,18 @@ func file_sullae_cluster_v1_worker_proto_init() {
 		(*RunRequest_Open)(nil),
 		(*RunRequest_Step)(nil),
 	}
-	file_sullae_cluster_v1_worker_proto_msgTypes[13].OneofWrappers = []any{
+	file_sullae_cluster_v1_worker_proto_msgTypes[14].OneofWrappers = []any{
 		(*RunResponse_Result)(nil),
 		(*RunResponse_Error)(nil),
 	}
-	file_sullae_cluster_v1_worker_proto_msgTypes[15].OneofWrappers = []any{}
+	file_sullae_cluster_v1_worker_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sullae_cluster_v1_worker_proto_rawDesc), len(file_sullae_cluster_v1_worker_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
