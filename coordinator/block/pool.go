@@ -1,23 +1,44 @@
-// Package block hands out the KV pool's blocks. The coordinator decides, the
-// ranks obey: a block has the same number on every rank. It is pure.
+// Package block hands out the KV pool's blocks and finds full ones again by
+// their content. The coordinator decides, the ranks obey: a block has the same
+// number, and the same tokens' keys and values, on every rank. It is pure.
+//
+// A block is used (some sequences own it), cached (nobody owns it, but its
+// content is known and may be asked for again), or empty:
+//
+//	used + cached + empty = total
+//
+// Sequences share full blocks only, and a full block is never written again. So
+// there is no copying on write: where two sequences part within a block, each
+// computes that block's positions into a block of its own, which costs less than
+// one block of rows and asks nothing of the ranks.
 package block
 
 import "fmt"
 
-// Pool is the free list of a KV pool. Blocks are handed out lowest number
-// first, so that a run of the same requests makes the same plans.
+// Pool is the blocks of a KV pool and what is known of their content.
 type Pool struct {
-	size  int // positions per block
-	total int
-	free  []int32 // a min-heap
-	used  []bool
+	size   int // positions per block
+	blocks []state
+	used   int
+	empty  heap // lowest number first, so that the same requests make the same plans
+	cached list // least recently used first
+	byHash map[Hash]int32
+}
+
+// state is what is known of one block.
+type state struct {
+	owners int
+	hash   Hash // of the content, if known
+	known  bool
+	// Neighbours in the list of cached blocks; none is -1.
+	older, newer int32
 }
 
 // NewPool has blocks of size positions.
 func NewPool(blocks, size int) *Pool {
-	p := &Pool{size: size, total: blocks, used: make([]bool, blocks)}
+	p := &Pool{size: size, blocks: make([]state, blocks), cached: list{oldest: none, newest: none}, byHash: map[Hash]int32{}}
 	for i := range blocks {
-		p.free = append(p.free, int32(i)) // ascending is a heap
+		p.empty = append(p.empty, int32(i)) // ascending is a heap
 	}
 	return p
 }
@@ -26,81 +47,75 @@ func NewPool(blocks, size int) *Pool {
 func (p *Pool) Size() int { return p.size }
 
 // Total is the number of blocks.
-func (p *Pool) Total() int { return p.total }
+func (p *Pool) Total() int { return len(p.blocks) }
 
-// Free is the number of blocks not handed out.
-func (p *Pool) Free() int { return len(p.free) }
+// Free is the number of blocks that Take could hand out: empty and cached ones.
+func (p *Pool) Free() int { return len(p.empty) + p.cached.len }
+
+// Counts tells how many blocks are in each state.
+func (p *Pool) Counts() (used, cached, empty int) { return p.used, p.cached.len, len(p.empty) }
+
+// Owners is the number of sequences that hold b.
+func (p *Pool) Owners(b int32) int { return p.blocks[b].owners }
 
 // For is the number of blocks that hold n positions.
 func (p *Pool) For(n int) int { return (n + p.size - 1) / p.size }
 
 // Take hands out n blocks, or none if fewer are free.
-func (p *Pool) Take(n int) ([]int32, bool) {
-	if n > len(p.free) {
+func (p *Pool) Take(n int) ([]int32, bool) { return p.Acquire(nil, n) }
+
+// Acquire makes its caller an owner of hits, which Lookup found, and of n
+// further blocks, which it returns; all or nothing. Empty blocks go first, then
+// cached ones, the least recently used first; those lose their content.
+func (p *Pool) Acquire(hits []int32, n int) (blocks []int32, ok bool) {
+	free := p.Free()
+	for _, b := range hits {
+		if p.blocks[b].owners == 0 {
+			free--
+		}
+	}
+	if n > free {
 		return nil, false
 	}
-	out := make([]int32, n)
-	for i := range out {
-		out[i] = p.pop()
-		p.used[out[i]] = true
+	for _, b := range hits {
+		if p.blocks[b].owners == 0 {
+			p.unlink(b)
+			p.used++
+		}
+		p.blocks[b].owners++
 	}
-	return out, true
+	blocks = make([]int32, n)
+	for i := range blocks {
+		if len(p.empty) > 0 {
+			blocks[i] = p.empty.pop()
+		} else {
+			blocks[i] = p.evict()
+		}
+		p.blocks[blocks[i]].owners = 1
+		p.used++
+	}
+	return blocks, true
 }
 
-// Return takes blocks back. A block that was not out is a broken invariant.
+// Return gives up one ownership of each block of a sequence, given in order. A
+// block that was not out is a broken invariant. The last blocks become the least
+// recently used: the beginning of a prompt is likelier to be asked for again,
+// and the rest is of no use without it.
 func (p *Pool) Return(blocks []int32) {
-	for _, b := range blocks {
-		if !p.used[b] {
+	for i := len(blocks) - 1; i >= 0; i-- {
+		b := blocks[i]
+		s := &p.blocks[b]
+		if s.owners == 0 {
 			panic(fmt.Sprintf("block: %d returned twice", b))
 		}
-		p.used[b] = false
-		p.push(b)
-	}
-}
-
-// CheckIntegrity reports whether every block is either free or out, once.
-func (p *Pool) CheckIntegrity() error {
-	out := 0
-	for _, u := range p.used {
-		if u {
-			out++
+		if s.owners--; s.owners > 0 {
+			continue
 		}
-	}
-	if out+len(p.free) != p.total {
-		return fmt.Errorf("block: %d out + %d free != %d", out, len(p.free), p.total)
-	}
-	return nil
-}
-
-func (p *Pool) push(b int32) {
-	p.free = append(p.free, b)
-	for i := len(p.free) - 1; i > 0; {
-		up := (i - 1) / 2
-		if p.free[up] <= p.free[i] {
-			return
+		p.used--
+		if s.known {
+			p.link(b)
+		} else {
+			p.empty.push(b)
 		}
-		p.free[up], p.free[i] = p.free[i], p.free[up]
-		i = up
-	}
-}
-
-func (p *Pool) pop() int32 {
-	b := p.free[0]
-	n := len(p.free) - 1
-	p.free[0] = p.free[n]
-	p.free = p.free[:n]
-	for i := 0; ; {
-		c := 2*i + 1
-		if c >= n {
-			return b
-		}
-		if c+1 < n && p.free[c+1] < p.free[c] {
-			c++
-		}
-		if p.free[i] <= p.free[c] {
-			return b
-		}
-		p.free[i], p.free[c] = p.free[c], p.free[i]
-		i = c
 	}
 }

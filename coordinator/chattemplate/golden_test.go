@@ -3,7 +3,10 @@ package chattemplate
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"testing"
+
+	"github.com/sullae/sullae/coordinator/tokenizer"
 )
 
 func exaoneTemplate(t testing.TB) string {
@@ -20,6 +23,13 @@ func TestGoldenChat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tok, err := tokenizer.Load("../tokenizer/testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tok.ChatTemplate() != exaoneTemplate(t) {
+		t.Error("the tokenizer's folder has another template")
+	}
 	type message struct {
 		Role    string `json:"role"`
 		Content string `json:"content"`
@@ -29,12 +39,17 @@ func TestGoldenChat(t *testing.T) {
 		Messages   json.RawMessage
 		Generation bool `json:"add_generation_prompt"`
 		Rendered   string
+		IDs        []int32
 	}
 	loadJSON(t, "golden_chat.json", &cases)
 	if len(cases) != 15 {
 		t.Fatalf("%d cases", len(cases))
 	}
 	for _, c := range cases {
+		ids, err := tok.Encode(c.Rendered, tokenizer.EncodeOptions{ParseSpecial: true})
+		if err != nil || !slices.Equal(ids, c.IDs) {
+			t.Errorf("%s: ids\n have %v %v\n want %v", c.Name, ids, err, c.IDs)
+		}
 		var structs []message
 		var goMaps []map[string]any
 		var maps []*Map

@@ -134,7 +134,7 @@ var typeNames = map[string]typeSet{
 // types are the types that a value may have. Without the keyword "type" they are those
 // that other keywords are about.
 func (c *schemaCompiler) types(f *flat) typeSet {
-	set, about, named := typeSet(typeAny), typeSet(0), false
+	about, named := typeSet(0), false
 	for _, n := range f.bare {
 		for _, name := range n.names {
 			about |= families[name]
@@ -142,11 +142,22 @@ func (c *schemaCompiler) types(f *flat) typeSet {
 		if _, ok := c.patternOf(n); ok {
 			about |= typeString
 		}
+		named = named || n.member("type") != nil
+	}
+	if !named && about != 0 {
+		return about
+	}
+	return c.namedTypes(f)
+}
+
+// namedTypes are the types that the keyword "type" allows.
+func (c *schemaCompiler) namedTypes(f *flat) typeSet {
+	set := typeSet(typeAny)
+	for _, n := range f.bare {
 		v := n.member("type")
 		if v == nil {
 			continue
 		}
-		named = true
 		list := v.items
 		if v.kind == 's' {
 			list = []*jsonNode{v}
@@ -162,9 +173,6 @@ func (c *schemaCompiler) types(f *flat) typeSet {
 			one |= bit
 		}
 		set &= one
-	}
-	if !named && about != 0 {
-		return about
 	}
 	return set
 }

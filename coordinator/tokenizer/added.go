@@ -165,7 +165,7 @@ func startsWithWord(s string) bool {
 
 // isWordRune is \w of Unicode regular expressions (UTS 18, annex C).
 func isWordRune(r rune) bool {
-	return isLetter(r) || unicode.IsMark(r) || unicode.Is(unicode.Nd, r) || unicode.Is(unicode.Nl, r) ||
+	return isLetter(r) || unicode.IsMark(r) || unicode.Is(unicode.Nd, r) || unicode.Is(numbers16, r) || unicode.Is(unicode.Nl, r) ||
 		unicode.Is(unicode.Pc, r) || unicode.Is(unicode.Other_Alphabetic, r) || unicode.Is(unicode.Join_Control, r)
 }
 

@@ -205,7 +205,7 @@ func guardWeigh(f *fences, m, p, n int) {
 func guardScore(f *fences, m, d int) {
 	a, c, keys := f.random(m*d), f.random(m*stripWidth), f.random(d*stripWidth)
 	f.both(fmt.Sprintf("score m=%d d=%d", m, d), avx2, portable, c, func(v *variant) {
-		v.score(c, stripWidth, a, d, keys, keys, keys, m, d)
+		v.score(c, stripWidth, a, d, keys, keys, m, d)
 	})
 }
 

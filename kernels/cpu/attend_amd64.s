@@ -1340,9 +1340,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func score_1(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·score_1(SB), NOSPLIT, $0-64
+// func score_1(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+// Requires: AVX, FMA3
+TEXT ·score_1(SB), NOSPLIT, $0-56
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
@@ -1352,41 +1352,36 @@ TEXT ·score_1(SB), NOSPLIT, $0-64
 	MOVQ   lda+24(FP), DX
 	SHLQ   $0x02, DX
 	MOVQ   keys+32(FP), DX
-	MOVQ   next+40(FP), BX
-	MOVQ   values+48(FP), SI
-	MOVQ   d+56(FP), DI
+	MOVQ   values+40(FP), BX
+	MOVQ   d+48(FP), SI
 
 loop:
-	// element + 0, and one line of what is wanted soon
-	PREFETCHT1   (BX)
-	PREFETCHT1   (SI)
+	// element + 0, and one line of the values
+	MOVQ         (BX), DI
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
 	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// element + 1, and one line of what is wanted soon
-	PREFETCHT1   64(BX)
-	PREFETCHT1   64(SI)
+	// element + 1, and one line of the values
+	MOVQ         64(BX), DI
 	VMOVUPS      64(DX), Y2
 	VMOVUPS      96(DX), Y3
 	VBROADCASTSS 4(CX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// element + 2, and one line of what is wanted soon
-	PREFETCHT1   128(BX)
-	PREFETCHT1   128(SI)
+	// element + 2, and one line of the values
+	MOVQ         128(BX), DI
 	VMOVUPS      128(DX), Y2
 	VMOVUPS      160(DX), Y3
 	VBROADCASTSS 8(CX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// element + 3, and one line of what is wanted soon
-	PREFETCHT1   192(BX)
-	PREFETCHT1   192(SI)
+	// element + 3, and one line of the values
+	MOVQ         192(BX), DI
 	VMOVUPS      192(DX), Y2
 	VMOVUPS      224(DX), Y3
 	VBROADCASTSS 12(CX), Y4
@@ -1395,17 +1390,16 @@ loop:
 	ADDQ         $0x00000010, CX
 	ADDQ         $0x00000100, DX
 	ADDQ         $0x00000100, BX
-	ADDQ         $0x00000100, SI
-	SUBQ         $0x04, DI
+	SUBQ         $0x04, SI
 	JNZ          loop
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VZEROUPPER
 	RET
 
-// func score_2(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·score_2(SB), NOSPLIT, $0-64
+// func score_2(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+// Requires: AVX, FMA3
+TEXT ·score_2(SB), NOSPLIT, $0-56
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
@@ -1417,14 +1411,12 @@ TEXT ·score_2(SB), NOSPLIT, $0-64
 	MOVQ   lda+24(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   keys+32(FP), SI
-	MOVQ   next+40(FP), DI
-	MOVQ   values+48(FP), R8
-	MOVQ   d+56(FP), R9
+	MOVQ   values+40(FP), DI
+	MOVQ   d+48(FP), R8
 
 loop:
-	// element + 0, and one line of what is wanted soon
-	PREFETCHT1   (DI)
-	PREFETCHT1   (R8)
+	// element + 0, and one line of the values
+	MOVQ         (DI), R9
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
 	VBROADCASTSS (DX), Y6
@@ -1434,9 +1426,8 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// element + 1, and one line of what is wanted soon
-	PREFETCHT1   64(DI)
-	PREFETCHT1   64(R8)
+	// element + 1, and one line of the values
+	MOVQ         64(DI), R9
 	VMOVUPS      64(SI), Y4
 	VMOVUPS      96(SI), Y5
 	VBROADCASTSS 4(DX), Y6
@@ -1446,9 +1437,8 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// element + 2, and one line of what is wanted soon
-	PREFETCHT1   128(DI)
-	PREFETCHT1   128(R8)
+	// element + 2, and one line of the values
+	MOVQ         128(DI), R9
 	VMOVUPS      128(SI), Y4
 	VMOVUPS      160(SI), Y5
 	VBROADCASTSS 8(DX), Y6
@@ -1458,9 +1448,8 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// element + 3, and one line of what is wanted soon
-	PREFETCHT1   192(DI)
-	PREFETCHT1   192(R8)
+	// element + 3, and one line of the values
+	MOVQ         192(DI), R9
 	VMOVUPS      192(SI), Y4
 	VMOVUPS      224(SI), Y5
 	VBROADCASTSS 12(DX), Y6
@@ -1472,8 +1461,7 @@ loop:
 	ADDQ         $0x00000010, DX
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, DI
-	ADDQ         $0x00000100, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -1483,9 +1471,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func score_3(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·score_3(SB), NOSPLIT, $0-64
+// func score_3(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+// Requires: AVX, FMA3
+TEXT ·score_3(SB), NOSPLIT, $0-56
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
@@ -1499,14 +1487,12 @@ TEXT ·score_3(SB), NOSPLIT, $0-64
 	MOVQ   lda+24(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   keys+32(FP), SI
-	MOVQ   next+40(FP), DI
-	MOVQ   values+48(FP), R8
-	MOVQ   d+56(FP), R9
+	MOVQ   values+40(FP), DI
+	MOVQ   d+48(FP), R8
 
 loop:
-	// element + 0, and one line of what is wanted soon
-	PREFETCHT1   (DI)
-	PREFETCHT1   (R8)
+	// element + 0, and one line of the values
+	MOVQ         (DI), R9
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
 	VBROADCASTSS (DX), Y8
@@ -1519,9 +1505,8 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// element + 1, and one line of what is wanted soon
-	PREFETCHT1   64(DI)
-	PREFETCHT1   64(R8)
+	// element + 1, and one line of the values
+	MOVQ         64(DI), R9
 	VMOVUPS      64(SI), Y6
 	VMOVUPS      96(SI), Y7
 	VBROADCASTSS 4(DX), Y8
@@ -1534,9 +1519,8 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// element + 2, and one line of what is wanted soon
-	PREFETCHT1   128(DI)
-	PREFETCHT1   128(R8)
+	// element + 2, and one line of the values
+	MOVQ         128(DI), R9
 	VMOVUPS      128(SI), Y6
 	VMOVUPS      160(SI), Y7
 	VBROADCASTSS 8(DX), Y8
@@ -1549,9 +1533,8 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// element + 3, and one line of what is wanted soon
-	PREFETCHT1   192(DI)
-	PREFETCHT1   192(R8)
+	// element + 3, and one line of the values
+	MOVQ         192(DI), R9
 	VMOVUPS      192(SI), Y6
 	VMOVUPS      224(SI), Y7
 	VBROADCASTSS 12(DX), Y8
@@ -1566,8 +1549,7 @@ loop:
 	ADDQ         $0x00000010, DX
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, DI
-	ADDQ         $0x00000100, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -1580,9 +1562,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func score_4(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·score_4(SB), NOSPLIT, $0-64
+// func score_4(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+// Requires: AVX, FMA3
+TEXT ·score_4(SB), NOSPLIT, $0-56
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
@@ -1600,14 +1582,12 @@ TEXT ·score_4(SB), NOSPLIT, $0-64
 	LEAQ   (DX)(BX*2), SI
 	ADDQ   BX, SI
 	MOVQ   keys+32(FP), DI
-	MOVQ   next+40(FP), R8
-	MOVQ   values+48(FP), R9
-	MOVQ   d+56(FP), R10
+	MOVQ   values+40(FP), R8
+	MOVQ   d+48(FP), R9
 
 loop:
-	// element + 0, and one line of what is wanted soon
-	PREFETCHT1   (R8)
-	PREFETCHT1   (R9)
+	// element + 0, and one line of the values
+	MOVQ         (R8), R10
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (DX), Y10
@@ -1623,9 +1603,8 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// element + 1, and one line of what is wanted soon
-	PREFETCHT1   64(R8)
-	PREFETCHT1   64(R9)
+	// element + 1, and one line of the values
+	MOVQ         64(R8), R10
 	VMOVUPS      64(DI), Y8
 	VMOVUPS      96(DI), Y9
 	VBROADCASTSS 4(DX), Y10
@@ -1641,9 +1620,8 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// element + 2, and one line of what is wanted soon
-	PREFETCHT1   128(R8)
-	PREFETCHT1   128(R9)
+	// element + 2, and one line of the values
+	MOVQ         128(R8), R10
 	VMOVUPS      128(DI), Y8
 	VMOVUPS      160(DI), Y9
 	VBROADCASTSS 8(DX), Y10
@@ -1659,9 +1637,8 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// element + 3, and one line of what is wanted soon
-	PREFETCHT1   192(R8)
-	PREFETCHT1   192(R9)
+	// element + 3, and one line of the values
+	MOVQ         192(R8), R10
 	VMOVUPS      192(DI), Y8
 	VMOVUPS      224(DI), Y9
 	VBROADCASTSS 12(DX), Y10
@@ -1680,8 +1657,7 @@ loop:
 	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000100, R8
-	ADDQ         $0x00000100, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R9
 	JNZ          loop
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -1697,9 +1673,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func score_5(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·score_5(SB), NOSPLIT, $0-64
+// func score_5(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+// Requires: AVX, FMA3
+TEXT ·score_5(SB), NOSPLIT, $0-56
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
@@ -1719,14 +1695,12 @@ TEXT ·score_5(SB), NOSPLIT, $0-64
 	LEAQ   (DX)(BX*2), SI
 	ADDQ   BX, SI
 	MOVQ   keys+32(FP), DI
-	MOVQ   next+40(FP), R8
-	MOVQ   values+48(FP), R9
-	MOVQ   d+56(FP), R10
+	MOVQ   values+40(FP), R8
+	MOVQ   d+48(FP), R9
 
 loop:
-	// element + 0, and one line of what is wanted soon
-	PREFETCHT1   (R8)
-	PREFETCHT1   (R9)
+	// element + 0, and one line of the values
+	MOVQ         (R8), R10
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (DX), Y12
@@ -1745,9 +1719,8 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// element + 1, and one line of what is wanted soon
-	PREFETCHT1   64(R8)
-	PREFETCHT1   64(R9)
+	// element + 1, and one line of the values
+	MOVQ         64(R8), R10
 	VMOVUPS      64(DI), Y10
 	VMOVUPS      96(DI), Y11
 	VBROADCASTSS 4(DX), Y12
@@ -1766,9 +1739,8 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// element + 2, and one line of what is wanted soon
-	PREFETCHT1   128(R8)
-	PREFETCHT1   128(R9)
+	// element + 2, and one line of the values
+	MOVQ         128(R8), R10
 	VMOVUPS      128(DI), Y10
 	VMOVUPS      160(DI), Y11
 	VBROADCASTSS 8(DX), Y12
@@ -1787,9 +1759,8 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// element + 3, and one line of what is wanted soon
-	PREFETCHT1   192(R8)
-	PREFETCHT1   192(R9)
+	// element + 3, and one line of the values
+	MOVQ         192(R8), R10
 	VMOVUPS      192(DI), Y10
 	VMOVUPS      224(DI), Y11
 	VBROADCASTSS 12(DX), Y12
@@ -1811,8 +1782,7 @@ loop:
 	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000100, R8
-	ADDQ         $0x00000100, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R9
 	JNZ          loop
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -1831,9 +1801,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func score_6(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·score_6(SB), NOSPLIT, $0-64
+// func score_6(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+// Requires: AVX, FMA3
+TEXT ·score_6(SB), NOSPLIT, $0-56
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
@@ -1855,14 +1825,12 @@ TEXT ·score_6(SB), NOSPLIT, $0-64
 	LEAQ   (DX)(BX*2), SI
 	ADDQ   BX, SI
 	MOVQ   keys+32(FP), DI
-	MOVQ   next+40(FP), R8
-	MOVQ   values+48(FP), R9
-	MOVQ   d+56(FP), R10
+	MOVQ   values+40(FP), R8
+	MOVQ   d+48(FP), R9
 
 loop:
-	// element + 0, and one line of what is wanted soon
-	PREFETCHT1   (R8)
-	PREFETCHT1   (R9)
+	// element + 0, and one line of the values
+	MOVQ         (R8), R10
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (DX), Y14
@@ -1884,9 +1852,8 @@ loop:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// element + 1, and one line of what is wanted soon
-	PREFETCHT1   64(R8)
-	PREFETCHT1   64(R9)
+	// element + 1, and one line of the values
+	MOVQ         64(R8), R10
 	VMOVUPS      64(DI), Y12
 	VMOVUPS      96(DI), Y13
 	VBROADCASTSS 4(DX), Y14
@@ -1908,9 +1875,8 @@ loop:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// element + 2, and one line of what is wanted soon
-	PREFETCHT1   128(R8)
-	PREFETCHT1   128(R9)
+	// element + 2, and one line of the values
+	MOVQ         128(R8), R10
 	VMOVUPS      128(DI), Y12
 	VMOVUPS      160(DI), Y13
 	VBROADCASTSS 8(DX), Y14
@@ -1932,9 +1898,8 @@ loop:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// element + 3, and one line of what is wanted soon
-	PREFETCHT1   192(R8)
-	PREFETCHT1   192(R9)
+	// element + 3, and one line of the values
+	MOVQ         192(R8), R10
 	VMOVUPS      192(DI), Y12
 	VMOVUPS      224(DI), Y13
 	VBROADCASTSS 12(DX), Y14
@@ -1959,8 +1924,7 @@ loop:
 	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000100, R8
-	ADDQ         $0x00000100, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R9
 	JNZ          loop
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)

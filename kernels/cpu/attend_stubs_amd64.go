@@ -62,37 +62,37 @@ func weigh_6x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, of
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func score_1(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)
+func score_1(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
 
 // score_2 is variant.score for m = 2 and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func score_2(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)
+func score_2(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
 
 // score_3 is variant.score for m = 3 and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func score_3(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)
+func score_3(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
 
 // score_4 is variant.score for m = 4 and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func score_4(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)
+func score_4(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
 
 // score_5 is variant.score for m = 5 and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func score_5(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)
+func score_5(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
 
 // score_6 is variant.score for m = 6 and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func score_6(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)
+func score_6(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
 
 // scaleMaxAVX2 is variant.scaleMax for n divisible by 8; lanes takes the maxima.
 // Please refer to scaleMaxGo for the reference implementation.

@@ -247,17 +247,12 @@ func (a *attention) scores(s *attnScratch, keys keyFinder, i0, n, lo, hi int) {
 	end := (hi + keyTile - 1) / keyTile
 	for t := lo / keyTile; t < end; t++ {
 		key := keys.mem[keys.off[t]:][:d*keyTile]
-		next, values := key, key
-		if i0 == 0 {
-			if t+1 < end {
-				next = keys.mem[keys.off[t+1]:][:d*keyTile]
-			}
-			if p := t * keyTile; a.kv.tile == keyTile {
-				size := a.kv.cfg.BlockSize
-				values = a.kv.v[s.vOff[p/size]+p%size*a.kv.pad:][:d*keyTile]
-			}
+		values := key
+		if i0 == 0 && a.kv.tile == keyTile {
+			p, size := t*keyTile, a.kv.cfg.BlockSize
+			values = a.kv.v[s.vOff[p/size]+p%size*a.kv.pad:][:d*keyTile]
 		}
-		a.v.score(s.score[t*keyTile:], scoreStride, s.q[i0*d:], d, key, next, values, n, d)
+		a.v.score(s.score[t*keyTile:], scoreStride, s.q[i0*d:], d, key, values, n, d)
 	}
 }
 

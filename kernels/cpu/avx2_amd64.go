@@ -76,18 +76,19 @@ func weighAVX2(c []float32, ldc int, a []float32, lda int, v []float32, ldv int,
 	}
 }
 
-var scoreTiles = [...]func(c *float32, ldc int, a *float32, lda int, keys, next, values *float32, d int){
+var scoreTiles = [...]func(c *float32, ldc int, a *float32, lda int, keys, values *float32, d int){
 	1: score_1, score_2, score_3, score_4, score_5, score_6,
 }
 
-func scoreAVX2(c []float32, ldc int, a []float32, lda int, keys, next, values []float32, m, d int) {
+func scoreAVX2(c []float32, ldc int, a []float32, lda int, keys, values []float32, m, d int) {
 	_, _, _ = c[(m-1)*ldc+stripWidth-1], a[(m-1)*lda+d-1], keys[d*stripWidth-1]
+	values = values[:d*stripWidth]
 	raceRead(keys[:d*stripWidth])
 	for r := range m {
 		raceRead(a[r*lda:][:d])
 		raceWrite(c[r*ldc:][:stripWidth])
 	}
-	scoreTiles[m](&c[0], ldc, &a[0], lda, &keys[0], &next[0], &values[0], d)
+	scoreTiles[m](&c[0], ldc, &a[0], lda, &keys[0], &values[0], d)
 }
 
 func scaleMaxVec(s []float32, f float32) float32 {

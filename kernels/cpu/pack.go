@@ -185,7 +185,7 @@ func checkFinite(rows []byte, spec kernels.WeightSpec, row int) error {
 // packPanel transposes 64 rows of k values into a panel, in runs of k that stay
 // in the first cache.
 func packPanel(dst, rows []byte, k int, d tensor.DType) {
-	const run = 32
+	const run = 64
 	for k0 := 0; k0 < k; k0 += run {
 		for q := range panelStrips {
 			packStrip(dst, rows[q*stripWidth*k*d.Size():], k, k0, min(k0+run, k), q, d)
@@ -212,7 +212,16 @@ func packStrip(dst, rows []byte, k, k0, k1, q int, d tensor.DType) {
 			lo, hi = j, j+8
 		}
 		a, b := rows[2*(lo*k+k0):][:2*(k1-k0)], rows[2*(hi*k+k0):][:2*(k1-k0)]
-		for i := range k1 - k0 {
+		i := 0
+		for ; i+4 <= k1-k0; i += 4 {
+			x, y := binary.LittleEndian.Uint64(a[2*i:]), binary.LittleEndian.Uint64(b[2*i:])
+			to := out[step*(i/2)+4*j:][:step+lineBytes/2+4]
+			binary.LittleEndian.PutUint32(to, uint32(x&0xffff|y<<16))
+			binary.LittleEndian.PutUint32(to[lineBytes/2:], uint32(x>>16&0xffff|y&0xffff0000))
+			binary.LittleEndian.PutUint32(to[step:], uint32(x>>32&0xffff|y>>16&0xffff0000))
+			binary.LittleEndian.PutUint32(to[step+lineBytes/2:], uint32(x>>48|y>>32&0xffff0000))
+		}
+		for ; i < k1-k0; i++ {
 			u := uint32(binary.LittleEndian.Uint16(a[2*i:])) | uint32(binary.LittleEndian.Uint16(b[2*i:]))<<16
 			binary.LittleEndian.PutUint32(out[step*(i/2)+lineBytes/2*(i%2)+4*j:], u)
 		}

@@ -67,7 +67,7 @@ func weighGo(c []float32, ldc int, a []float32, lda int, v []float32, ldv int, o
 	}
 }
 
-func scoreGo(c []float32, ldc int, a []float32, lda int, keys, _, _ []float32, m, d int) {
+func scoreGo(c []float32, ldc int, a []float32, lda int, keys, _ []float32, m, d int) {
 	for r := range m {
 		acc := (*[stripWidth]float32)(c[r*ldc:])
 		clear(acc[:])

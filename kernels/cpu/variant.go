@@ -34,9 +34,10 @@ type variant struct {
 	//
 	//	c[r·ldc + j] = fma(a[r·lda + i], keys[i·16 + j], ·) from zero for i ascending
 	//
-	// for i < d. m is 1 to 6. next and values, of at least 16·d elements, are
-	// hints: they are wanted soon.
-	score func(c []float32, ldc int, a []float32, lda int, keys, next, values []float32, m, d int)
+	// for i < d. m is 1 to 6, d a multiple of 8. values, at least 16·d elements,
+	// are wanted next, and read into the cache: two streams that the CPU fetches
+	// ahead by itself, where prefetches would wait for too few buffers.
+	score func(c []float32, ldc int, a []float32, lda int, keys, values []float32, m, d int)
 
 	// scaleMax multiplies s by f in place and returns the maximum of the
 	// products, -Inf if there is none but NaN. len(s) is a multiple of 8. The

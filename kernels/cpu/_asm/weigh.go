@@ -113,20 +113,20 @@ func weigh(m, p int) {
 // score writes score_<m>, variant.score for one number of rows.
 func score(m int) {
 	name := fmt.Sprintf("score_%d", m)
-	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, keys *float32, next *float32, values *float32, d int)")
+	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)")
 	Doc(fmt.Sprintf("%s is variant.score for m = %d and d divisible by 8.", name, m),
 		"Please refer to scoreGo for the reference implementation.")
 	Pragma("noescape")
 	t := newTile(m, 1)
 	t.zero()
 	a := loadRows(m)
-	keys, next, values, d := ptr("keys"), ptr("next"), ptr("values"), ptr("d")
+	keys, values, d := ptr("keys"), ptr("values"), ptr("d")
 	const unroll = 4
 	Label("loop")
 	for i := range unroll {
-		Comment(fmt.Sprintf("element + %d, and one line of what is wanted soon", i))
-		PREFETCHT1(Mem{Base: next, Disp: 64 * i})
-		PREFETCHT1(Mem{Base: values, Disp: 64 * i})
+		Comment(fmt.Sprintf("element + %d, and one line of the values", i))
+		touch := GP64()
+		MOVQ(Mem{Base: values, Disp: 64 * i}, touch)
 		lo, hi := YMM(), YMM()
 		VMOVUPS(Mem{Base: keys, Disp: 64 * i}, lo)
 		VMOVUPS(Mem{Base: keys, Disp: 64*i + 32}, hi)
@@ -138,7 +138,7 @@ func score(m int) {
 		}
 	}
 	a.advance(unroll)
-	for _, p := range []Register{keys, next, values} {
+	for _, p := range []Register{keys, values} {
 		ADDQ(U32(64*unroll), p)
 	}
 	SUBQ(Imm(unroll), d)
