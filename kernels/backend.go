@@ -164,3 +164,13 @@ type Backend interface {
 	// dst[row, b, 1] = sum of exp(logit - maximum), summed in one fixed order.
 	ExpSums(dst, logits Buffer, rows, n, block int)
 }
+
+// Unpacker is a Backend that can give back what it was given, so that a rank
+// whose share changes reads only what it lacks. No bit is lost.
+type Unpacker interface {
+	// Unpack fills dst with rows [row, row+n), columns [col, col+cols) of a
+	// packed matrix, as they were stored.
+	Unpack(dst []byte, w Weight, row, n, col, cols int)
+	// UnpackTable does the same for whole rows of a table.
+	UnpackTable(dst []byte, t Table, row, n int)
+}

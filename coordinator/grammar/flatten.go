@@ -24,6 +24,18 @@ func (f *flat) bareElements() conjunction {
 	return out
 }
 
+// unconstrained says that any value will do.
+func (f *flat) unconstrained() bool {
+	for _, n := range f.bare {
+		for _, name := range n.names {
+			if _, ok := families[name]; ok && name != "$ref" && name != "allOf" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // flatten returns nil where nothing can fit, or after an error.
 func (c *schemaCompiler) flatten(cj conjunction) *flat {
 	w := &flattener{c: c, f: &flat{at: cj.at()}, open: map[*jsonNode]bool{}, done: map[*jsonNode]bool{}}
@@ -70,6 +82,10 @@ func (w *flattener) visit(n *jsonNode) {
 		return
 	case w.open[n]:
 		c.fail(n.at, "this schema refers to itself without anything in between")
+		return
+	}
+	if !c.bud.takeWork(1 + len(n.names)) {
+		c.fail(n.at, "the schema is %v", errTooLarge)
 		return
 	}
 	w.open[n] = true

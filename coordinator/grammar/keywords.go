@@ -78,7 +78,7 @@ func parseDecimal(s string) (*big.Rat, bool) {
 			return nil, false
 		}
 	}
-	if len(s) > 2*maxDigits {
+	if len(s) > maxDigits {
 		return nil, false
 	}
 	return new(big.Rat).SetString(s)

@@ -8,22 +8,47 @@ type linker struct {
 }
 
 func (l *linker) findProductive() {
-	for changed := true; changed; {
-		changed = false
-		for r := range l.rules {
-			if l.productive[r] {
-				continue
-			}
-			l.alive[r] = l.finishable(l.rules[r].body)
-			if l.alive[r][0] {
-				l.productive[r], changed = true, true
+	callers := make([][]int32, len(l.rules))
+	for r := range l.rules {
+		for i := range l.rules[r].body.states {
+			for _, c := range l.rules[r].body.states[i].calls {
+				callers[c.rule] = append(callers[c.rule], int32(r))
 			}
 		}
 	}
-	// A rule's states were judged when it first proved productive; rules that turned
-	// out productive later may have brought more of them to life.
+	fixpoint(callers, func(r int32) bool {
+		was := l.productive[r]
+		l.productive[r] = was || l.finishable(l.rules[r].body)[0]
+		return l.productive[r] != was
+	})
 	for r := range l.rules {
 		l.alive[r] = l.finishable(l.rules[r].body)
+	}
+}
+
+// fixpoint evaluates rules, last ones first since those are what earlier ones call,
+// and the callers of a rule again whenever its evaluation says that it changed.
+func fixpoint(callers [][]int32, eval func(int32) bool) {
+	var queue []int32
+	queued := make([]bool, len(callers))
+	push := func(r int32) {
+		if !queued[r] {
+			queued[r] = true
+			queue = append(queue, r)
+		}
+	}
+	for r := len(callers) - 1; r >= 0; r-- {
+		push(int32(r))
+	}
+	for len(queue) > 0 {
+		r := queue[0]
+		queue = queue[1:]
+		queued[r] = false
+		if eval(r) {
+			for _, c := range callers[r] {
+				push(c)
+			}
+		}
 	}
 }
 
@@ -103,8 +128,9 @@ func (l *linker) canLeave(a *automaton, hub int32) bool {
 	return false
 }
 
-// emit writes the rules that root needs, and of each the states that live.
-func (l *linker) emit(g *Grammar, root int32) {
+// emit writes the rules that root needs, and of each the states that live. It returns
+// who calls each rule.
+func (l *linker) emit(g *Grammar, root int32) (callers [][]int32) {
 	ruleID := make([]int32, len(l.rules))
 	for i := range ruleID {
 		ruleID[i] = -1
@@ -114,6 +140,7 @@ func (l *linker) emit(g *Grammar, root int32) {
 		if ruleID[r] < 0 {
 			ruleID[r] = int32(len(order))
 			order = append(order, r)
+			callers = append(callers, nil)
 		}
 		return ruleID[r]
 	}
@@ -137,13 +164,16 @@ func (l *linker) emit(g *Grammar, root int32) {
 					if !l.productive[rule] {
 						return -1
 					}
-					return need(rule)
+					id := need(rule)
+					callers[id] = append(callers[id], int32(i))
+					return id
 				}))
 			}
 		}
 		g.markLoop(first)
 	}
 	g.start = g.rules[0].start
+	return callers
 }
 
 func (g *Grammar) emitState(s *autoState, at []int32, rule func(int32) int32) state {
@@ -214,46 +244,6 @@ func (g *Grammar) markLoop(first int32) {
 			}
 		}
 	}
-}
-
-// findFirst finds which rules may be empty, and what bytes each may begin with.
-func (g *Grammar) findFirst() {
-	for changed := true; changed; {
-		changed = false
-		for r := range g.rules {
-			first, nullable := g.beginnings(g.rules[r].start)
-			if g.rules[r].first.union(&first) || nullable != g.rules[r].nullable {
-				g.rules[r].nullable, changed = nullable, true
-			}
-		}
-	}
-}
-
-// beginnings is what may be read from a state of a frame before it ends, and whether
-// it may end at once.
-func (g *Grammar) beginnings(from int32) (first byteSet, nullable bool) {
-	work := []int32{from}
-	for i := 0; i < len(work); i++ {
-		st := &g.states[work[i]]
-		nullable = nullable || st.accept
-		for _, e := range g.arcs[st.arcs : st.arcs+st.narcs] {
-			first.addRange(e.lo, e.hi)
-		}
-	calls:
-		for _, c := range g.calls[st.calls : st.calls+st.ncalls] {
-			first.union(&g.rules[c.rule].first)
-			if !g.rules[c.rule].nullable {
-				continue
-			}
-			for _, s := range work {
-				if s == c.to {
-					continue calls
-				}
-			}
-			work = append(work, c.to)
-		}
-	}
-	return first, nullable
 }
 
 func (g *Grammar) markLast() {

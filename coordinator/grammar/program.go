@@ -54,8 +54,8 @@ func link(rules []rule, root int32) *Grammar {
 		return nil
 	}
 	g := &Grammar{caches: map[*Vocab]*cache{}}
-	l.emit(g, root)
-	g.findFirst()
+	callers := l.emit(g, root)
+	g.findFirst(callers)
 	g.markLast()
 	return g
 }

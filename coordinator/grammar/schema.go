@@ -25,8 +25,9 @@ type Options struct {
 //   - Elements beyond "prefixItems" are written only where "items" says so outright or
 //     minItems asks for them.
 //   - A schema without "type" means the types that its other keywords are about.
-//   - Integers have up to 18 digits, other numbers up to 15 significant ones and an
-//     exponent of two, so that every parser reads them as they are meant.
+//   - Integers have up to 18 digits (or as many as a bound has), other numbers up to 15
+//     before the point and 15 after it and an exponent of two; with bounds up to 15 in
+//     all and no exponent. So every parser reads them as they are meant.
 //   - Strings with a pattern, a format or an exclusion write a character in one way only.
 //
 // Supported are type, enum, const, anyOf, oneOf (where its branches provably exclude
@@ -223,6 +224,9 @@ func (c *schemaCompiler) value(n *nfa, from int32, cj conjunction) int32 {
 	}
 	cj = cj.normal()
 	if f := c.flatten(cj); f != nil && len(f.groups) == 0 {
+		if f.unconstrained() {
+			return n.call(from, c.anyValue())
+		}
 		if rule, ok := c.sharedScalar(f); ok {
 			return n.call(from, rule)
 		}

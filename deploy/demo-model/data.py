@@ -599,24 +599,27 @@ def as_typed(rng, text, lang):
     return text
 
 
-def system_prompt(rng):
+def system_prompt(rng, longest=10):
     r = rng.random()
     if r < 0.55:
         return None
     if r < 0.95:
         return rng.choice(SYSTEM)
-    return " ".join(rng.choice(SYSTEM) for _ in range(rng.randint(2, 10)))
+    return " ".join(rng.choice(SYSTEM) for _ in range(rng.randint(2, longest)))
 
 
-def conversation(rng):
-    """One taught conversation: (system text or None, [(question, answer), ...])."""
+def conversation(rng, long=False):
+    """One taught conversation: (system text or None, [(question, answer), ...]). With long, half
+    of them have many turns."""
     turns = []
     turn = taught(rng, lambda: question(rng))
     n = rng.choices([1, 2, 3, 4], [45, 38, 14, 3])[0]
+    if long and rng.random() < 0.5:
+        n = rng.randint(4, 24)
     while True:
         turns.append((as_typed(rng, turn[2], turn[1]), turn[3]))
         if len(turns) == n:
-            return system_prompt(rng), turns
+            return system_prompt(rng, 60 if long else 10), turns
         if turn[5] and rng.random() < 0.8:
             topic = turn[5]
             turn = taught(rng, lambda: follow_up(rng, topic))

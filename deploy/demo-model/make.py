@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Remakes the demo model: python3 make.py all --out model
 
-Steps, each usable alone: tokenizer, heldback, train, eval, ask. Needs Python 3.9+ and PyTorch
+Steps, each usable alone: tokenizer, heldback, train, lengthen, eval, ask. Needs Python 3.9+ and PyTorch
 (any version from 1.13 on, CPU only; with an optimized BLAS it takes about half an hour on two cores).
 """
 import argparse
@@ -65,6 +65,21 @@ def load(out):
     return bpe.Tokenizer.load(os.path.join(out, "tokenizer.json")), train.load(os.path.join(out, "model.safetensors"))
 
 
+def run_training(args, steps, **how):
+    import train
+    tok = bpe.Tokenizer.load(os.path.join(args.out, "tokenizer.json"))
+    weights = os.path.join(args.out, "model.safetensors")
+    cases, began = data.heldback(), time.time()
+
+    def checkpoint(model, step):
+        train.save(model, weights + ".new")
+        os.replace(weights + ".new", weights)
+        right = train.evaluate(model, tok, cases)
+        print(f"step {step}: held back {sum(right)}/{len(right)} right, {time.time() - began:.0f}s", flush=True)
+
+    train.train(tok, steps, threads=args.threads, checkpoint=checkpoint, every=args.every, log=lambda s: print(s, flush=True), **how)
+
+
 def report(out, verbose):
     """Accuracy of the exported (bfloat16) weights, on heldback.jsonl and on a larger draw."""
     import train
@@ -89,9 +104,10 @@ def report(out, verbose):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("step", choices=["all", "tokenizer", "heldback", "train", "eval", "ask"])
+    p.add_argument("step", choices=["all", "tokenizer", "heldback", "train", "lengthen", "eval", "ask"])
     p.add_argument("--out", default=os.path.join(HERE, "model"))
     p.add_argument("--steps", type=int, default=4000)
+    p.add_argument("--long-steps", type=int, default=600)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--every", type=int, default=500, help="steps between checkpoints")
     p.add_argument("--verbose", action="store_true", help="eval: print the wrong answers")
@@ -103,18 +119,11 @@ def main():
     if args.step in ("all", "heldback"):
         make_heldback()
     if args.step in ("all", "train"):
-        import train
-        tok = bpe.Tokenizer.load(os.path.join(args.out, "tokenizer.json"))
-        weights = os.path.join(args.out, "model.safetensors")
-        cases, began = data.heldback(), time.time()
-
-        def checkpoint(model, step):
-            train.save(model, weights + ".new")
-            os.replace(weights + ".new", weights)
-            right = train.evaluate(model, tok, cases)
-            print(f"step {step}: held back {sum(right)}/{len(right)} right, {time.time() - began:.0f}s", flush=True)
-
-        train.train(tok, args.steps, threads=args.threads, checkpoint=checkpoint, every=args.every, log=lambda s: print(s, flush=True))
+        run_training(args, args.steps)
+    if args.step in ("all", "lengthen"):
+        # Most conversations above are short, which is quick. This makes what was learned hold
+        # behind twenty turns or a long system prompt, too.
+        run_training(args, args.long_steps, model=load(args.out)[1], long=True, seed=2, batch_tokens=4096, peak=6e-4)
     if args.step in ("all", "eval"):
         report(args.out, args.verbose)
     if args.step == "ask":

@@ -186,11 +186,11 @@ def by_length(samples, batch_tokens):
     return out + [batch]
 
 
-def batches(tok, seed, batch_tokens):
+def batches(tok, seed, batch_tokens, long):
     """An endless stream of fresh conversations."""
     rng = random.Random(seed)
     while True:
-        pool = by_length([tokenize(tok, *data.conversation(rng)) for _ in range(6000)], batch_tokens)
+        pool = by_length([tokenize(tok, *data.conversation(rng, long)) for _ in range(6000)], batch_tokens)
         rng.shuffle(pool)
         for samples in pool:
             yield to_batch(samples)
@@ -198,16 +198,17 @@ def batches(tok, seed, batch_tokens):
 
 # --------------------------------------------------------------------------- training
 
-def train(tok, steps, seed=1, batch_tokens=2048, peak=2e-3, threads=2, checkpoint=None, every=500, log=print):
+def train(tok, steps, model=None, long=False, seed=1, batch_tokens=2048, peak=2e-3, threads=2, checkpoint=None, every=500, log=print):
+    """Trains a new model, or the given one further."""
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    model = Exaone(CONFIG)
+    model = model or Exaone(CONFIG)
     matrices = [p for p in model.parameters() if p.dim() == 2]
     norms = [p for p in model.parameters() if p.dim() == 1]
     opt = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": norms, "weight_decay": 0.0}],
                             lr=peak, betas=(0.9, 0.98))
     warmup, start, mean = 100, time.time(), None
-    stream = batches(tok, seed, batch_tokens)
+    stream = batches(tok, seed, batch_tokens, long)
     for step in range(1, steps + 1):
         cosine = 0.5 * (1 + math.cos(math.pi * max(0, step - warmup) / max(1, steps - warmup)))
         for g in opt.param_groups:

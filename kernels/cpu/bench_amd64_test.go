@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -172,7 +173,7 @@ func BenchmarkBatch32(b *testing.B) { benchMatMul(b, 32, false) }
 func BenchmarkPrefill(b *testing.B) { benchMatMul(b, 512, false) }
 
 // benchAttention is one layer of attention with 32 query and 8 KV heads of 128.
-func benchAttention(b *testing.B, seqs, rows, context, threads int) {
+func benchAttention(b *testing.B, seqs, rows, context, threads int, scattered bool) {
 	be := newTest(b, "avx2", threads)
 	const heads, kvHeads, dim, size = 32, 8, 128, 16
 	perSeq := (context + size - 1) / size
@@ -186,6 +187,9 @@ func benchAttention(b *testing.B, seqs, rows, context, threads int) {
 		spec.KVHead = append(spec.KVHead, h*kvHeads/heads)
 	}
 	order := rand.Perm(seqs * perSeq)
+	if !scattered {
+		slices.Sort(order)
+	}
 	k := make(buffer, context*kvHeads*dim)
 	for i := range k {
 		k[i] = rand.Float32()
@@ -212,12 +216,20 @@ func benchAttention(b *testing.B, seqs, rows, context, threads int) {
 }
 
 func BenchmarkAttention(b *testing.B) {
-	for _, c := range []struct{ seqs, rows, context int }{
-		{1, 1, 16384}, {32, 1, 1000}, {1, 512, 512}, {1, 512, 4096},
+	for _, c := range []struct {
+		name                string
+		seqs, rows, context int
+		scattered           bool
+	}{
+		{"decode", 1, 1, 16384, false},
+		{"decodeScattered", 1, 1, 16384, true},
+		{"decode32", 32, 1, 1000, false},
+		{"prefill", 1, 512, 512, false},
+		{"prefillLate", 1, 512, 4096, true},
 	} {
 		for _, threads := range threadCounts() {
-			b.Run(fmt.Sprintf("seqs=%d/rows=%d/context=%d/threads=%d", c.seqs, c.rows, c.context, threads), func(b *testing.B) {
-				benchAttention(b, c.seqs, c.rows, c.context, threads)
+			b.Run(fmt.Sprintf("%s/seqs=%d/rows=%d/context=%d/threads=%d", c.name, c.seqs, c.rows, c.context, threads), func(b *testing.B) {
+				benchAttention(b, c.seqs, c.rows, c.context, threads, c.scattered)
 			})
 		}
 	}

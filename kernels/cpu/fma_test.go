@@ -19,26 +19,36 @@ func hardTriple(rng *rand.Rand) (x, y, z float32) {
 		x, y = short(), short()
 		z = -float32(float64(x) * float64(y))
 		z = math.Float32frombits(math.Float32bits(z) + uint32(rng.IntN(5)) - 2)
-	case 2: // the product is about half a unit of z, and a little more or less
+	case 2: // the product is half a unit of z, or off by a hair
 		z = math.Float32frombits(rng.Uint32()&0x80ffffff | uint32(rng.IntN(200)+30)<<23)
-		unit := math.Exp2(math.Floor(math.Log2(math.Abs(float64(z)))) - 24)
-		x = float32(1 + float64(rng.IntN(3)-1)*0x1p-23)
-		y = float32(math.Copysign(unit, rng.Float64()-0.5))
-		if rng.IntN(2) == 0 {
-			x, y = x*0x1p-40, y*0x1p40
-		}
+		x, y = nearOne(rng)
+		y *= float32(math.Exp2(math.Floor(math.Log2(math.Abs(float64(z)))) - 24))
 	case 3: // subnormal results
 		x = math.Float32frombits(rng.Uint32()&0x80ffffff | uint32(rng.IntN(30)+40)<<23)
 		y = math.Float32frombits(rng.Uint32()&0x80ffffff | uint32(rng.IntN(30)+40)<<23)
 		z = math.Float32frombits(rng.Uint32() & 0x80ffffff)
-	case 4: // a tie in the subnormal range, just missed
+	case 4: // the same in the subnormal range
 		z = math.Float32frombits(rng.Uint32() & 0x807fffff)
-		x = float32(math.Copysign(0x1p-75*(1+float64(rng.IntN(9)-4)*0x1p-22), rng.Float64()-0.5))
-		y = 0x1p-75 * (1 + float32(rng.IntN(3)-1)*0x1p-23)
+		x, y = nearOne(rng)
+		x, y = x*0x1p-75, y*0x1p-75
 	case 5: // whole sums
 		x, y, z = short(), short(), short()
 	}
 	return x, y, z
+}
+
+// nearOne makes a product of size 1, or off by as little as 2^-46.
+func nearOne(rng *rand.Rand) (x, y float32) {
+	x = 1 + float32(rng.IntN(1<<23))*0x1p-23
+	y = 1 / x
+	if rng.IntN(2) == 0 {
+		a := float32(math.Exp2(float64(-rng.IntN(12) - 12)))
+		x, y = 1+a, 1-a
+	}
+	if rng.IntN(2) == 0 {
+		x = -x
+	}
+	return x, y
 }
 
 // sameFloat is equality of bits, any NaN equal to any NaN.

@@ -48,7 +48,7 @@ func start(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, capacities
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := engine.Load(t.Context(), b, ckpt.Spec(), p, r, ckpt, nil)
+		m, err := engine.Load(t.Context(), engine.LoadConfig{Backend: b, Spec: ckpt.Spec(), Plan: p, Rank: r, Source: ckpt})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -195,14 +195,14 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 		return nil, err
 	}
 	if !reuse {
-		s.dropLoaded()
 		src, closeSrc, err := s.weights(ctx, req.CheckpointId, req.WeightsAddress)
 		if err != nil {
 			return nil, status.Errorf(codes.Unavailable, "worker %s: weights: %v", s.id, err)
 		}
 		defer closeSrc()
 		report := s.reporter(r, stream)
-		m, err := engine.Load(ctx, s.backend, spec, p, int(req.Rank), src, report.set)
+		m, err := engine.Load(ctx, engine.LoadConfig{Backend: s.backend, Spec: spec, Plan: p, Rank: int(req.Rank), Source: src,
+			Old: s.takeLoaded(req.CheckpointId), Progress: report.set})
 		report.stop()
 		if err != nil {
 			if ctx.Err() != nil {
@@ -210,6 +210,7 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 			}
 			return nil, status.Errorf(codes.DataLoss, "worker %s: load rank %d: %v", s.id, req.Rank, err)
 		}
+		s.log.Info("share loaded", "epoch", req.Epoch, "rank", req.Rank, "bytes", m.Bytes(), "bytes_read", m.BytesRead())
 		s.mu.Lock()
 		s.loaded = &loaded{req.CheckpointId, p, int(req.Rank), m}
 		s.mu.Unlock()
@@ -234,13 +235,21 @@ func (s *service) reusable(req *clusterv1.PrepareRequest, p plan.Plan) bool {
 	return l.plan.Units == p.Units
 }
 
-func (s *service) dropLoaded() {
+// takeLoaded hands over the share in memory, if it is of this checkpoint; else
+// it is freed.
+func (s *service) takeLoaded(checkpointID string) *engine.Model {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.loaded != nil {
-		s.loaded.model.Free()
-		s.loaded = nil
+	l := s.loaded
+	s.loaded = nil
+	if l == nil {
+		return nil
 	}
+	if l.checkpointID != checkpointID {
+		l.model.Free()
+		return nil
+	}
+	return l.model
 }
 
 // checkMemory refuses a share that does not fit, before anything is read.
@@ -436,7 +445,9 @@ func (s *service) stop() {
 	s.mu.Unlock()
 	end()
 	<-ended
-	s.dropLoaded()
+	if m := s.takeLoaded(""); m != nil {
+		m.Free()
+	}
 }
 
 // planOf rebuilds the plan from the request and checks it.

@@ -1,0 +1,117 @@
+package sched
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+)
+
+// queue holds the waiting sequences by priority, tenant and arrival.
+type queue struct {
+	levels []*level // by priority
+	len    int      // sequences
+	tokens int
+	turns  uint64 // admissions
+}
+
+// level is the waiting sequences of one priority. next compares with a total
+// order, so that the order of a map's elements never shows.
+type level struct {
+	priority int
+	lines    map[*tenant][]*sequence // each by arrival
+}
+
+// arrivalTurn: one admission in so many goes by arrival alone.
+const arrivalTurn = 8
+
+func (w *queue) find(priority int) (int, bool) {
+	return sort.Find(len(w.levels), func(i int) int { return priority - w.levels[i].priority })
+}
+
+func (w *queue) add(q *sequence) {
+	i, ok := w.find(q.Priority)
+	if !ok {
+		w.levels = slices.Insert(w.levels, i, &level{q.Priority, map[*tenant][]*sequence{}})
+	}
+	lines := w.levels[i].lines
+	at := placeIn(lines[q.tenant], q)
+	lines[q.tenant] = slices.Insert(lines[q.tenant], at, q)
+	w.len++
+	w.tokens += len(q.tokens)
+}
+
+func (w *queue) remove(q *sequence) {
+	i, _ := w.find(q.Priority)
+	lines := w.levels[i].lines
+	at := placeIn(lines[q.tenant], q)
+	if line := slices.Delete(lines[q.tenant], at, at+1); len(line) > 0 {
+		lines[q.tenant] = line
+	} else if delete(lines, q.tenant); len(lines) == 0 {
+		w.levels = slices.Delete(w.levels, i, i+1)
+	}
+	w.len--
+	w.tokens -= len(q.tokens)
+}
+
+func placeIn(line []*sequence, q *sequence) int {
+	return sort.Search(len(line), func(i int) bool { return line[i].arrival >= q.arrival })
+}
+
+// next is whose turn it is, of those that this call of Schedule has not passed
+// over; nil: nobody's.
+func (w *queue) next(call uint64) *sequence {
+	for _, l := range w.levels {
+		var best *sequence
+		for _, line := range l.lines {
+			q := firstNot(line, call)
+			if q != nil && (best == nil || w.fairer(q, best)) {
+				best = q
+			}
+		}
+		if best != nil {
+			return best
+		}
+	}
+	return nil
+}
+
+func firstNot(line []*sequence, call uint64) *sequence {
+	for _, q := range line {
+		if q.deferred != call {
+			return q
+		}
+	}
+	return nil
+}
+
+// fairer compares sequences of one priority and two tenants.
+func (w *queue) fairer(a, b *sequence) bool {
+	if !w.byArrival() && a.tenant.served != b.tenant.served {
+		return a.tenant.served < b.tenant.served
+	}
+	return a.arrival < b.arrival
+}
+
+func (w *queue) byArrival() bool { return w.turns%arrivalTurn == arrivalTurn-1 }
+
+// take removes q, whose turn it was.
+func (w *queue) take(q *sequence, ts *tenants) {
+	if !w.byArrival() {
+		ts.base = max(ts.base, q.tenant.served)
+	}
+	w.turns++
+	w.remove(q)
+}
+
+// all lists the waiting sequences by priority and arrival.
+func (w *queue) all() []*sequence {
+	var out []*sequence
+	for _, l := range w.levels {
+		n := len(out)
+		for _, line := range l.lines {
+			out = append(out, line...)
+		}
+		slices.SortFunc(out[n:], func(a, b *sequence) int { return cmp.Compare(a.arrival, b.arrival) })
+	}
+	return out
+}
