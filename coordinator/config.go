@@ -10,6 +10,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/sullae/sullae/collective/nodetls"
 	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/coordinator/group"
 )
@@ -29,6 +30,8 @@ type Config struct {
 	ClusterAddr, Advertise string
 	GossipAddr             string // memberlist, host:port
 	GossipKey              []byte // AES key of 16, 24 or 32 bytes; nil: plain
+	// NodeTLS secures the streams between nodes; nil: plain text.
+	NodeTLS *nodetls.Source
 
 	// Etcd names a real etcd; without endpoints one is embedded at EtcdListen,
 	// with its data in EtcdDir ("": temporary).

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,7 @@ type coordinator struct {
 	start  time.Time
 	// progress is what workers last told of their loading.
 	progress progress
+	known    atomic.Pointer[[]registry.Worker] // registered workers, as last seen
 
 	httpL, grpcL, clusterL net.Listener
 	cleanup                []func()
@@ -212,6 +214,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	eg.Go(func() error { return api.Serve(c.grpcL) })
 	eg.Go(func() error { return cluster.Serve(c.clusterL) })
 	eg.Go(func() error { return c.gossip.Follow(run, c.reg.GossipSeeds(run)) })
+	eg.Go(func() error { return c.watchWorkers(run) })
 	eg.Go(func() error { return c.watchReady(run, health.SetServing) })
 	eg.Go(func() error { return c.leadAndRun(run) })
 	eg.Go(func() error {

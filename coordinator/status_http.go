@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/coordinator/group"
@@ -13,22 +12,25 @@ import (
 	"github.com/sullae/sullae/shard/plan"
 )
 
-// statusTimeout bounds how long the status page waits for etcd.
-const statusTimeout = 2 * time.Second
-
 // serveStatus answers GET /cluster/status.
-func (c *coordinator) serveStatus(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
-	defer cancel()
+func (c *coordinator) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	enc.Encode(c.status(ctx))
+	enc.Encode(c.status())
 }
 
-// status gathers what is known; workers that etcd cannot be asked about now are
-// those of the current epoch.
-func (c *coordinator) status(ctx context.Context) status.Cluster {
+// watchWorkers keeps the latest list of registered workers, so that the status
+// never waits for etcd.
+func (c *coordinator) watchWorkers(ctx context.Context) error {
+	for list := range c.reg.WatchWorkers(ctx) {
+		c.known.Store(&list)
+	}
+	return nil
+}
+
+// status gathers what is known.
+func (c *coordinator) status() status.Cluster {
 	st := c.group.State()
 	load := c.group.Load()
 	out := status.Cluster{
@@ -52,8 +54,8 @@ func (c *coordinator) status(ctx context.Context) status.Cluster {
 		x.LoadedBytes = progress[w.ID]
 		out.Workers = append(out.Workers, x)
 	}
-	if all, err := c.reg.Workers(ctx); err == nil {
-		for _, w := range all {
+	if all := c.known.Load(); all != nil {
+		for _, w := range *all {
 			if !seen[w.ID] {
 				out.Workers = append(out.Workers, c.worker(w))
 			}

@@ -24,6 +24,7 @@ type coordinatorCmd struct {
 	EtcdDir       string       `placeholder:"DIR" help:"Without --etcd: where the embedded etcd keeps its data; default: a temporary folder."`
 	etcdFlags
 	gossipFlags
+	tlsFlags
 	logFlags
 }
 
@@ -34,11 +35,16 @@ func (c *coordinatorCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	security, err := c.tlsFlags.source(log)
+	if err != nil {
+		return err
+	}
 	cfg := c.servingFlags.config()
 	cfg.ID = nodeID(c.ID, "coordinator")
 	cfg.Model, cfg.MinWorkers, cfg.Regroup = c.Model, c.MinWorkers, c.Regroup
 	cfg.ClusterAddr, cfg.Advertise = c.ClusterListen, c.Advertise
 	cfg.GossipAddr, cfg.GossipKey = c.Gossip, key
+	cfg.NodeTLS = security
 	cfg.Etcd, cfg.EtcdListen, cfg.EtcdDir = c.etcdFlags.config(log), c.EtcdListen, c.EtcdDir
 	cfg.Logger = log
 	cfg.OnEtcd = func(endpoints []string) { log.Info("waiting for workers", "etcd", endpoints, "workers", cfg.Workers) }

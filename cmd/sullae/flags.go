@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/sullae/sullae/collective/nodetls"
 	"github.com/sullae/sullae/collective/registry"
 )
 
@@ -70,6 +71,32 @@ func (f gossipFlags) key() ([]byte, error) {
 		return nil, fmt.Errorf("--gossip-key: %d bytes; an AES key has 16, 24 or 32 (make one with: head -c32 /dev/urandom | base64)", n)
 	}
 	return key, nil
+}
+
+// tlsFlags are for the streams between nodes.
+type tlsFlags struct {
+	NodeCA   string `name:"node-ca" placeholder:"FILE" help:"PEM file of the CAs that sign for nodes. With this and the next two every stream between nodes is mutual TLS; \"sullae certs\" makes such files."`
+	NodeCert string `placeholder:"FILE" help:"PEM file of this node's certificate; read again when it changes."`
+	NodeKey  string `placeholder:"FILE" help:"PEM file of its key."`
+	NodeName string `default:"${node_name}" placeholder:"NAME" help:"DNS name that the certificates of all nodes carry (${default})."`
+}
+
+// source is nil where no file is given: plain text.
+func (f tlsFlags) source(log *slog.Logger) (*nodetls.Source, error) {
+	if !f.given() {
+		return nil, nil
+	}
+	return nodetls.Load(nodetls.Files{CA: f.NodeCA, Cert: f.NodeCert, Key: f.NodeKey, Name: f.NodeName}, log)
+}
+
+func (f tlsFlags) given() bool { return f.NodeCA != "" || f.NodeCert != "" || f.NodeKey != "" }
+
+// args repeat the flags for another process.
+func (f tlsFlags) args() []string {
+	if !f.given() {
+		return nil
+	}
+	return []string{"--node-ca", f.NodeCA, "--node-cert", f.NodeCert, "--node-key", f.NodeKey, "--node-name", f.NodeName}
 }
 
 // servingFlags are the coordinator's own, shared by coordinator and up.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/sullae/sullae/collective/nodetls"
 	"github.com/sullae/sullae/collective/registry"
 )
 
@@ -25,6 +26,7 @@ type cli struct {
 	Generate    generateCmd    `cmd:"" help:"Continue a prompt."`
 	Status      statusCmd      `cmd:"" help:"Show the cluster: workers, epoch, plan, health."`
 	Model       modelCmd       `cmd:"" help:"Look at, plan or make model folders."`
+	Certs       certsCmd       `cmd:"" help:"Make certificates for the nodes of a cluster."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
@@ -37,7 +39,7 @@ func main() {
 		kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.DefaultEnvars("SULLAE"),
-		kong.Vars{"etcd_prefix": registry.DefaultPrefix, "workers": "1"},
+		kong.Vars{"etcd_prefix": registry.DefaultPrefix, "workers": "1", "node_name": nodetls.DefaultName},
 	)
 	if err != nil {
 		panic(err)

@@ -25,7 +25,9 @@ type upCmd struct {
 	Threads int    `short:"t" help:"Compute threads of each worker; default: all cores, shared out."`
 	servingFlags
 	CPUVariant string `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx2, portable); default: the best that this CPU has."`
+	NodeTLS    bool   `name:"node-tls" default:"true" negatable:"" help:"Mutual TLS between the processes, with certificates made for this run (or those of --node-ca, --node-cert, --node-key); on by default."`
 	etcdFlags
+	tlsFlags
 	logFlags
 }
 
@@ -53,6 +55,21 @@ func (c *upCmd) Run(ctx context.Context) error {
 		// Beside other clusters on a shared etcd this one keeps to itself.
 		cfg.Etcd.Cluster = cfg.ID
 	}
+	certs := c.tlsFlags
+	if !c.NodeTLS {
+		certs = tlsFlags{}
+	} else if !certs.given() {
+		own, remove, err := ownCerts(cfg.Etcd.Cluster)
+		if err != nil {
+			return err
+		}
+		defer remove()
+		certs = own
+	}
+	var err error
+	if cfg.NodeTLS, err = certs.source(log); err != nil {
+		return err
+	}
 	cfg.Logger, cfg.OnProgress = log, show.progress
 	cfg.Regroup, cfg.MinWorkers = 3*restartPause, 1
 	cfg.OnReady = func(r coordinator.Ready) {
@@ -65,12 +82,12 @@ func (c *upCmd) Run(ctx context.Context) error {
 	eg.Go(func() error {
 		select {
 		case endpoints := <-etcd:
-			return c.workers(ctx, log, endpoints, cfg.Etcd.Cluster)
+			return c.workers(ctx, log, endpoints, cfg.Etcd.Cluster, certs)
 		case <-ctx.Done():
 			return nil
 		}
 	})
-	err := eg.Wait()
+	err = eg.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -98,7 +115,7 @@ func (c *upCmd) check() error {
 }
 
 // workers keeps the worker processes running until ctx ends.
-func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cluster string) error {
+func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cluster string, certs tlsFlags) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
@@ -118,6 +135,7 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 			"--listen", "127.0.0.1:0", "--gossip", "127.0.0.1:0",
 			"--etcd", strings.Join(etcd, ","), "--etcd-prefix", c.EtcdPrefix, "--cluster", cluster,
 			"--log-level", c.LogLevel.String(), "--log-format", c.LogFormat}
+		args = append(args, certs.args()...)
 		for _, f := range [][2]string{{"--cpu-variant", c.CPUVariant}, {"--etcd-user", c.EtcdUser}, {"--etcd-ca", c.EtcdCA},
 			{"--etcd-cert", c.EtcdCert}, {"--etcd-key", c.EtcdKey}, {"--etcd-server-name", c.EtcdServerName}} {
 			if f[1] != "" {

@@ -21,6 +21,7 @@ type workerCmd struct {
 	CPUVariant string  `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx2, portable); default: the best that this CPU has."`
 	etcdFlags
 	gossipFlags
+	tlsFlags
 	logFlags
 }
 
@@ -28,6 +29,10 @@ type workerCmd struct {
 func (c *workerCmd) Run(ctx context.Context) error {
 	log := c.logger()
 	key, err := c.key()
+	if err != nil {
+		return err
+	}
+	security, err := c.tlsFlags.source(log)
 	if err != nil {
 		return err
 	}
@@ -39,7 +44,7 @@ func (c *workerCmd) Run(ctx context.Context) error {
 	}
 	cfg := node.Config{
 		ID: nodeID(c.ID, "worker"), Version: version, Listen: c.Listen, Advertise: c.Advertise,
-		GossipAddr: c.Gossip, GossipKey: key, Etcd: c.etcdFlags.config(log),
+		GossipAddr: c.Gossip, GossipKey: key, NodeTLS: security, Etcd: c.etcdFlags.config(log),
 		Threads: c.Threads, Variant: c.CPUVariant, Memory: c.Memory, Speed: c.Capacity, Logger: log,
 	}
 	if c.Model != "" {

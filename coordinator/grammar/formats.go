@@ -7,7 +7,7 @@ var formats = map[string]string{
 	"time":      timePattern,
 	"date-time": datePattern + "T" + timePattern,
 	"duration":  `P(\d{1,4}W|(\d{1,4}Y(\d{1,4}M(\d{1,4}D)?)?|\d{1,4}M(\d{1,4}D)?|\d{1,4}D)(T` + durationTime + `)?|T` + durationTime + `)`,
-	"email":     `[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@` + label + `(\.` + label + `)+`,
+	"email":     `[A-Za-z0-9_+-]{1,30}(\.[A-Za-z0-9_+-]{1,15}){0,2}@` + label + `(\.` + label + `){1,3}`,
 	"hostname":  label + `(\.` + label + `){0,3}`,
 	"ipv4":      octet + `(\.` + octet + `){3}`,
 	"ipv6":      `[0-9a-f]{1,4}(:[0-9a-f]{1,4}){7}|([0-9a-f]{1,4}(:[0-9a-f]{1,4}){0,3})?::([0-9a-f]{1,4}(:[0-9a-f]{1,4}){0,2})?`,

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -51,7 +50,6 @@ func (n *jsonNode) kindName() string {
 
 type jsonReader struct {
 	d    *json.Decoder
-	text []byte
 	next int32
 }
 
@@ -67,32 +65,19 @@ func readJSON(text []byte) (*jsonNode, error) {
 		}
 		i, rest = i+n, rest[n:]
 	}
-	r := &jsonReader{d: json.NewDecoder(bytes.NewReader(text)), text: text}
+	// The whole is checked first: a Decoder counts the places of its errors in two ways.
+	var whole json.RawMessage
+	if err := json.Unmarshal(text, &whole); err != nil {
+		at := len(text)
+		var js *json.SyntaxError
+		if errors.As(err, &js) && js.Error() != "unexpected end of JSON input" {
+			at = int(js.Offset) - 1
+		}
+		return nil, problemAt(lineColumn(string(text), at), "this is not JSON: %v", err)
+	}
+	r := &jsonReader{d: json.NewDecoder(bytes.NewReader(text))}
 	r.d.UseNumber()
-	n, err := r.value("#", 0)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := r.d.Token(); err != io.EOF {
-		return nil, r.problem(errors.New("more follows after the schema"))
-	}
-	return n, nil
-}
-
-func (r *jsonReader) problem(err error) error {
-	var se *SyntaxError
-	if errors.As(err, &se) {
-		return se
-	}
-	at := r.d.InputOffset()
-	var js *json.SyntaxError
-	if errors.As(err, &js) {
-		at = js.Offset - 1
-	}
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = errors.New("it ends too early")
-	}
-	return problemAt(lineColumn(string(r.text), int(at)), "this is not JSON: %v", err)
+	return r.value("#", 0)
 }
 
 func (r *jsonReader) value(at string, depth int) (*jsonNode, error) {
@@ -101,7 +86,7 @@ func (r *jsonReader) value(at string, depth int) (*jsonNode, error) {
 	}
 	token, err := r.d.Token()
 	if err != nil {
-		return nil, r.problem(err)
+		return nil, problemAt(at, "this is not JSON: %v", err)
 	}
 	n := &jsonNode{at: at, id: r.next}
 	r.next++
@@ -129,7 +114,7 @@ func (r *jsonReader) container(n *jsonNode, depth int) error {
 		if n.kind == '{' {
 			token, err := r.d.Token()
 			if err != nil {
-				return r.problem(err)
+				return problemAt(n.at, "this is not JSON: %v", err)
 			}
 			name, _ := token.(string)
 			place = escapePointer(name)
@@ -146,7 +131,7 @@ func (r *jsonReader) container(n *jsonNode, depth int) error {
 		n.items = append(n.items, item)
 	}
 	if _, err := r.d.Token(); err != nil {
-		return r.problem(err)
+		return problemAt(n.at, "this is not JSON: %v", err)
 	}
 	return nil
 }

@@ -64,18 +64,19 @@ func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, 
 	for i, w := range workers {
 		gen.Ranks = append(gen.Ranks, registry.GenerationRank{WorkerID: w.ID, Address: w.Address, Share: registry.Share(p.Shares[i])})
 	}
-	wctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	id, err := g.cfg.Placement.WriteGeneration(wctx, gen)
-	cancel()
+	id, recorded, err := g.record(ctx, gen)
 	if err != nil {
 		return nil, fmt.Errorf("write the generation record: %w", err)
 	}
+	gen.Epoch = id
 	log.Info("epoch forming", "epoch", id, "workers", len(workers))
 	g.setState(func(s *State) {
 		s.Phase, s.Reason, s.Epoch, s.Members, s.Plan = "loading", "workers are loading", id, workers, p
 	})
 
 	ectx, cancel := context.WithCancel(ctx)
+	previous := g.last.token
+	g.last = formed{id, token}
 	e := &epoch{id: id, members: workers, plan: p, cancel: cancel, results: make(chan rankResult, 2*len(workers))}
 	defer func() {
 		if err != nil {
@@ -89,7 +90,10 @@ func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, 
 		}
 		e.conns = append(e.conns, conn)
 	}
-	if err := g.prepare(ectx, e, token); err != nil {
+	if !recorded {
+		e.wg.Go(func() { g.recordLater(ectx, e, gen) })
+	}
+	if err := g.prepare(ectx, e, token, previous); err != nil {
 		return nil, err
 	}
 	if err := g.open(ectx, e); err != nil {
@@ -119,7 +123,7 @@ func (e *epoch) all(ctx context.Context, f func(ctx context.Context, rank int) e
 }
 
 // prepare has every rank load its share.
-func (g *Group) prepare(ctx context.Context, e *epoch, token []byte) error {
+func (g *Group) prepare(ctx context.Context, e *epoch, token, previous []byte) error {
 	ranks := make([]*clusterv1.Rank, len(e.members))
 	for i, w := range e.members {
 		s := e.plan.Shares[i]
@@ -130,7 +134,7 @@ func (g *Group) prepare(ctx context.Context, e *epoch, token []byte) error {
 	return e.all(ctx, func(ctx context.Context, r int) error {
 		w := e.members[r]
 		stream, err := clusterv1.NewWorkerServiceClient(e.conns[r]).Prepare(ctx, &clusterv1.PrepareRequest{
-			ProtocolVersion: ProtocolVersion, Group: g.cfg.Name, Epoch: e.id, Rank: int32(r), Ranks: ranks, Token: token,
+			ProtocolVersion: ProtocolVersion, Group: g.cfg.Name, Epoch: e.id, Rank: int32(r), Ranks: ranks, Token: token, PreviousToken: previous,
 			Model: g.cfg.Model, CheckpointId: g.cfg.Checkpoint.ID(), ConfigJson: g.cfg.Checkpoint.Config(),
 			GenerationConfigJson: g.cfg.Checkpoint.GenerationConfig(), WeightsAddress: g.cfg.WeightsAddress,
 			Kv:                  &clusterv1.KvConfig{Blocks: int32(g.cfg.KVTokens / g.cfg.BlockSize), BlockSize: int32(g.cfg.BlockSize)},

@@ -76,6 +76,7 @@ type Group struct {
 	units  plan.Units
 	nextID atomic.Uint64
 	wake   chan struct{} // capacity 1: the scheduler has something new
+	last   formed        // Run's own: the epoch that it began last
 
 	mu     sync.Mutex
 	sched  *sched.Scheduler

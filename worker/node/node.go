@@ -14,13 +14,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/sullae/sullae/collective"
 	grpclink "github.com/sullae/sullae/collective/link/grpc"
 	"github.com/sullae/sullae/collective/member"
+	"github.com/sullae/sullae/collective/nodetls"
 	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/kernels/cpu"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
@@ -44,6 +44,7 @@ type Config struct {
 	Listen, Advertise string
 	GossipAddr        string
 	GossipKey         []byte
+	NodeTLS           *nodetls.Source // of the streams between nodes; nil: plain text
 	Etcd              registry.Config
 
 	Threads int     // 0: all
@@ -90,12 +91,12 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer gossip.Leave(gossipLeave)
 
-	hub := grpclink.NewHub(grpclink.HubOptions{Logger: log})
+	hub := grpclink.NewHub(grpclink.HubOptions{Dial: cfg.NodeTLS.DialOptions(), Logger: log})
 	svc := &service{
 		id: cfg.ID, version: cfg.Version, backend: backend, fence: reg, links: linker{hub},
-		weights: weightSource(cfg.Checkpoint), memoryLimit: cfg.Memory, log: log,
+		weights: weightSource(cfg.Checkpoint, cfg.NodeTLS), memoryLimit: cfg.Memory, log: log,
 	}
-	server := grpc.NewServer(grpclink.ServerOptions()...)
+	server := grpc.NewServer(append(grpclink.ServerOptions(), grpc.Creds(cfg.NodeTLS.Server()))...)
 	clusterv1.RegisterWorkerServiceServer(server, svc)
 	hub.Register(server)
 	hs := health.NewServer()
@@ -116,6 +117,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	eg, run := errgroup.WithContext(ctx)
 	eg.Go(func() error { return server.Serve(listener) })
+	eg.Go(func() error { return cfg.NodeTLS.Watch(run) })
 	registration, err := reg.RegisterWorker(ctx, rec)
 	if err == nil {
 		log.Info("worker registered", "address", address, "backend", info.Name+"/"+info.Variant, "threads", info.Threads)
@@ -155,13 +157,13 @@ func (l linker) Join(ctx context.Context, f Formation) (collective.Communicator,
 
 // weightSource reads from own where that is the checkpoint asked for, else from
 // the coordinator.
-func weightSource(own *checkpoint.Checkpoint) WeightSource {
+func weightSource(own *checkpoint.Checkpoint, security *nodetls.Source) WeightSource {
 	return func(ctx context.Context, id, addr string) (checkpoint.Source, func(), error) {
 		if own != nil && own.ID() == id {
 			return own, func() {}, nil
 		}
 		conn, err := grpc.NewClient("passthrough:///"+addr,
-			grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithInitialWindowSize(16<<20), grpc.WithInitialConnWindowSize(64<<20))
+			append(security.DialOptions(), grpc.WithInitialWindowSize(16<<20), grpc.WithInitialConnWindowSize(64<<20))...)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -71,6 +72,7 @@ type service struct {
 	// loaded stays when an epoch ends, so that the next one with the same share
 	// does not load again.
 	loaded *loaded
+	last   membership // the epoch that was prepared last
 }
 
 // rank is this worker's part in one epoch.
@@ -120,16 +122,51 @@ func (s *service) Prepare(req *clusterv1.PrepareRequest, stream clusterv1.Worker
 	return stream.Send(&clusterv1.PrepareResponse{Event: &clusterv1.PrepareResponse_Ready{Ready: ready}})
 }
 
-// checkFence refuses an epoch that is not the one written in etcd.
+// fenceTimeout is how long a worker asks etcd before it takes it for away.
+const fenceTimeout = 2 * time.Second
+
+// checkFence refuses an epoch that is not the one written in etcd. While etcd is
+// away a worker goes on with the coordinator that it works for, and with no
+// other: that one alone knows the token of the epoch that the worker was in.
+// Another coordinator, elected where this worker can't see it, has none of its
+// workers until it can see etcd again; so no two ever drive the same worker.
 func (s *service) checkFence(ctx context.Context, req *clusterv1.PrepareRequest) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	fctx, cancel := context.WithTimeout(ctx, fenceTimeout)
 	defer cancel()
-	gen, err := s.fence.ReadGeneration(ctx, req.Group)
-	if err != nil {
+	gen, err := s.fence.ReadGeneration(fctx, req.Group)
+	switch {
+	case err == nil:
+		err = gen.Admits(req.Epoch, int(req.Rank), s.id, req.Token)
+	case registry.Away(err):
+		if err = s.admitUnseen(req); err == nil {
+			s.log.Warn("etcd is away: going on with the same coordinator", "epoch", req.Epoch)
+		}
+	default:
 		return status.Errorf(codes.Unavailable, "worker %s: %v", s.id, err)
 	}
-	if err := gen.Admits(req.Epoch, int(req.Rank), s.id, req.Token); err != nil {
+	if err != nil {
 		return status.Errorf(codes.FailedPrecondition, "worker %s: %v", s.id, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = membership{req.Group, req.Epoch, req.Token}
+	return nil
+}
+
+// membership is an epoch that this worker was admitted to.
+type membership struct {
+	group string
+	epoch uint64
+	token []byte
+}
+
+// admitUnseen decides without etcd.
+func (s *service) admitUnseen(req *clusterv1.PrepareRequest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last.group != req.Group || req.Epoch <= s.last.epoch || len(s.last.token) == 0 ||
+		subtle.ConstantTimeCompare(s.last.token, req.PreviousToken) != 1 {
+		return fmt.Errorf("etcd is away, and epoch %d of group %s does not follow one that this worker was in", req.Epoch, req.Group)
 	}
 	return nil
 }

@@ -302,8 +302,11 @@ type PrepareRequest struct {
 	Kv             *KvConfig `protobuf:"bytes,12,opt,name=kv,proto3" json:"kv,omitempty"`
 	// Longest silence of a peer within a collective, in milliseconds.
 	CollectiveTimeoutMs int64 `protobuf:"varint,13,opt,name=collective_timeout_ms,json=collectiveTimeoutMs,proto3" json:"collective_timeout_ms,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// The token of the group's epoch before this one, empty at the first: it shows
+	// a worker that cannot reach etcd that this is the coordinator it works for.
+	PreviousToken []byte `protobuf:"bytes,14,opt,name=previous_token,json=previousToken,proto3" json:"previous_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PrepareRequest) Reset() {
@@ -425,6 +428,13 @@ func (x *PrepareRequest) GetCollectiveTimeoutMs() int64 {
 		return x.CollectiveTimeoutMs
 	}
 	return 0
+}
+
+func (x *PrepareRequest) GetPreviousToken() []byte {
+	if x != nil {
+		return x.PreviousToken
+	}
+	return nil
 }
 
 type PrepareResponse struct {
@@ -1765,7 +1775,7 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\bKvConfig\x12\x16\n" +
 	"\x06blocks\x18\x01 \x01(\x05R\x06blocks\x12\x1d\n" +
 	"\n" +
-	"block_size\x18\x02 \x01(\x05R\tblockSize\"\xdc\x03\n" +
+	"block_size\x18\x02 \x01(\x05R\tblockSize\"\x83\x04\n" +
 	"\x0ePrepareRequest\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\x05R\x0fprotocolVersion\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
@@ -1781,7 +1791,8 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	" \x01(\fR\x14generationConfigJson\x12'\n" +
 	"\x0fweights_address\x18\v \x01(\tR\x0eweightsAddress\x12+\n" +
 	"\x02kv\x18\f \x01(\v2\x1b.sullae.cluster.v1.KvConfigR\x02kv\x122\n" +
-	"\x15collective_timeout_ms\x18\r \x01(\x03R\x13collectiveTimeoutMs\"\x8b\x01\n" +
+	"\x15collective_timeout_ms\x18\r \x01(\x03R\x13collectiveTimeoutMs\x12%\n" +
+	"\x0eprevious_token\x18\x0e \x01(\fR\rpreviousToken\"\x8b\x01\n" +
 	"\x0fPrepareResponse\x12=\n" +
 	"\bprogress\x18\x01 \x01(\v2\x1f.sullae.cluster.v1.LoadProgressH\x00R\bprogress\x120\n" +
 	"\x05ready\x18\x02 \x01(\v2\x18.sullae.cluster.v1.ReadyH\x00R\x05readyB\a\n" +

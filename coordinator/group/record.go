@@ -1,0 +1,67 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sullae/sullae/collective/registry"
+)
+
+// formed is an epoch that this coordinator began.
+type formed struct {
+	epoch uint64
+	token []byte
+}
+
+// Bounds of writing the generation record.
+const (
+	recordTimeout = 3 * time.Second
+	recordRetry   = time.Second
+)
+
+// record writes an epoch's generation record before any work. While etcd is away
+// a group that has served goes on without: its workers know this coordinator by
+// the last epoch's token, and refuse every other. Such an epoch is recorded when
+// etcd is back (recordLater).
+func (g *Group) record(ctx context.Context, gen registry.Generation) (epoch uint64, recorded bool, err error) {
+	wctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	gen.Epoch = g.last.epoch // never below one that workers have seen
+	epoch, err = g.cfg.Placement.WriteGeneration(wctx, gen)
+	if err == nil || ctx.Err() != nil || !registry.Away(err) || g.last.epoch == 0 {
+		return epoch, true, err
+	}
+	g.cfg.Logger.Warn("etcd is away: the epoch is recorded later", "epoch", g.last.epoch+1, "err", err)
+	return g.last.epoch + 1, false, nil
+}
+
+// recordLater writes an epoch's record once etcd is back. If etcd then knows of
+// another leader or a later epoch, this epoch ends.
+func (g *Group) recordLater(ctx context.Context, e *epoch, gen registry.Generation) {
+	tick := time.NewTicker(recordRetry)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		gen.Epoch = e.id - 1
+		wctx, cancel := context.WithTimeout(ctx, recordTimeout)
+		id, err := g.cfg.Placement.WriteGeneration(wctx, gen)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil && id == e.id:
+			g.cfg.Logger.Info("epoch recorded", "epoch", e.id)
+			return
+		case err != nil && (registry.Away(err) || errors.Is(err, registry.ErrConflict)):
+			continue
+		}
+		g.cfg.Logger.Error("the epoch is not the one in etcd: it ends", "epoch", e.id, "recorded", id, "err", err)
+		e.cancel()
+		return
+	}
+}

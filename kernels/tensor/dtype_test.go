@@ -1,0 +1,79 @@
+package tensor
+
+import (
+	"encoding/binary"
+	"math"
+	"testing"
+)
+
+func TestHalfToFloat32(t *testing.T) {
+	for h := range 1 << 16 {
+		sign := 1 - 2*float64(h>>15)
+		exp, man := h>>10&0x1f, float64(h&0x3ff)
+		want := sign * math.Ldexp(1024+man, exp-25)
+		switch {
+		case exp == 0:
+			want = math.Copysign(math.Ldexp(man, -24), sign)
+		case exp == 31 && man == 0:
+			want = math.Inf(int(sign))
+		case exp == 31:
+			want = math.NaN()
+		}
+		got := HalfToFloat32(uint16(h))
+		if math.IsNaN(want) != (got != got) || !math.IsNaN(want) && math.Float32bits(got) != math.Float32bits(float32(want)) {
+			t.Fatalf("%#04x: %v, want %v", h, got, want)
+		}
+	}
+}
+
+func TestFloat32ToBF16(t *testing.T) {
+	for _, c := range []struct {
+		f    float32
+		want uint16
+	}{
+		{1, 0x3f80}, {-2, 0xc000}, {0, 0}, {float32(math.Inf(1)), 0x7f80}, {math.MaxFloat32, 0x7f80},
+		{math.Float32frombits(0x3f808000), 0x3f80}, // ties go to even
+		{math.Float32frombits(0x3f818000), 0x3f82},
+		{math.Float32frombits(0x3f808001), 0x3f81},
+		{math.Float32frombits(0x3f807fff), 0x3f80},
+	} {
+		if got := Float32ToBF16(c.f); got != c.want {
+			t.Errorf("%x: %#04x, want %#04x", c.f, got, c.want)
+		}
+	}
+	for _, u := range []uint32{0x7f800001, 0x7fc00000, 0xffffffff} {
+		if got := Float32ToBF16(math.Float32frombits(u)); got&0x7fff <= 0x7f80 {
+			t.Errorf("NaN %#x became %#04x", u, got)
+		}
+	}
+}
+
+func TestWiden(t *testing.T) {
+	for _, d := range []DType{F32, BF16, F16} {
+		if parsed, ok := ParseDType(d.String()); !ok || parsed != d {
+			t.Errorf("ParseDType(%q) = %v, %v", d, parsed, ok)
+		}
+		want := []float32{1.5, -0.25, 2, 0}
+		raw := make([]byte, len(want)*d.Size())
+		for i, f := range want {
+			switch d {
+			case F32:
+				binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(f))
+			case BF16:
+				binary.LittleEndian.PutUint16(raw[2*i:], Float32ToBF16(f))
+			case F16:
+				binary.LittleEndian.PutUint16(raw[2*i:], [...]uint16{0x3e00, 0xb400, 0x4000, 0}[i])
+			}
+		}
+		got := make([]float32, len(want))
+		Widen(got, raw, d)
+		for i := range want {
+			if got[i] != want[i] {
+				t.Errorf("%v: element %d is %v, want %v", d, i, got[i], want[i])
+			}
+		}
+	}
+	if _, ok := ParseDType("I8"); ok || Invalid.Size() != 0 {
+		t.Error("a type that no kernel takes was accepted")
+	}
+}
