@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/sullae/sullae/collective/member"
 	"github.com/sullae/sullae/collective/registry"
@@ -184,13 +183,22 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	gm := group.NewMetrics(metrics, c.model.Name)
+	vctx, stopVetting := context.WithCancel(ctx)
+	vet := newVetter(vctx, c.cfg.NodeTLS, c.cfg.Logger)
+	defer vet.wait()
+	defer stopVetting()
+	var refused func(registry.Worker) string
+	if vet != nil {
+		refused = vet.refused
+	}
 	c.group, err = group.New(group.Config{
 		Name: "0", Model: c.model.Name, Checkpoint: c.ckpt, WeightsAddress: c.reachable(c.clusterL),
 		Placement: placement{c.reg, c.lead}, Dead: c.view.Dead,
 		Workers: c.cfg.Workers, MinWorkers: c.cfg.MinWorkers, Regroup: c.cfg.Regroup,
 		KVTokens: c.cfg.KVTokens, BlockSize: c.cfg.BlockSize, MaxBatchedTokens: c.cfg.MaxBatchedTokens, MaxSeqs: c.cfg.MaxSeqs,
 		CollectiveTimeout: c.cfg.CollectiveTimeout,
-		DialOptions:       []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())},
+		DialOptions:       c.cfg.NodeTLS.DialOptions(),
+		Refused:           refused,
 		Logger:            c.cfg.Logger.With("group", "0"), OnProgress: c.onProgress, Metrics: gm,
 	})
 	if err != nil {
@@ -201,11 +209,13 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 
 	api := grpc.NewServer(rpc.ServerOptions(svc)...)
 	health := rpc.Register(api, svc)
-	cluster := grpc.NewServer()
+	cluster := grpc.NewServer(grpc.Creds(c.cfg.NodeTLS.Server()))
 	clusterv1.RegisterWeightServiceServer(cluster, weights.NewServer(c.ckpt))
 	mux := http.NewServeMux()
 	mux.Handle("/", openai.NewHandler(openai.Config{Service: svc, Metrics: metrics, Version: c.cfg.Version}))
 	mux.HandleFunc("GET /cluster/status", c.serveStatus)
+	mux.HandleFunc("POST /cluster/workers/{id}/drain", c.serveDrain)
+	mux.HandleFunc("DELETE /cluster/workers/{id}/drain", c.serveDrain)
 	web := openai.NewServer("", mux)
 
 	// The servers outlive ctx for as long as it takes to end requests in order.
@@ -215,6 +225,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	eg.Go(func() error { return cluster.Serve(c.clusterL) })
 	eg.Go(func() error { return c.gossip.Follow(run, c.reg.GossipSeeds(run)) })
 	eg.Go(func() error { return c.watchWorkers(run) })
+	eg.Go(func() error { return c.cfg.NodeTLS.Watch(run) })
 	eg.Go(func() error { return c.watchReady(run, health.SetServing) })
 	eg.Go(func() error { return c.leadAndRun(run) })
 	eg.Go(func() error {

@@ -20,6 +20,25 @@ func (c *coordinator) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	enc.Encode(c.status())
 }
 
+// serveDrain answers POST and DELETE /cluster/workers/{id}/drain: the worker is
+// to leave the group, or may join again. The mark is this coordinator's own.
+func (c *coordinator) serveDrain(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	out := r.Method == http.MethodPost
+	known := false
+	if all := c.known.Load(); all != nil {
+		for _, x := range *all {
+			known = known || x.ID == id
+		}
+	}
+	if !known && out {
+		http.Error(w, "no worker "+id+" is registered", http.StatusNotFound)
+		return
+	}
+	c.group.Drain(id, out)
+	w.WriteHeader(http.StatusNoContent)
+}
+
 // watchWorkers keeps the latest list of registered workers, so that the status
 // never waits for etcd.
 func (c *coordinator) watchWorkers(ctx context.Context) error {

@@ -24,6 +24,7 @@ type cli struct {
 	Worker      workerCmd      `cmd:"" help:"Run a worker: it holds a share of the model and computes."`
 	Chat        chatCmd        `cmd:"" help:"Talk to a served model in the terminal."`
 	Generate    generateCmd    `cmd:"" help:"Continue a prompt."`
+	Drain       drainCmd       `cmd:"" help:"Take a worker out of the group; its requests go on."`
 	Status      statusCmd      `cmd:"" help:"Show the cluster: workers, epoch, plan, health."`
 	Model       modelCmd       `cmd:"" help:"Look at, plan or make model folders."`
 	Certs       certsCmd       `cmd:"" help:"Make certificates for the nodes of a cluster."`

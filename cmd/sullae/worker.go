@@ -11,14 +11,15 @@ import (
 
 // workerCmd runs one worker.
 type workerCmd struct {
-	ID         string  `placeholder:"NAME" help:"Unique name of this worker; default: host name and process id."`
-	Listen     string  `default:"0.0.0.0:0" placeholder:"HOST:PORT" help:"Address for the coordinator and other workers; port 0 takes a free one."`
-	Advertise  string  `placeholder:"HOST" help:"Name or address of this host for other nodes."`
-	Model      string  `placeholder:"DIR" help:"Model folder on this host, or \"demo\"; without it weights come from the coordinator."`
-	Threads    int     `short:"t" help:"Compute threads; default: all cores."`
-	Memory     int64   `placeholder:"BYTES" help:"Most memory for weights and KV cache; default: what is free."`
-	Capacity   float64 `default:"1" help:"Speed relative to the other workers: shares are dealt by it."`
-	CPUVariant string  `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx2, portable); default: the best that this CPU has."`
+	ID           string       `placeholder:"NAME" help:"Unique name of this worker; default: host name and process id."`
+	Listen       string       `default:"0.0.0.0:0" placeholder:"HOST:PORT" help:"Address for the coordinator and other workers; port 0 takes a free one."`
+	Advertise    string       `placeholder:"HOST" help:"Name or address of this host for other nodes."`
+	Model        string       `placeholder:"DIR" help:"Model folder on this host, or \"demo\"; without it weights come from the coordinator."`
+	Threads      int          `short:"t" help:"Compute threads; default: all cores."`
+	Memory       int64        `placeholder:"BYTES" help:"Most memory for weights and KV cache; default: what is free."`
+	Capacity     float64      `default:"1" help:"Speed relative to the other workers: shares are dealt by it."`
+	CPUVariant   string       `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx2, portable); default: the best that this CPU has."`
+	DrainTimeout durationFlag `default:"10s" help:"How long to wait, when asked to end, for the group to form without this worker."`
 	etcdFlags
 	gossipFlags
 	tlsFlags
@@ -45,7 +46,7 @@ func (c *workerCmd) Run(ctx context.Context) error {
 	cfg := node.Config{
 		ID: nodeID(c.ID, "worker"), Version: version, Listen: c.Listen, Advertise: c.Advertise,
 		GossipAddr: c.Gossip, GossipKey: key, NodeTLS: security, Etcd: c.etcdFlags.config(log),
-		Threads: c.Threads, Variant: c.CPUVariant, Memory: c.Memory, Speed: c.Capacity, Logger: log,
+		Threads: c.Threads, Variant: c.CPUVariant, Memory: c.Memory, Speed: c.Capacity, DrainTimeout: c.DrainTimeout, Logger: log,
 	}
 	if c.Model != "" {
 		var ckpt *checkpoint.Checkpoint

@@ -7,6 +7,10 @@ import (
 	"strings"
 )
 
+// Draining is the State of a worker that is about to leave: no group takes it,
+// and one that has it forms anew without it.
+const Draining = "draining"
+
 // Worker is what a worker tells about itself. Everything but State and
 // CheckpointID stays as it was when the process started.
 type Worker struct {

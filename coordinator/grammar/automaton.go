@@ -64,7 +64,8 @@ func explore[S comparable](b *budget, start S, bytes []byte, step func(S, byte) 
 	order := []S{start}
 	a := &automaton{}
 	for i := 0; i < len(order); i++ {
-		if !b.takeStates(1) || !b.takeWork(len(bytes)) {
+		// Such states are dearer than others: many calls of step each.
+		if !b.takeStates(4) || !b.takeWork(len(bytes)) {
 			return nil, errTooLarge
 		}
 		st := autoState{accept: accept(order[i])}

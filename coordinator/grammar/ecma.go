@@ -7,11 +7,15 @@ import (
 	"unicode/utf16"
 )
 
-// ecmaSpace are the characters of ECMAScript's \s, and ecmaNotSpace all others, as
-// members of a class.
+// Checkers of schemas disagree on white space beyond ASCII: ECMAScript counts U+FEFF,
+// Python U+001C to U+001F and U+0085, RE2 none of it. So \s is written as what all
+// agree is white space, and \S as what all agree is not; in a class that is negated
+// they change places.
 const (
-	ecmaSpace    = `\t-\r \x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}\x{FEFF}`
-	ecmaNotSpace = `\x{0}-\x{8}\x{E}-\x{1F}!-\x{9F}\x{A1}-\x{167F}\x{1681}-\x{1FFF}\x{200B}-\x{2027}` +
+	surelySpace    = `\t\n\f\r `
+	maybeSpace     = `\t-\r\x{1C}-\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}\x{FEFF}`
+	notSurelySpace = `\x{0}-\x{8}\x{B}\x{E}-\x{1F}!-\x{10FFFF}`
+	notMaybeSpace  = `\x{0}-\x{8}\x{E}-\x{1B}!-\x{84}\x{86}-\x{9F}\x{A1}-\x{167F}\x{1681}-\x{1FFF}\x{200B}-\x{2027}` +
 		`\x{202A}-\x{202E}\x{2030}-\x{205E}\x{2060}-\x{2FFF}\x{3001}-\x{FEFE}\x{FF00}-\x{10FFFF}`
 )
 
@@ -33,6 +37,7 @@ type ecmaTranslator struct {
 	at      int
 	out     strings.Builder
 	inClass bool
+	negated bool // the class
 	err     error
 }
 
@@ -49,7 +54,7 @@ func (t *ecmaTranslator) next() {
 		t.escape(rest)
 		return
 	case t.inClass && c == ']':
-		t.inClass = false
+		t.inClass, t.negated = false, false
 	case t.inClass && c == '[':
 		t.out.WriteByte('\\') // else "[:" would begin one of RE2's named classes
 	case !t.inClass && c == '[':
@@ -60,6 +65,7 @@ func (t *ecmaTranslator) next() {
 		if strings.HasPrefix(rest, "[^") {
 			t.out.WriteByte('[')
 			t.at++
+			t.negated = true
 		}
 	case !t.inClass && strings.HasPrefix(rest, "(?"):
 		t.group(rest)
@@ -88,9 +94,14 @@ func (t *ecmaTranslator) escape(rest string) {
 		t.unicodeEscape(rest)
 		return
 	case c == 's' || c == 'S':
-		members := ecmaSpace
-		if c == 'S' {
-			members = ecmaNotSpace
+		members := surelySpace
+		switch {
+		case c == 's' && t.negated:
+			members = maybeSpace
+		case c == 'S' && t.negated:
+			members = notSurelySpace
+		case c == 'S':
+			members = notMaybeSpace
 		}
 		if !t.inClass {
 			members = "[" + members + "]"

@@ -28,11 +28,13 @@ const (
 
 	// maxItems bounds the parallel readings of one prefix. Further ones are dropped:
 	// only wildly ambiguous grammars come here, and lose some of what they allow.
-	maxItems = 512
+	maxItems = maxAlternatives
 	// walkWork bounds the computing of one piece of a mask, in items advanced by a
-	// byte; maxPieces the pieces of one mask.
-	walkWork  = 20_000_000
-	maxPieces = 4096
+	// byte, and maskWork that of all pieces of a mask together; they count alike
+	// whether a piece was kept or is computed again. Grammars that people write take
+	// a twentieth of it.
+	walkWork = 5_000_000
+	maskWork = 10_000_000
 
 	// cacheBytes bounds the pieces kept for one grammar and vocabulary.
 	cacheBytes = 32 << 20

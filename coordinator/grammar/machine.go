@@ -161,6 +161,7 @@ func (m *machine) step(out, in []item, b byte) []item {
 		}
 		// A frame made at this byte has read nothing; that case is nullable's.
 		if st.accept && !it.frame.fresh {
+			m.spent += len(it.frame.returns)
 			for _, r := range it.frame.returns {
 				m.push(r)
 			}

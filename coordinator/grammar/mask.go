@@ -25,6 +25,7 @@ func (m *Matcher) Mask(dst []uint64) bool {
 	if m.done == nil {
 		m.done = map[pieceAt]struct{}{}
 	}
+	m.work = 0
 	for _, it := range m.items() {
 		m.addPiece(dst, m.cache.root, it)
 	}
@@ -45,11 +46,12 @@ func (m *Matcher) Mask(dst []uint64) bool {
 // from where its frame may end.
 func (m *Matcher) addPiece(dst []uint64, from *places, it item) {
 	at := pieceAt{from, it}
-	if _, ok := m.done[at]; ok || len(m.done) >= maxPieces {
+	if _, ok := m.done[at]; ok || m.work > maskWork {
 		return
 	}
 	m.done[at] = struct{}{}
 	p := m.cache.get(m.g, m.v, from, it)
+	m.work += p.work + len(it.frame.returns)
 	for i, w := range p.words {
 		dst[i] |= w
 	}

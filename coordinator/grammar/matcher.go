@@ -13,7 +13,8 @@ type Matcher struct {
 	ended bool
 
 	next, spare []item
-	done        map[pieceAt]struct{}
+	done        map[pieceAt]struct{} // by the mask being made
+	work        int                  // and what its pieces took
 }
 
 // Start returns a matcher at the beginning of a text.

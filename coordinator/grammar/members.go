@@ -120,7 +120,6 @@ type otherMember struct {
 }
 
 func (c *schemaCompiler) otherMembers(f *flat, s *objectSpec) []otherMember {
-	declared := c.literals(s.names)
 	var patterns []namePattern
 	for _, p := range s.parts {
 		for _, q := range p.patterns {
@@ -129,7 +128,6 @@ func (c *schemaCompiler) otherMembers(f *flat, s *objectSpec) []otherMember {
 			}
 		}
 	}
-	rest := c.pattern(stringPattern{search: true, at: f.at})
 	var out []otherMember
 	add := func(pattern string, names *automaton) {
 		value := s.beyond(pattern)
@@ -140,7 +138,7 @@ func (c *schemaCompiler) otherMembers(f *flat, s *objectSpec) []otherMember {
 			out = append(out, otherMember{c.anyString(), value})
 			return
 		}
-		names = c.without(f.at, names, declared)
+		names = c.without(f.at, names, c.literals(s.names))
 		if len(s.keys) > 0 {
 			names = c.both(f.at, names, c.nameContent(s.keys))
 		}
@@ -164,9 +162,12 @@ func (c *schemaCompiler) otherMembers(f *flat, s *objectSpec) []otherMember {
 			}
 		}
 		add(p.text, p.names)
-		rest = c.without(f.at, rest, p.names)
 	}
 	if s.open {
+		rest := c.pattern(stringPattern{search: true, at: f.at})
+		for _, p := range patterns {
+			rest = c.without(f.at, rest, p.names)
+		}
 		add("", rest)
 	}
 	return out

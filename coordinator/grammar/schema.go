@@ -60,7 +60,9 @@ type schemaCompiler struct {
 	pending []func()
 	byKey   map[string]int32
 	checked map[*jsonNode]bool
-	err     error
+	// patterns are those compiled so far.
+	patterns map[patternKey]*automaton
+	err      error
 	// hint is the first place found that no value fits.
 	hint *SyntaxError
 }
@@ -68,7 +70,7 @@ type schemaCompiler struct {
 func newSchemaCompiler(root *jsonNode, opts Options) *schemaCompiler {
 	return &schemaCompiler{
 		root: root, compact: opts.Compact, bud: newBudget(),
-		byKey: map[string]int32{}, checked: map[*jsonNode]bool{},
+		byKey: map[string]int32{}, checked: map[*jsonNode]bool{}, patterns: map[patternKey]*automaton{},
 	}
 }
 

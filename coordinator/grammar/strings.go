@@ -20,6 +20,11 @@ type stringPattern struct {
 	at     string
 }
 
+type patternKey struct {
+	text   string
+	search bool
+}
+
 func (c *schemaCompiler) stringSpec(f *flat) stringSpec {
 	s := stringSpec{max: unbounded, at: f.at}
 	for _, n := range f.bare {
@@ -114,9 +119,15 @@ func (c *schemaCompiler) content(s *stringSpec) *automaton {
 	return a
 }
 
+// pattern is the language of one pattern's contents.
 func (c *schemaCompiler) pattern(p stringPattern) *automaton {
+	key := patternKey{p.text, p.search}
+	if a := c.patterns[key]; a != nil {
+		return a
+	}
 	a, err := compilePattern(c.bud, p.text, patternOptions{char: jsonChar, ecma: p.search, search: p.search})
 	if err == nil {
+		c.patterns[key] = a
 		return a
 	}
 	var se *SyntaxError

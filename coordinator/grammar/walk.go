@@ -15,6 +15,7 @@ type piece struct {
 	words  []uint64 // a bit set, or
 	sparse []int32  // its members, where those are few
 	leaves *places  // nil: the frame can't end inside a token
+	work   int      // what it took
 }
 
 // pieceKey names a piece. Of a count only what a token could notice matters: how far
@@ -49,7 +50,7 @@ func walk(g *Grammar, v *Vocab, from *places, it item) *piece {
 		w.subtree(n, start)
 	}
 	slices.Sort(w.leaves)
-	p := &piece{}
+	p := &piece{work: w.spent}
 	if len(w.leaves) > 0 {
 		p.leaves = &places{slices.Compact(w.leaves)}
 	}

@@ -236,7 +236,7 @@ func (e *epoch) close() {
 // unreachable tells a worker that does not answer from one that refuses.
 func unreachable(err error) bool {
 	c := status.Code(err)
-	return c == codes.Unavailable || c == codes.DeadlineExceeded || errors.Is(err, io.EOF)
+	return c == codes.Unavailable || c == codes.DeadlineExceeded || c == codes.Unauthenticated || errors.Is(err, io.EOF)
 }
 
 // hopeless tells a refusal that the same request will meet again.

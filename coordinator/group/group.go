@@ -45,6 +45,9 @@ type Config struct {
 	Placement      Placement
 	// Dead reports workers that membership says are gone, by id; nil: none.
 	Dead func(workerID string) bool
+	// Refused says why a worker cannot join (its certificate is not accepted), or
+	// ""; nil: all can.
+	Refused func(registry.Worker) string
 	// Workers is how many ranks the group wants; it waits for them at first.
 	// After a loss it goes on with fewer, down to MinWorkers, once none has
 	// joined for Regroup.
@@ -82,7 +85,8 @@ type Group struct {
 	sched  *sched.Scheduler
 	seqs   map[uint64]*stream
 	state  State
-	closed error // set when Run has ended
+	drain  map[string]bool // workers that an operator wants gone
+	closed error           // set when Run has ended
 }
 
 // State is a snapshot of a group for status and readiness.
@@ -107,7 +111,7 @@ func New(cfg Config) (*Group, error) {
 		return nil, fmt.Errorf("--kv-tokens %d: less than one block of %d positions", cfg.KVTokens, cfg.BlockSize)
 	}
 	cfg.MinWorkers = max(1, min(cfg.MinWorkers, cfg.Workers))
-	g := &Group{cfg: cfg, units: units, wake: make(chan struct{}, 1), seqs: map[uint64]*stream{}}
+	g := &Group{cfg: cfg, units: units, wake: make(chan struct{}, 1), seqs: map[uint64]*stream{}, drain: map[string]bool{}}
 	g.sched = sched.New(sched.Config{
 		MaxBatchedTokens: cfg.MaxBatchedTokens, MaxSeqs: cfg.MaxSeqs, MaxModelLen: spec.MaxPositions,
 		Blocks: cfg.KVTokens / cfg.BlockSize, BlockSize: cfg.BlockSize,
@@ -131,6 +135,28 @@ func (g *Group) State() State {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.state
+}
+
+// Drain keeps a worker out of the group from now on, or lets it in again. The
+// group forms anew without it, and its requests go on.
+func (g *Group) Drain(worker string, out bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if out {
+		g.drain[worker] = true
+	} else {
+		delete(g.drain, worker)
+	}
+}
+
+// takeDrained copies what operators have asked for.
+func (w *watcher) takeDrained(g *Group) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(w.drained)
+	for id := range g.drain {
+		w.drained[id] = true
+	}
 }
 
 func (g *Group) setState(f func(*State)) {
@@ -203,6 +229,7 @@ func (g *Group) run(ctx context.Context) error {
 	watch := newWatcher(ctx, g.cfg)
 	pause := time.Duration(0)
 	for {
+		watch.takeDrained(g)
 		workers, err := watch.await(ctx, func(reason string) {
 			g.setState(func(s *State) { s.Phase, s.Reason = "waiting", reason })
 		}, g.State().Epochs > 0)
@@ -210,6 +237,7 @@ func (g *Group) run(ctx context.Context) error {
 			return err
 		}
 		started := time.Now()
+		watch.last = workers
 		e, err := g.form(ctx, workers)
 		if err == nil {
 			err = g.serve(ctx, e, watch)
@@ -230,8 +258,8 @@ func (g *Group) run(ctx context.Context) error {
 			// It never worked and won't by itself: say so instead of trying on.
 			return err
 		}
-		if errors.Is(err, errGrow) {
-			g.cfg.Logger.Info("epoch ends for a larger group")
+		if errors.Is(err, errChange) {
+			g.cfg.Logger.Info("epoch ends", "because", err)
 			continue
 		}
 		g.cfg.Logger.Warn("epoch ended", "err", err)

@@ -12,8 +12,8 @@ import (
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 )
 
-// errGrow ends an epoch because more workers are there than it has.
-var errGrow = errors.New("more workers are there")
+// errChange ends an epoch because others are to share the model from now on.
+var errChange = errors.New("workers come or go")
 
 // serve runs steps until the epoch fails, ctx ends, or a larger group can form.
 func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
@@ -62,8 +62,9 @@ func (g *Group) look(e *epoch, watch *watcher) error {
 	if err := watch.update(); err != nil {
 		return err
 	}
-	if watch.grown(len(e.members)) {
-		return errGrow
+	watch.takeDrained(g)
+	if watch.grown(len(e.members)) || watch.leaving(e.members) {
+		return errChange
 	}
 	return nil
 }

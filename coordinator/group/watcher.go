@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,11 +32,13 @@ type watcher struct {
 	updates   <-chan []registry.Worker
 	workers   []registry.Worker
 	suspects  map[string]time.Time // until when
+	drained   map[string]bool      // by an operator
+	last      []registry.Worker    // of the last epoch, by rank
 	moreSince time.Time            // since when more workers are there than the epoch has; zero: they are not
 }
 
 func newWatcher(ctx context.Context, cfg Config) *watcher {
-	return &watcher{cfg: cfg, updates: cfg.Placement.WatchWorkers(ctx), suspects: map[string]time.Time{}}
+	return &watcher{cfg: cfg, updates: cfg.Placement.WatchWorkers(ctx), suspects: map[string]time.Time{}, drained: map[string]bool{}}
 }
 
 // suspect leaves a worker out for a while.
@@ -74,24 +77,94 @@ func (w *watcher) grown(size int) bool {
 	return time.Since(w.moreSince) >= settle
 }
 
-// usable lists the workers that can share a group, in id order: alive, of this
-// protocol, and all of one arithmetic class.
+// usable lists the workers that can share a group: alive, staying, of this
+// protocol, and all of one arithmetic class. Those of the last epoch come first,
+// in their order, so that as many as can keep their share; then the others by id.
 func (w *watcher) usable() []registry.Worker {
 	now := time.Now()
 	var out []registry.Worker
 	for _, x := range w.workers {
 		until, suspected := w.suspects[x.ID]
 		switch {
-		case x.ProtocolVersion != ProtocolVersion:
+		case x.ProtocolVersion != ProtocolVersion, x.State == registry.Draining, w.drained[x.ID]:
 		case suspected && now.Before(until):
 		case w.cfg.Dead != nil && w.cfg.Dead(x.ID):
+		case w.cfg.Refused != nil && w.cfg.Refused(x) != "":
 		case len(out) > 0 && x.Class != out[0].Class:
 		default:
 			out = append(out, x)
 		}
 	}
-	slices.SortFunc(out, func(a, b registry.Worker) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(out, func(a, b registry.Worker) int {
+		return cmp.Or(cmp.Compare(w.place(a.ID), w.place(b.ID)), strings.Compare(a.ID, b.ID))
+	})
 	return out
+}
+
+// place is a worker's rank in the last epoch, or after all of those.
+func (w *watcher) place(id string) int {
+	for i, m := range w.last {
+		if m.ID == id {
+			return i
+		}
+	}
+	return len(w.last)
+}
+
+// choose takes size workers. One that replaces a lost rank takes its place, so
+// that the others keep theirs.
+func (w *watcher) choose(have []registry.Worker, size int) []registry.Worker {
+	have = have[:size]
+	if size != len(w.last) {
+		return have
+	}
+	out := make([]registry.Worker, size)
+	taken := make([]bool, size)
+	var fresh []registry.Worker
+	for _, x := range have {
+		if i := w.place(x.ID); i < size {
+			out[i], taken[i] = x, true
+		} else {
+			fresh = append(fresh, x)
+		}
+	}
+	for i := range out {
+		if !taken[i] {
+			out[i], fresh = fresh[0], fresh[1:]
+		}
+	}
+	return out
+}
+
+// leaving reports whether a member is to leave, or has left, in order, and the
+// others can do without it.
+func (w *watcher) leaving(members []registry.Worker) bool {
+	registered := map[string]registry.Worker{}
+	for _, x := range w.workers {
+		registered[x.ID] = x
+	}
+	for _, m := range members {
+		x, there := registered[m.ID]
+		if (there && x.State == registry.Draining || w.drained[m.ID]) && len(w.usable()) >= w.cfg.MinWorkers {
+			return true
+		}
+	}
+	return false
+}
+
+// mayReturn reports whether a worker of the last epoch that is missing now could
+// be back soon: it is registered still, and not to leave.
+func (w *watcher) mayReturn() bool {
+	usable := w.usable()
+	for _, m := range w.last {
+		if slices.ContainsFunc(usable, func(x registry.Worker) bool { return x.ID == m.ID }) || w.drained[m.ID] {
+			continue
+		}
+		if slices.ContainsFunc(w.workers, func(x registry.Worker) bool { return x.ID == m.ID && x.State != registry.Draining }) {
+			return true
+		}
+	}
+	return false
 }
 
 // strangers says which workers are there but cannot join, and why.
@@ -100,6 +173,11 @@ func (w *watcher) strangers() string {
 	for _, x := range w.workers {
 		if x.ProtocolVersion != ProtocolVersion {
 			out += fmt.Sprintf("; worker %s (version %s) speaks cluster protocol %d, this coordinator %d: run the same version everywhere", x.ID, x.Version, x.ProtocolVersion, ProtocolVersion)
+		}
+		if w.cfg.Refused != nil {
+			if why := w.cfg.Refused(x); why != "" {
+				out += fmt.Sprintf("; worker %s: %s", x.ID, why)
+			}
 		}
 	}
 	return out
@@ -114,10 +192,10 @@ func (w *watcher) await(ctx context.Context, report func(string), served bool) (
 	for {
 		have := w.usable()
 		if len(have) >= w.cfg.Workers {
-			return have[:w.cfg.Workers], nil
+			return w.choose(have, w.cfg.Workers), nil
 		}
-		if served && len(have) >= w.cfg.MinWorkers && time.Since(began) >= w.cfg.Regroup {
-			return have, nil
+		if served && len(have) >= w.cfg.MinWorkers && (time.Since(began) >= w.cfg.Regroup || !w.mayReturn()) {
+			return w.choose(have, len(have)), nil
 		}
 		report(fmt.Sprintf("%d of %d workers are there%s", len(have), w.cfg.Workers, w.strangers()))
 		select {

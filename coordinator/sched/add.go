@@ -52,7 +52,7 @@ func (s *Scheduler) Add(rs ...Request) error {
 		s.arrived++
 		q := &sequence{
 			Request: r, arrival: s.arrived, tenant: s.tenants.join(r.Tenant),
-			tokens: slices.Clone(r.Prompt), hash: digest.Tokens(digest.Start, r.Prompt...), scored: 1,
+			tokens: slices.Clip(r.Prompt), hash: digest.Tokens(digest.Start, r.Prompt...), scored: 1,
 		}
 		s.extendHashes(q)
 		s.byID[r.ID] = q

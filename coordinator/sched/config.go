@@ -27,8 +27,8 @@ type Config struct {
 // Request is a sequence to run.
 type Request struct {
 	ID         uint64
-	Prompt     []int32
-	MaxTokens  int // 0: score the prompt only
+	Prompt     []int32 // kept, and not to be changed
+	MaxTokens  int     // 0: score the prompt only
 	StopTokens []int32
 	// PromptScores: the prompt's tokens are scored.
 	PromptScores bool

@@ -9,7 +9,7 @@ func (s *Scheduler) start() {
 	s.calls++
 	for {
 		q := s.waiting.next(s.calls)
-		if q == nil {
+		if q == nil || !s.slotFor(q) {
 			return
 		}
 		hits, later := s.cachedPrefix(q)
@@ -23,6 +23,12 @@ func (s *Scheduler) start() {
 		s.waiting.take(q, &s.tenants)
 		s.run(q, hits)
 	}
+}
+
+// slotFor tells whether q may run as far as the number of sequences goes.
+func (s *Scheduler) slotFor(q *sequence) bool {
+	n := len(s.running)
+	return n < s.cfg.MaxSeqs || s.running[n-1].Priority > q.Priority
 }
 
 // run makes q, for which there is room, a running sequence.

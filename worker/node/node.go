@@ -52,6 +52,10 @@ type Config struct {
 	Memory  int64   // bytes that the share and its KV may take; 0: what is free
 	Speed   float64 // capacity relative to other workers; 0: 1
 
+	// DrainTimeout is how long an orderly end waits for the group to form without
+	// this worker; 0: not at all.
+	DrainTimeout time.Duration
+
 	// Checkpoint is the model that this worker can read by itself, or nil.
 	Checkpoint *checkpoint.Checkpoint
 	Logger     *slog.Logger
@@ -128,6 +132,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error {
 		<-run.Done()
 		hs.Shutdown()
+		if registration != nil && ctx.Err() != nil {
+			drain(registration, svc, cfg.DrainTimeout, log)
+		}
 		if registration != nil {
 			sctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 			defer cancel()
@@ -143,6 +150,28 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return nil
 	}
 	return err
+}
+
+// drain says that this worker is about to leave, and waits until its group has
+// formed without it, as long as timeout.
+func drain(r *registry.Registration[registry.Worker], svc *service, timeout time.Duration, log *slog.Logger) {
+	running := svc.running()
+	if timeout <= 0 || running == nil {
+		return
+	}
+	rec := r.Record()
+	rec.State = registry.Draining
+	if err := r.Update(rec); err != nil {
+		log.Warn("drain", "err", err)
+		return
+	}
+	log.Info("draining", "timeout", timeout)
+	select {
+	case <-running:
+		log.Info("drained")
+	case <-time.After(timeout):
+		log.Warn("the group did not form without this worker in time; leaving all the same")
+	}
 }
 
 // linker forms links over a hub.

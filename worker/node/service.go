@@ -470,6 +470,16 @@ func (s *service) GetStatus(context.Context, *clusterv1.GetStatusRequest) (*clus
 	return res, nil
 }
 
+// running is closed when the rank that runs steps now has ended; nil: none does.
+func (s *service) running() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cur == nil || s.cur.state != "running" {
+		return nil
+	}
+	return s.cur.done
+}
+
 // stop ends what runs and frees the weights.
 func (s *service) stop() {
 	s.mu.Lock()

@@ -25,7 +25,7 @@ func freePort(t *testing.T) string {
 // worker starts `sullae worker` and ends it with the test.
 func worker(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(sullae, append([]string{"worker", "--listen", "127.0.0.1:0", "--gossip", "127.0.0.1:0", "--threads", "1"}, args...)...)
+	cmd := exec.Command(sullae, append([]string{"worker", "--listen", "127.0.0.1:0", "--gossip", "127.0.0.1:0", "--threads", "1", "--drain-timeout", "1s"}, args...)...)
 	log := &logBuffer{}
 	cmd.Stderr, cmd.Stdout = log, log
 	if err := cmd.Start(); err != nil {

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"reflect"
 	"slices"
 	"strings"
@@ -224,5 +226,45 @@ func loseWorker(t *testing.T, sig syscall.Signal) {
 	}
 	if s, _ := p.status(); s.Group.KVBlocksFree != s.Group.KVBlocksTotal {
 		t.Errorf("%d of %d KV blocks free when all is done", s.Group.KVBlocksFree, s.Group.KVBlocksTotal)
+	}
+}
+
+// TestDrain: a worker is drained by an operator and let in again while requests
+// run. None fails, and the bits stay.
+func TestDrain(t *testing.T) {
+	p := up(t, "--workers", "3", "--threads", "1")
+	want, err := p.stream(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		size int
+	}{{[]string{"drain", "worker-1"}, 2}, {[]string{"drain", "worker-1", "--undo"}, 3}} {
+		during := make(chan error, 1)
+		go func() {
+			got, err := p.stream(2)
+			if err == nil && !reflect.DeepEqual(got.Choices, want.Choices) {
+				err = errors.New("other bits")
+			}
+			during <- err
+		}()
+		eventually(t, 10*time.Second, "the stream runs", func() bool {
+			s, err := p.status()
+			return err == nil && s.Group.Running == 1
+		})
+		if out, err := exec.Command(sullae, append(c.args, "--http", p.http)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v %s", c.args, err, out)
+		}
+		eventually(t, 15*time.Second, fmt.Sprintf("%d ranks after %v", c.size, c.args), func() bool {
+			s, err := p.status()
+			return err == nil && s.Group.WorldSize == c.size && s.Group.Phase == "serving"
+		})
+		if err := <-during; err != nil {
+			t.Errorf("%v: %v", c.args, err)
+		}
+	}
+	if out, err := exec.Command(sullae, "drain", "nobody", "--http", p.http).CombinedOutput(); err == nil || !strings.Contains(string(out), "nobody") {
+		t.Errorf("an unknown worker: %v %s", err, out)
 	}
 }

@@ -1,0 +1,90 @@
+package batch
+
+import (
+	"crypto/rand"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// store is the folder and what is known of it. Records are changed on disk
+// first, under the lock: they are few and small.
+type store struct {
+	dir string
+	now func() time.Time
+
+	mu      sync.Mutex
+	used    int64 // bytes of data
+	files   map[string]*fileRecord
+	batches map[string]*batchRecord
+	changed chan struct{} // closed at every change of a batch
+}
+
+type fileRecord struct {
+	File  File  `json:"file"`
+	Order int64 `json:"order"` // creation in nanoseconds: seconds don't order a list
+}
+
+type batchRecord struct {
+	Batch Batch `json:"batch"`
+	Order int64 `json:"order"`
+	// OutputID and ErrorsID are the files that the answers will be.
+	OutputID string `json:"output_id"`
+	ErrorsID string `json:"errors_id"`
+	// KeepSeconds is how long these are kept.
+	KeepSeconds int64 `json:"keep_seconds"`
+	// End is the status that the batch will have when its files are made: its
+	// work is over once this is set.
+	End string `json:"end,omitempty"`
+
+	taken  bool        // by one of Run's goroutines
+	retry  time.Time   // after an error of the disk
+	cancel func(error) // ends its work under way, or nil
+}
+
+func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()) }
+
+func (s *store) path(dir, id, ext string) string { return filepath.Join(s.dir, dir, id+ext) }
+
+func (s *store) data(fileID string) string { return s.path(filesDir, fileID, ".data") }
+
+// use counts n more bytes; it reports false, and counts nothing, where that is
+// more than the folder may hold.
+func (s *store) use(n, limit int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n > 0 && s.used+n > limit {
+		return false
+	}
+	s.used += n
+	return true
+}
+
+// update changes a batch's record, on the disk first, and wakes who waits for
+// changes.
+func (s *store) update(b *batchRecord, change func(*Batch)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.updateLocked(b, change)
+}
+
+func (s *store) updateLocked(b *batchRecord, change func(*Batch)) error {
+	next := *b
+	change(&next.Batch)
+	return s.putLocked(b, next)
+}
+
+func (s *store) putLocked(b *batchRecord, next batchRecord) error {
+	if err := writeRecord(s.path(batchesDir, next.Batch.ID, ".json"), next); err != nil {
+		return err
+	}
+	b.Batch, b.End = next.Batch, next.End
+	s.wakeLocked()
+	return nil
+}
+
+func (s *store) wakeLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
