@@ -44,7 +44,20 @@ func (p placement) WriteGeneration(ctx context.Context, g registry.Generation) (
 // leader ends: its state is in its workers and clients, and a fresh process
 // stands again.
 func (c *coordinator) leadAndRun(ctx context.Context) error {
+	sctx, elected := context.WithCancel(ctx)
+	defer elected()
+	var standing sync.WaitGroup
+	standing.Go(func() {
+		for id := range c.reg.WatchLeader(sctx) {
+			if id != "" && id != c.cfg.ID {
+				c.cfg.Logger.Info("standing by", "leader", id)
+				c.group.StandBy(id)
+			}
+		}
+	})
 	l, err := c.reg.Campaign(ctx, c.cfg.ID)
+	elected()
+	standing.Wait()
 	if err != nil {
 		return err
 	}

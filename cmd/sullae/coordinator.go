@@ -17,7 +17,7 @@ type coordinatorCmd struct {
 	ID    string `placeholder:"NAME" help:"Unique name of this coordinator; default: host name and process id."`
 	servingFlags
 	MinWorkers    int          `default:"1" help:"Workers to go on with after a loss."`
-	Regroup       durationFlag `default:"5s" help:"How long to wait for a lost worker's return before going on with fewer."`
+	Regroup       durationFlag `default:"1s" help:"How long to wait for a lost worker's return before going on with fewer."`
 	ClusterListen string       `default:"0.0.0.0:0" placeholder:"HOST:PORT" help:"Address where workers fetch weights."`
 	Advertise     string       `placeholder:"HOST" help:"Name or address of this host for other nodes."`
 	EtcdListen    string       `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Without --etcd: where the embedded etcd listens."`

@@ -27,20 +27,21 @@ func (f logFlags) logger() *slog.Logger {
 
 // etcdFlags say where etcd is.
 type etcdFlags struct {
-	Etcd           []string `placeholder:"HOST:PORT,..." help:"Endpoints of etcd."`
-	EtcdUser       string   `placeholder:"NAME" help:"User, where etcd asks for one."`
-	EtcdPassword   string   `placeholder:"PASSWORD" help:"Its password; better given as SULLAE_..._ETCD_PASSWORD."`
-	EtcdCA         string   `name:"etcd-ca" placeholder:"FILE" help:"PEM file of the CA that signed etcd's certificate."`
-	EtcdCert       string   `placeholder:"FILE" help:"PEM file of the client certificate."`
-	EtcdKey        string   `placeholder:"FILE" help:"PEM file of its key."`
-	EtcdServerName string   `placeholder:"NAME" help:"Name in etcd's certificate, where it is not the endpoint's."`
-	EtcdPrefix     string   `default:"${etcd_prefix}" help:"Prefix of all keys."`
-	Cluster        string   `default:"default" help:"Name of the cluster; clusters of other names share etcd and gossip without meeting."`
+	Etcd           []string     `placeholder:"HOST:PORT,..." help:"Endpoints of etcd."`
+	EtcdUser       string       `placeholder:"NAME" help:"User, where etcd asks for one."`
+	EtcdPassword   string       `placeholder:"PASSWORD" help:"Its password; better given as SULLAE_..._ETCD_PASSWORD."`
+	EtcdCA         string       `name:"etcd-ca" placeholder:"FILE" help:"PEM file of the CA that signed etcd's certificate."`
+	EtcdCert       string       `placeholder:"FILE" help:"PEM file of the client certificate."`
+	EtcdKey        string       `placeholder:"FILE" help:"PEM file of its key."`
+	EtcdServerName string       `placeholder:"NAME" help:"Name in etcd's certificate, where it is not the endpoint's."`
+	EtcdPrefix     string       `default:"${etcd_prefix}" help:"Prefix of all keys."`
+	LeaseTTL       durationFlag `name:"lease-ttl" default:"4s" help:"How long a process that fell silent stays registered in etcd, or leads."`
+	Cluster        string       `default:"default" help:"Name of the cluster; clusters of other names share etcd and gossip without meeting."`
 }
 
 func (f etcdFlags) config(log *slog.Logger) registry.Config {
 	return registry.Config{
-		Endpoints: f.Etcd, Username: f.EtcdUser, Password: f.EtcdPassword, Prefix: f.EtcdPrefix, Cluster: f.Cluster, Logger: log,
+		Endpoints: f.Etcd, Username: f.EtcdUser, Password: f.EtcdPassword, Prefix: f.EtcdPrefix, Cluster: f.Cluster, TTL: f.LeaseTTL, Logger: log,
 		TLS: registry.TLSFiles{CA: f.EtcdCA, Cert: f.EtcdCert, Key: f.EtcdKey, ServerName: f.EtcdServerName},
 	}
 }

@@ -69,7 +69,7 @@ func (c *upCmd) Run(ctx context.Context) error {
 		return err
 	}
 	cfg.Logger, cfg.OnProgress = log, show.progress
-	cfg.Regroup, cfg.MinWorkers = 3*restartPause, 1
+	cfg.Regroup, cfg.MinWorkers = restartPause/2, 1
 	cfg.OnReady = func(r coordinator.Ready) {
 		show.close()
 		printReady(r)

@@ -33,6 +33,8 @@ type Placement interface {
 	// WriteGeneration allocates the group's next epoch; it fails where this
 	// coordinator no longer leads.
 	WriteGeneration(ctx context.Context, g registry.Generation) (epoch uint64, err error)
+	// ReadGeneration returns what was written last, by whomever.
+	ReadGeneration(ctx context.Context, group string) (registry.Generation, error)
 }
 
 // Config is what a group is made of.
@@ -91,7 +93,7 @@ type Group struct {
 
 // State is a snapshot of a group for status and readiness.
 type State struct {
-	Phase   string // "waiting", "loading", "serving", "closed"
+	Phase   string // "standby", "waiting", "loading", "serving", "closed"
 	Reason  string // why it is not serving
 	Epoch   uint64
 	Step    uint64
@@ -165,6 +167,13 @@ func (g *Group) setState(f func(*State)) {
 	f(&g.state)
 }
 
+// StandBy says who leads while this coordinator does not.
+func (g *Group) StandBy(leader string) {
+	g.setState(func(s *State) {
+		s.Phase, s.Reason = "standby", "standing by: coordinator "+leader+" leads"
+	})
+}
+
 // Submit implements gateway.Engine. While an epoch re-forms sequences queue;
 // before the first one they are refused.
 func (g *Group) Submit(ctx context.Context, s gateway.Sequence) (<-chan gateway.Event, error) {
@@ -227,6 +236,7 @@ func (g *Group) Run(ctx context.Context) error {
 
 func (g *Group) run(ctx context.Context) error {
 	watch := newWatcher(ctx, g.cfg)
+	watch.inherit(ctx, g.cfg)
 	pause := time.Duration(0)
 	for {
 		watch.takeDrained(g)

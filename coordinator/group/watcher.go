@@ -41,6 +41,20 @@ func newWatcher(ctx context.Context, cfg Config) *watcher {
 	return &watcher{cfg: cfg, updates: cfg.Placement.WatchWorkers(ctx), suspects: map[string]time.Time{}, drained: map[string]bool{}}
 }
 
+// inherit takes over the order of the epoch before this coordinator led, so that
+// workers keep the shares that they have in memory.
+func (w *watcher) inherit(ctx context.Context, cfg Config) {
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	gen, err := cfg.Placement.ReadGeneration(ctx, cfg.Name)
+	if err != nil {
+		return // there is none, or etcd is away: any order will do
+	}
+	for _, r := range gen.Ranks {
+		w.last = append(w.last, registry.Worker{ID: r.WorkerID})
+	}
+}
+
 // suspect leaves a worker out for a while.
 func (w *watcher) suspect(err error) {
 	var re *rankError

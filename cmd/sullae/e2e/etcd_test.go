@@ -22,7 +22,7 @@ func TestEtcdAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { etcd.Close() }()
+	t.Cleanup(func() { etcd.Close() })
 	p := launch(t, "coordinator", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0",
 		"--gossip", "127.0.0.1:0", "--etcd", cfg.ClientAddr, "--workers", "3", "--regroup", "500ms")
 	var workers []*exec.Cmd
