@@ -113,7 +113,10 @@ func (v *vetter) call(ctx context.Context, address string) error {
 
 // wait returns when no look is under way; ctx has ended.
 func (v *vetter) wait() {
-	if v != nil {
-		v.looked.Wait()
+	if v == nil {
+		return
 	}
+	v.mu.Lock() // whoever has it after us sees that ctx has ended
+	v.mu.Unlock()
+	v.looked.Wait()
 }

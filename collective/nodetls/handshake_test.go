@@ -89,7 +89,7 @@ func TestHandshakes(t *testing.T) {
 		{"foreign server", good, foreign, codes.Unauthenticated, "not signed by a CA in --node-ca", "not signed by a CA", "the peer refuses this node's certificate"},
 		{"stranger as client", stranger, good, codes.Unauthenticated, "refuses this node's certificate", "unknown certificate authority", "not signed by a CA in --node-ca"},
 		{"expired client", old, good, codes.Unauthenticated, "refuses this node's certificate", "expired certificate", "is valid from"},
-		{"expired server", good, old, codes.Unauthenticated, "is valid from", "is valid from", "expired certificate"},
+		{"expired server", good, old, codes.Unauthenticated, "is valid from", "is valid from", "it expired on"},
 		{"misnamed client", named, good, codes.Unauthenticated, "refuses this node's certificate", "bad certificate", "does not carry the nodes' name"},
 		{"misnamed server", good, named, codes.Unauthenticated, "its names: etcd", "its names: etcd", "bad certificate"},
 		{"client for servers only", serverOnly, good, codes.Unauthenticated, "refuses this node's certificate", "bad certificate", "not for this use"},

@@ -51,7 +51,11 @@ func (s *Source) explain(err error) string {
 	case errors.As(err, new(tls.RecordHeaderError)):
 		return fmt.Sprintf("the peer speaks plain text: give it %s, %s and %s", flagCA, flagCert, flagKey)
 	case errors.As(err, &remote) && remote.Op == "remote error":
-		return fmt.Sprintf("the peer refuses this node's certificate %s: %v (its log says more)", s.files.Cert, remote.Err)
+		text := fmt.Sprintf("the peer refuses this node's certificate %s: %v (its log says more)", s.files.Cert, remote.Err)
+		if end := s.NotAfter(); time.Now().After(end) {
+			text += fmt.Sprintf("; it expired on %s", end.Format(time.RFC3339))
+		}
+		return text
 	case errors.As(err, new(x509.UnknownAuthorityError)):
 		return fmt.Sprintf("%s is not signed by a CA in %s %s", whose, flagCA, s.files.CA)
 	case errors.As(err, &otherName):

@@ -10,7 +10,7 @@ import (
 
 // openStore reads the folder, and clears away what a crash has left.
 func openStore(dir string, now func() time.Time, log *slog.Logger) (*store, error) {
-	s := &store{dir: dir, now: now, files: map[string]*fileRecord{}, batches: map[string]*batchRecord{}, changed: make(chan struct{})}
+	st := &store{dir: dir, now: now, files: map[string]*fileRecord{}, batches: map[string]*batchRecord{}, changed: make(chan struct{})}
 	if err := os.RemoveAll(filepath.Join(dir, tmpDir)); err != nil {
 		return nil, err
 	}
@@ -20,10 +20,15 @@ func openStore(dir string, now func() time.Time, log *slog.Logger) (*store, erro
 		}
 	}
 	records := func(dir string, load func(path, id string) error) error {
-		paths, err := filepath.Glob(filepath.Join(s.dir, dir, "*.json"))
-		for _, p := range paths {
-			if err := load(p, strings.TrimSuffix(filepath.Base(p), ".json")); err != nil {
-				log.Error("a record can't be read; it is left alone", "path", p, "err", err)
+		entries, err := os.ReadDir(filepath.Join(st.dir, dir))
+		for _, e := range entries {
+			id, ok := strings.CutSuffix(e.Name(), ".json")
+			if !ok {
+				continue
+			}
+			path := filepath.Join(st.dir, dir, e.Name())
+			if err := load(path, id); err != nil {
+				log.Error("a record can't be read; it is left alone", "path", path, "err", err)
 			}
 		}
 		return err
@@ -33,7 +38,7 @@ func openStore(dir string, now func() time.Time, log *slog.Logger) (*store, erro
 		if err := readRecord(path, r); err != nil {
 			return err
 		}
-		s.files[id] = r
+		st.files[id] = r
 		return nil
 	})
 	if err != nil {
@@ -44,36 +49,36 @@ func openStore(dir string, now func() time.Time, log *slog.Logger) (*store, erro
 		if err := readRecord(path, r); err != nil {
 			return err
 		}
-		s.batches[id] = r
+		st.batches[id] = r
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s, s.sweep()
+	return st, st.sweep()
 }
 
 // sweep removes data that belongs to nobody, and counts the rest.
-func (s *store) sweep() error {
+func (st *store) sweep() error {
 	owned := map[string]bool{}
-	for id := range s.files {
-		owned[s.data(id)] = true
+	for id := range st.files {
+		owned[st.data(id)] = true
 	}
-	for id, b := range s.batches {
+	for id, b := range st.batches {
 		if ended(b.Batch.Status) {
 			continue
 		}
-		for _, p := range []string{s.data(b.OutputID), s.data(b.ErrorsID), s.path(workDir, id, ".output"), s.path(workDir, id, ".errors")} {
+		for _, p := range []string{st.data(b.OutputID), st.data(b.ErrorsID), st.path(workDir, id, ".output"), st.path(workDir, id, ".errors")} {
 			owned[p] = true
 		}
 	}
 	for _, dir := range []string{filesDir, workDir} {
-		entries, err := os.ReadDir(filepath.Join(s.dir, dir))
+		entries, err := os.ReadDir(filepath.Join(st.dir, dir))
 		if err != nil {
 			return err
 		}
 		for _, e := range entries {
-			path := filepath.Join(s.dir, dir, e.Name())
+			path := filepath.Join(st.dir, dir, e.Name())
 			if ext := filepath.Ext(path); ext == ".json" || e.IsDir() {
 				continue
 			} else if !owned[path] {
@@ -83,7 +88,7 @@ func (s *store) sweep() error {
 				continue
 			}
 			if info, err := e.Info(); err == nil {
-				s.used += info.Size()
+				st.used += info.Size()
 			}
 		}
 	}

@@ -150,7 +150,7 @@ func (s *Service) loop(ctx context.Context, st *store, wanted func(*batchRecord,
 			return nil
 		}
 		if err != nil {
-			s.cfg.Logger.Error("a batch can't go on now", "batch", b.Batch.ID, "err", err, "again", diskPause)
+			s.cfg.Logger.Error("a batch can't go on now", "batch", st.view(b).ID, "err", err, "again", diskPause)
 		}
 		st.putBack(b, err)
 	}
@@ -158,12 +158,12 @@ func (s *Service) loop(ctx context.Context, st *store, wanted func(*batchRecord,
 
 // take gives the oldest batch that is wanted and that nobody has; else a channel
 // that tells of changes.
-func (s *store) take(wanted func(*batchRecord, time.Time) bool) (*batchRecord, <-chan struct{}) {
-	now := s.now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (st *store) take(wanted func(*batchRecord, time.Time) bool) (*batchRecord, <-chan struct{}) {
+	now := st.now()
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	var oldest *batchRecord
-	for _, b := range s.batches {
+	for _, b := range st.batches {
 		if !b.taken && wanted(b, now) && !now.Before(b.retry) && (oldest == nil || b.Order < oldest.Order) {
 			oldest = b
 		}
@@ -171,17 +171,17 @@ func (s *store) take(wanted func(*batchRecord, time.Time) bool) (*batchRecord, <
 	if oldest != nil {
 		oldest.taken = true
 	}
-	return oldest, s.changed
+	return oldest, st.changed
 }
 
-func (s *store) putBack(b *batchRecord, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (st *store) putBack(b *batchRecord, err error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	b.taken = false
 	if err != nil {
-		b.retry = s.now().Add(diskPause)
+		b.retry = st.now().Add(diskPause)
 	}
-	s.wakeLocked()
+	st.wakeLocked()
 }
 
 func (s *Service) sweep(ctx context.Context, st *store) error {

@@ -45,46 +45,46 @@ type batchRecord struct {
 
 func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()) }
 
-func (s *store) path(dir, id, ext string) string { return filepath.Join(s.dir, dir, id+ext) }
+func (st *store) path(dir, id, ext string) string { return filepath.Join(st.dir, dir, id+ext) }
 
-func (s *store) data(fileID string) string { return s.path(filesDir, fileID, ".data") }
+func (st *store) data(fileID string) string { return st.path(filesDir, fileID, ".data") }
 
 // use counts n more bytes; it reports false, and counts nothing, where that is
 // more than the folder may hold.
-func (s *store) use(n, limit int64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n > 0 && s.used+n > limit {
+func (st *store) use(n, limit int64) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if n > 0 && st.used+n > limit {
 		return false
 	}
-	s.used += n
+	st.used += n
 	return true
 }
 
 // update changes a batch's record, on the disk first, and wakes who waits for
 // changes.
-func (s *store) update(b *batchRecord, change func(*Batch)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.updateLocked(b, change)
+func (st *store) update(b *batchRecord, change func(*Batch)) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.updateLocked(b, change)
 }
 
-func (s *store) updateLocked(b *batchRecord, change func(*Batch)) error {
+func (st *store) updateLocked(b *batchRecord, change func(*Batch)) error {
 	next := *b
 	change(&next.Batch)
-	return s.putLocked(b, next)
+	return st.putLocked(b, next)
 }
 
-func (s *store) putLocked(b *batchRecord, next batchRecord) error {
-	if err := writeRecord(s.path(batchesDir, next.Batch.ID, ".json"), next); err != nil {
+func (st *store) putLocked(b *batchRecord, next batchRecord) error {
+	if err := writeRecord(st.path(batchesDir, next.Batch.ID, ".json"), next); err != nil {
 		return err
 	}
 	b.Batch, b.End = next.Batch, next.End
-	s.wakeLocked()
+	st.wakeLocked()
 	return nil
 }
 
-func (s *store) wakeLocked() {
-	close(s.changed)
-	s.changed = make(chan struct{})
+func (st *store) wakeLocked() {
+	close(st.changed)
+	st.changed = make(chan struct{})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/sullae/sullae/coordinator/batch/batchfile"
@@ -70,9 +69,9 @@ func (s *Service) validate(ctx context.Context, st *store, b *batchRecord) error
 }
 
 // view is a copy of what clients see.
-func (s *store) view(b *batchRecord) Batch {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (st *store) view(b *batchRecord) Batch {
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	return b.Batch
 }
 
@@ -88,6 +87,9 @@ func (s *Service) execute(ctx context.Context, st *store, b *batchRecord) error 
 		}
 		st.mu.Lock()
 		next := *b
+		if next.Batch.Status == cancelling { // asked for when all was answered
+			end = cancelled
+		}
 		next.End = end
 		if problem != nil {
 			next.Batch.Errors = errorsOf(problem)
@@ -104,22 +106,11 @@ func (s *Service) execute(ctx context.Context, st *store, b *batchRecord) error 
 	return s.finish(st, b)
 }
 
-// job is the work on one batch.
-type job struct {
-	s           *Service
-	st          *store
-	b           *batchRecord
-	output, bad *batchfile.Log
-
-	mu sync.Mutex // guards x: lines are read while answers are written
-	x  *batchfile.Index
-}
-
 // work answers what is not answered yet. It tells how the batch is to end; an
 // error is one of the disk, or ctx's, and the batch goes on later.
 func (s *Service) work(ctx context.Context, st *store, b *batchRecord) (end string, problem *batchfile.Problem, err error) {
 	batch := st.view(b)
-	j := &job{s: s, st: st, b: b}
+	j := &job{s: s, st: st, b: b, batch: batch}
 	if j.x, err = s.check(ctx, st, batch); err != nil {
 		if bad, ok := errors.AsType[*batchfile.InvalidError](err); ok && batch.Status == cancelling {
 			return cancelled, nil, nil
@@ -156,147 +147,12 @@ func (s *Service) work(ctx context.Context, st *store, b *batchRecord) (end stri
 		return "", nil, ctx.Err()
 	case errors.Is(err, errCancelled):
 		return cancelled, nil, j.giveUp(ctx, "batch_cancelled", "this request was not answered before the batch was cancelled")
+	case err == nil || j.x.Left() == 0: // it may have ended while the last answer was written
+		return completed, nil, nil
 	case errors.Is(err, errExpired):
 		return expired, nil, j.giveUp(ctx, "batch_expired", "this request could not be answered before the completion window passed")
 	case errors.Is(err, errFull):
 		return failed, &batchfile.Problem{Code: "storage_full", Message: "the answers take more room than the server has for batches: delete files and create the batch again"}, nil
 	}
-	return completed, nil, err
-}
-
-// open reads what is answered already.
-func (j *job) open() (err error) {
-	id := j.b.Batch.ID
-	counts, usage := Counts{Total: j.x.Len()}, Usage{}
-	for _, l := range []struct {
-		to    **batchfile.Log
-		ext   string
-		count *int
-	}{{&j.output, ".output", &counts.Completed}, {&j.bad, ".errors", &counts.Failed}} {
-		if *l.to, err = batchfile.OpenLog(j.st.path(workDir, id, l.ext)); err != nil {
-			j.close()
-			return err
-		}
-		err := (*l.to).Recover(func(a *batchfile.Answer) error {
-			*l.count++
-			usage.add(a.Usage())
-			return j.x.Mark(a.CustomID)
-		})
-		if err != nil {
-			j.close()
-			return err
-		}
-	}
-	j.st.mu.Lock()
-	defer j.st.mu.Unlock()
-	j.b.Batch.RequestCounts, j.b.Batch.Usage = counts, usage
-	return nil
-}
-
-func (j *job) close() {
-	for _, l := range []*batchfile.Log{j.output, j.bad} {
-		if l != nil {
-			l.Close()
-		}
-	}
-}
-
-// eachLeft reads the input, and gives f the requests without an answer.
-func (j *job) eachLeft(f func(next func() (batchfile.Request, error)) error) error {
-	in, err := os.Open(j.st.data(j.b.Batch.InputFileID))
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	r := batchfile.NewReader(in, j.s.rules(j.b.Batch))
-	return f(func() (batchfile.Request, error) {
-		for {
-			req, err := r.Next()
-			if err != nil {
-				return req, err
-			}
-			j.mu.Lock()
-			answered := j.x.Answered(req.Line)
-			j.mu.Unlock()
-			if !answered {
-				return req, nil
-			}
-		}
-	})
-}
-
-// write puts answers in their files, and counts them.
-func (j *job) write(answers []batchfile.Answer) error {
-	var good, bad []batchfile.Answer
-	var usage batchfile.Usage
-	for i := range answers {
-		if a := &answers[i]; a.OK() {
-			good = append(good, *a)
-			u := a.Usage()
-			usage.PromptTokens += u.PromptTokens
-			usage.CompletionTokens += u.CompletionTokens
-		} else {
-			bad = append(bad, *a)
-		}
-	}
-	for _, l := range []struct {
-		log     *batchfile.Log
-		answers []batchfile.Answer
-	}{{j.output, good}, {j.bad, bad}} {
-		if len(l.answers) == 0 {
-			continue
-		}
-		before := l.log.Size()
-		if err := l.log.Append(l.answers); err != nil {
-			return err
-		}
-		j.mu.Lock()
-		for i := range l.answers {
-			if err := j.x.Mark(l.answers[i].CustomID); err != nil {
-				panic(err) // each line is read once: a bug
-			}
-		}
-		j.mu.Unlock()
-		if !j.st.use(l.log.Size()-before, j.s.cfg.MaxTotalBytes) {
-			j.st.use(l.log.Size()-before, 1<<62) // it is there, and counts
-			return errFull
-		}
-	}
-	j.st.mu.Lock()
-	defer j.st.mu.Unlock()
-	j.b.Batch.RequestCounts.Completed += len(good)
-	j.b.Batch.RequestCounts.Failed += len(bad)
-	j.b.Batch.Usage.add(usage)
-	return nil
-}
-
-// giveUp answers what is left with an error.
-func (j *job) giveUp(ctx context.Context, code, message string) error {
-	return j.eachLeft(func(next func() (batchfile.Request, error)) error {
-		for {
-			var group []batchfile.Answer
-			var err error
-			for len(group) < 256 && err == nil {
-				var req batchfile.Request
-				if req, err = next(); err == nil {
-					group = append(group, batchfile.Failed(req.CustomID, code, message))
-				}
-			}
-			if err != nil && err != io.EOF {
-				return err
-			}
-			// These few bytes are written even to a full folder.
-			if len(group) > 0 {
-				if werr := j.write(group); werr != nil && !errors.Is(werr, errFull) {
-					return werr
-				}
-			}
-			if err == io.EOF {
-				return nil
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-		}
-	})
+	return "", nil, err
 }

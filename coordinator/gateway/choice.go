@@ -22,7 +22,9 @@ type choice struct {
 	decoder   StreamDecoder // nil without a tokenizer
 	stop      stopMatcher
 	generated int
-	offset    int // characters decoded so far
+	offset    int    // characters decoded so far
+	pending   string // text of tokens that a resumed client has, which it has not
+	early     *Delta // a resumed choice's last delta, where nothing is left to compute
 	first     time.Time
 	last      time.Time
 }
@@ -39,6 +41,11 @@ func newChoice(st *Stream, seq Sequence, ps *promptState) *choice {
 // run reads events until the sequence's end, the stream's, or a stop string.
 func (c *choice) run() {
 	defer c.cancel()
+	if c.early != nil {
+		c.stream.push(c.prompt, c.early)
+		c.end(c.early.Finish.Reason.String(), nil)
+		return
+	}
 	for {
 		select {
 		case <-c.ctx.Done():
@@ -93,6 +100,7 @@ func (c *choice) handle(ev Event) (*Finish, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.Text, c.pending = c.pending+d.Text, ""
 	switch {
 	case stop != "":
 		c.cancel()
@@ -117,15 +125,7 @@ func (c *choice) addToken(d *Delta, ev Event) (stop string, err error) {
 	offset := c.offset
 	if !c.endsWith(ev) {
 		d.TokenIDs = []int32{ev.Token}
-		if c.decoder != nil {
-			piece := c.decoder.Push(ev.Token)
-			c.offset += utf8.RuneCountInString(piece)
-			if c.generated <= c.seq.Sampling.MinTokens {
-				d.Text = piece // too early for a stop string
-			} else {
-				d.Text, stop = c.stop.push(piece)
-			}
-		}
+		d.Text, stop = c.decode(ev.Token)
 	}
 	if c.seq.Logprobs >= 0 {
 		if ev.Scores == nil {
@@ -138,6 +138,20 @@ func (c *choice) addToken(d *Delta, ev Event) (stop string, err error) {
 		d.Logprobs = []TokenLogprob{t}
 	}
 	return stop, nil
+}
+
+// decode is the text that a token lets out, and the stop string that it
+// completes.
+func (c *choice) decode(id int32) (text, stop string) {
+	if c.decoder == nil {
+		return "", ""
+	}
+	piece := c.decoder.Push(id)
+	c.offset += utf8.RuneCountInString(piece)
+	if c.generated <= c.seq.Sampling.MinTokens {
+		return piece, "" // too early for a stop string
+	}
+	return c.stop.push(piece)
 }
 
 // endsWith reports whether the event's token is the stop token that ends the
@@ -168,7 +182,7 @@ func (c *choice) finish(d *Delta, ev Event) *Finish {
 func (c *choice) count() {
 	s := c.stream.svc
 	now := s.now()
-	if c.generated == 0 {
+	if c.first.IsZero() {
 		c.first = now
 		s.metrics.firstToken.Observe(now.Sub(c.stream.start).Seconds())
 	} else {

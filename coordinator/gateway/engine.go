@@ -25,6 +25,9 @@ type Sequence struct {
 	RequestID string
 	Index     int // which of the request's choices
 	Prompt    []int32
+	// PromptLen is less than len(Prompt) where a broken request goes on: the
+	// tokens from there on were generated before. 0 means all of Prompt.
+	PromptLen int
 	MaxTokens int // 0 scores the prompt alone
 	// StopTokens end the sequence: the model's EOS unless ignored, and the
 	// request's own.

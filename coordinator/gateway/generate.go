@@ -48,6 +48,24 @@ func (st *Stream) submit() ([]*choice, error) {
 				seq.PromptLogprobs = p.promptLogprobs
 			}
 			c := newChoice(st, seq, st.prompts[i])
+			if p.resume != nil {
+				had := p.resume[seq.Index]
+				if had.Finished {
+					c.cancel()
+					st.left--
+					continue
+				}
+				var err error
+				if c.early, err = c.resume(had); err != nil {
+					return nil, err
+				}
+				seq = c.seq
+				st.prompts[i].ready = true
+			}
+			if c.early != nil {
+				choices = append(choices, c)
+				continue
+			}
 			if seq.MaxTokens == 0 && seq.PromptLogprobs < 0 {
 				// Nothing to run; but a cluster that isn't serving shouldn't
 				// look as if it were.

@@ -17,6 +17,16 @@ type Request struct {
 	Output          Output
 	// N is the number of choices of each prompt; default 1.
 	N *int
+	// Resume has what the client holds already of each choice, by Delta.Index;
+	// nil for a request that starts.
+	Resume []Resumed
+}
+
+// Resumed is what a client holds of a choice whose stream broke.
+type Resumed struct {
+	TokenIDs  []int32
+	TextBytes int
+	Finished  bool
 }
 
 // Prompt is a Text, a TokenIDs or a Chat.

@@ -23,6 +23,7 @@ type plan struct {
 	promptLogprobs int
 	promptText     bool
 	keepSpecial    bool
+	resume         []Resumed // nil: the request starts
 }
 
 type promptPlan struct {
@@ -82,7 +83,7 @@ func (s *Service) resolve(r Request) (*plan, error) {
 		}
 		p.prompts = append(p.prompts, pp)
 	}
-	return p, nil
+	return p, s.checkResume(p, r)
 }
 
 func (s *Service) resolveSampling(p *plan, r SamplingParams) error {

@@ -9,7 +9,8 @@ import (
 // SyntaxError says what is wrong with a schema, a pattern or a grammar, and where.
 type SyntaxError struct {
 	// Where is a JSON pointer in fragment form ("#/properties/age/minimum") for
-	// something in a JSON schema, else "line:column", both from 1.
+	// something in a JSON schema, "choice[3]" for a choice, else "line:column", both
+	// from 1.
 	Where   string
 	Problem string
 }

@@ -41,7 +41,7 @@ func TestRegexMatchesAsGoDoes(t *testing.T) {
 
 func TestRegexErrors(t *testing.T) {
 	for _, c := range []struct{ pattern, where, problem string }{
-		{`가(b`, "1:2", "missing closing ): (b"},
+		{`가(b`, "1:2", "missing closing )"},
 		{"ab\n[z-a]", "2:2", "invalid character class range: z-a"},
 		{`a**`, "1:2", "invalid nested repetition operator: **"},
 		{`a(?=b)`, "1:2", "invalid or unsupported Perl syntax: (?="},

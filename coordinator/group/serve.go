@@ -89,8 +89,12 @@ func (g *Group) message(e *epoch, s sched.Step) *clusterv1.RunRequest {
 	p := &clusterv1.StepPlan{Epoch: e.id, Step: e.step, Finished: s.Finished}
 	for _, n := range s.Started {
 		q := g.seqs[n.ID].seq
+		promptLen := n.PromptLen
+		if q.PromptLen > 0 {
+			promptLen = q.PromptLen
+		}
 		p.Started = append(p.Started, &clusterv1.NewSequence{
-			Id: n.ID, Tokens: n.Tokens, PromptLen: int32(n.PromptLen),
+			Id: n.ID, Tokens: n.Tokens, PromptLen: int32(promptLen),
 			Logprobs: int32(q.Logprobs), PromptLogprobs: int32(q.PromptLogprobs),
 			Sampling: samplingOf(q),
 		})

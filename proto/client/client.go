@@ -9,6 +9,8 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"net"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -16,6 +18,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 
 	sullaev1 "github.com/sullae/sullae/proto/sullae/v1"
 )
@@ -39,13 +43,24 @@ const maxResponseBytes = 256 << 20
 
 // Client is a connection to a cluster. It is safe for concurrent use.
 type Client struct {
-	conn *grpc.ClientConn
-	api  sullaev1.InferenceServiceClient
+	conn   *grpc.ClientConn
+	api    sullaev1.InferenceServiceClient
+	resume time.Duration
 }
 
+// defaultResume covers a coordinator's failover with room to spare.
+const defaultResume = 30 * time.Second
+
 type options struct {
-	creds credentials.TransportCredentials
-	grpc  []grpc.DialOption
+	creds  credentials.TransportCredentials
+	resume time.Duration
+	grpc   []grpc.DialOption
+}
+
+// WithResume sets how long a stream that broke because the cluster is away is
+// taken up again; default 30 s, 0 for not at all.
+func WithResume(limit time.Duration) Option {
+	return func(o *options) { o.resume = limit }
 }
 
 // Option changes how Dial connects.
@@ -68,13 +83,24 @@ func WithGRPC(opts ...grpc.DialOption) Option {
 	return func(o *options) { o.grpc = append(o.grpc, opts...) }
 }
 
-// Dial prepares a connection to a target in gRPC's notation: "host:port", or
+// Dial prepares a connection to a target: "host:port", several of them with
+// commas between (a leading coordinator and those that stand by), or gRPC's
 // "dns:///name:port" for all addresses behind a name. It connects at the first
 // call; so its only errors are those of a wrong target or option.
 func Dial(target string, opts ...Option) (*Client, error) {
-	o := options{creds: insecure.NewCredentials()}
+	o := options{creds: insecure.NewCredentials(), resume: defaultResume}
 	for _, opt := range opts {
 		opt(&o)
+	}
+	if addrs := strings.Split(target, ","); len(addrs) > 1 {
+		static := manual.NewBuilderWithScheme("sullae-addresses")
+		var state resolver.State
+		for _, a := range addrs {
+			state.Addresses = append(state.Addresses, resolver.Address{Addr: a, ServerName: host(a)})
+		}
+		static.InitialState(state)
+		o.grpc = append(o.grpc, grpc.WithResolvers(static))
+		target = static.Scheme() + ":///" + host(addrs[0])
 	}
 	conn, err := grpc.NewClient(target, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(o.creds),
@@ -85,7 +111,15 @@ func Dial(target string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{conn: conn, api: sullaev1.NewInferenceServiceClient(conn)}, nil
+	return &Client{conn: conn, api: sullaev1.NewInferenceServiceClient(conn), resume: o.resume}, nil
+}
+
+// host is an address without its port.
+func host(addr string) string {
+	if h, _, err := net.SplitHostPort(addr); err == nil {
+		return h
+	}
+	return addr
 }
 
 // Close ends the connection and the calls on it.

@@ -5,6 +5,11 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	sullaev1 "github.com/sullae/sullae/proto/sullae/v1"
 )
@@ -16,35 +21,74 @@ type response interface {
 	GetDelta() *sullaev1.Delta
 }
 
-// Stream is a running call. It has one user at a time, who must Close it.
+// Stream is a running call. It has one user at a time, who must Close it. A
+// stream that breaks because the cluster is away for a while (a coordinator fails
+// over, say) goes on where it broke: what follows is what would have followed.
 type Stream struct {
-	recv   func() (response, error)
+	ctx    context.Context
 	cancel context.CancelFunc
+	open   func(ctx context.Context, had *sullaev1.Resume, seed *uint64) (func() (response, error), error)
+	recv   func() (response, error)
 	id     string
 	prompt *sullaev1.PromptInfo
+	had    []*sullaev1.ResumedChoice // by index
+	resume time.Duration             // longest time away; 0: not resumed
 	err    error
 }
 
 // Generate continues a prompt. The deltas of all choices come in one stream.
 func (c *Client) Generate(ctx context.Context, req *sullaev1.GenerateRequest) (*Stream, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	s, err := c.api.Generate(ctx, req)
-	if err != nil {
-		cancel()
-		return nil, wrap(err)
-	}
-	return &Stream{recv: func() (response, error) { return s.Recv() }, cancel: cancel}, nil
+	return c.start(ctx, int(req.GetN()), func(ctx context.Context, had *sullaev1.Resume, seed *uint64) (func() (response, error), error) {
+		if had != nil {
+			req = proto.CloneOf(req)
+			req.Resume, req.Sampling = had, withSeed(req.Sampling, seed)
+		}
+		s, err := c.api.Generate(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		return func() (response, error) { return s.Recv() }, nil
+	})
 }
 
 // Chat answers a conversation.
 func (c *Client) Chat(ctx context.Context, req *sullaev1.ChatRequest) (*Stream, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	s, err := c.api.Chat(ctx, req)
-	if err != nil {
-		cancel()
+	return c.start(ctx, int(req.GetN()), func(ctx context.Context, had *sullaev1.Resume, seed *uint64) (func() (response, error), error) {
+		if had != nil {
+			req = proto.CloneOf(req)
+			req.Resume, req.Sampling = had, withSeed(req.Sampling, seed)
+		}
+		s, err := c.api.Chat(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		return func() (response, error) { return s.Recv() }, nil
+	})
+}
+
+func (c *Client) start(ctx context.Context, n int, open func(context.Context, *sullaev1.Resume, *uint64) (func() (response, error), error)) (*Stream, error) {
+	s := &Stream{open: open, resume: c.resume}
+	for range max(n, 1) {
+		s.had = append(s.had, &sullaev1.ResumedChoice{})
+	}
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	var err error
+	if s.recv, err = open(s.ctx, nil, nil); err != nil {
+		s.cancel()
 		return nil, wrap(err)
 	}
-	return &Stream{recv: func() (response, error) { return s.Recv() }, cancel: cancel}, nil
+	return s, nil
+}
+
+// withSeed is a copy of the sampling with the seed that the cluster drew.
+func withSeed(s *sullaev1.Sampling, seed *uint64) *sullaev1.Sampling {
+	if s == nil {
+		s = &sullaev1.Sampling{}
+	} else {
+		s = proto.CloneOf(s)
+	}
+	s.Seed = seed
+	return s
 }
 
 // Recv waits for the next delta. It returns io.EOF after every choice has had
@@ -53,18 +97,73 @@ func (s *Stream) Recv() (*sullaev1.Delta, error) {
 	for s.err == nil {
 		resp, err := s.recv()
 		if err != nil {
-			s.err = wrap(err)
-			break
+			if err = s.goOn(err); err != nil {
+				s.err = wrap(err)
+			}
+			continue
 		}
 		s.id = resp.GetRequestId()
-		if p := resp.GetPrompt(); p != nil {
+		if p := resp.GetPrompt(); p != nil && s.prompt == nil {
 			s.prompt = p
 		}
 		if d := resp.GetDelta(); d != nil {
+			s.note(d)
 			return d, nil
 		}
 	}
 	return nil, s.err
+}
+
+// note remembers what was received, to resume from.
+func (s *Stream) note(d *sullaev1.Delta) {
+	if i := int(d.GetIndex()); i < len(s.had) {
+		h := s.had[i]
+		h.TokenIds = append(h.TokenIds, d.GetTokenIds()...)
+		h.TextBytes += int64(len(d.GetText()))
+		h.Finished = d.GetFinish() != nil
+	}
+}
+
+// Pauses between two tries to resume.
+const (
+	firstPause = 100 * time.Millisecond
+	maxPause   = 2 * time.Second
+)
+
+// goOn takes the call up again if it broke because the cluster was away; else it
+// returns why it ended.
+func (s *Stream) goOn(cause error) error {
+	if s.resume <= 0 || s.prompt == nil || status.Code(cause) != codes.Unavailable {
+		return cause
+	}
+	seed := s.prompt.GetSeed()
+	pause := firstPause
+	for began := time.Now(); time.Since(began) < s.resume; pause = min(2*pause, maxPause) {
+		select {
+		case <-s.ctx.Done():
+			return cause
+		case <-time.After(pause):
+		}
+		recv, err := s.open(s.ctx, &sullaev1.Resume{Choices: s.had}, &seed)
+		if err == nil {
+			// The call is up only when something has come.
+			var first response
+			if first, err = recv(); err == nil {
+				s.recv = func() (response, error) {
+					s.recv = recv
+					return first, nil
+				}
+				return nil
+			}
+			if errors.Is(err, io.EOF) {
+				return io.EOF
+			}
+		}
+		if status.Code(err) != codes.Unavailable {
+			return err
+		}
+	}
+	return cause
 }
 
 // All yields the remaining deltas, and last an error if the call fails. It

@@ -37,6 +37,18 @@ func request(id, model string, sampling *sullaev1.Sampling, stopping *sullaev1.S
 	return r
 }
 
+// resume is what a client holds already; nil for a request that starts.
+func resume(in *sullaev1.Resume) []gateway.Resumed {
+	if in == nil {
+		return nil
+	}
+	out := make([]gateway.Resumed, len(in.GetChoices()))
+	for i, c := range in.GetChoices() {
+		out[i] = gateway.Resumed{TokenIDs: c.GetTokenIds(), TextBytes: int(c.GetTextBytes()), Finished: c.GetFinished()}
+	}
+	return out
+}
+
 func messages(in []*sullaev1.Message) gateway.Chat {
 	out := make(gateway.Chat, len(in))
 	for i, m := range in {

@@ -796,6 +796,119 @@ func (x *Delta) GetFinish() *Finish {
 	return nil
 }
 
+// Resume goes on with a request whose stream broke: everything else in the
+// request must be as before, with the seed that the first response told. Only
+// what the client does not have yet is sent. The tokens are those that the
+// broken stream would have brought.
+type Resume struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One per choice, by its index.
+	Choices       []*ResumedChoice `protobuf:"bytes,1,rep,name=choices,proto3" json:"choices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resume) Reset() {
+	*x = Resume{}
+	mi := &file_sullae_v1_inference_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resume) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resume) ProtoMessage() {}
+
+func (x *Resume) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_v1_inference_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resume.ProtoReflect.Descriptor instead.
+func (*Resume) Descriptor() ([]byte, []int) {
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Resume) GetChoices() []*ResumedChoice {
+	if x != nil {
+		return x.Choices
+	}
+	return nil
+}
+
+// ResumedChoice is what the client has of one choice.
+type ResumedChoice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All token ids received.
+	TokenIds []int32 `protobuf:"varint,1,rep,packed,name=token_ids,json=tokenIds,proto3" json:"token_ids,omitempty"`
+	// Bytes of text received.
+	TextBytes int64 `protobuf:"varint,2,opt,name=text_bytes,json=textBytes,proto3" json:"text_bytes,omitempty"`
+	// Its finish was received.
+	Finished      bool `protobuf:"varint,3,opt,name=finished,proto3" json:"finished,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumedChoice) Reset() {
+	*x = ResumedChoice{}
+	mi := &file_sullae_v1_inference_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumedChoice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumedChoice) ProtoMessage() {}
+
+func (x *ResumedChoice) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_v1_inference_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumedChoice.ProtoReflect.Descriptor instead.
+func (*ResumedChoice) Descriptor() ([]byte, []int) {
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ResumedChoice) GetTokenIds() []int32 {
+	if x != nil {
+		return x.TokenIds
+	}
+	return nil
+}
+
+func (x *ResumedChoice) GetTextBytes() int64 {
+	if x != nil {
+		return x.TextBytes
+	}
+	return 0
+}
+
+func (x *ResumedChoice) GetFinished() bool {
+	if x != nil {
+		return x.Finished
+	}
+	return false
+}
+
 type GenerateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the server where absent; in logs and in x-request-id.
@@ -811,14 +924,15 @@ type GenerateRequest struct {
 	Stopping *Stopping                `protobuf:"bytes,6,opt,name=stopping,proto3" json:"stopping,omitempty"`
 	Output   *Output                  `protobuf:"bytes,7,opt,name=output,proto3" json:"output,omitempty"`
 	// Choices. Default 1.
-	N             *int32 `protobuf:"varint,8,opt,name=n,proto3,oneof" json:"n,omitempty"`
+	N             *int32  `protobuf:"varint,8,opt,name=n,proto3,oneof" json:"n,omitempty"`
+	Resume        *Resume `protobuf:"bytes,9,opt,name=resume,proto3" json:"resume,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GenerateRequest) Reset() {
 	*x = GenerateRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[9]
+	mi := &file_sullae_v1_inference_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +944,7 @@ func (x *GenerateRequest) String() string {
 func (*GenerateRequest) ProtoMessage() {}
 
 func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[9]
+	mi := &file_sullae_v1_inference_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +957,7 @@ func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateRequest.ProtoReflect.Descriptor instead.
 func (*GenerateRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{9}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GenerateRequest) GetRequestId() string {
@@ -913,6 +1027,13 @@ func (x *GenerateRequest) GetN() int32 {
 	return 0
 }
 
+func (x *GenerateRequest) GetResume() *Resume {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
 type isGenerateRequest_Prompt interface {
 	isGenerateRequest_Prompt()
 }
@@ -943,7 +1064,7 @@ type GenerateResponse struct {
 
 func (x *GenerateResponse) Reset() {
 	*x = GenerateResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[10]
+	mi := &file_sullae_v1_inference_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1076,7 @@ func (x *GenerateResponse) String() string {
 func (*GenerateResponse) ProtoMessage() {}
 
 func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[10]
+	mi := &file_sullae_v1_inference_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1089,7 @@ func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateResponse.ProtoReflect.Descriptor instead.
 func (*GenerateResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{10}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GenerateResponse) GetRequestId() string {
@@ -1031,7 +1152,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[11]
+	mi := &file_sullae_v1_inference_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1164,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[11]
+	mi := &file_sullae_v1_inference_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1177,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{11}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Message) GetRole() string {
@@ -1082,13 +1203,14 @@ type ChatRequest struct {
 	Stopping      *Stopping              `protobuf:"bytes,5,opt,name=stopping,proto3" json:"stopping,omitempty"`
 	Output        *Output                `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"`
 	N             *int32                 `protobuf:"varint,7,opt,name=n,proto3,oneof" json:"n,omitempty"`
+	Resume        *Resume                `protobuf:"bytes,8,opt,name=resume,proto3" json:"resume,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChatRequest) Reset() {
 	*x = ChatRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[12]
+	mi := &file_sullae_v1_inference_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1222,7 @@ func (x *ChatRequest) String() string {
 func (*ChatRequest) ProtoMessage() {}
 
 func (x *ChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[12]
+	mi := &file_sullae_v1_inference_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1235,7 @@ func (x *ChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatRequest.ProtoReflect.Descriptor instead.
 func (*ChatRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{12}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ChatRequest) GetRequestId() string {
@@ -1165,6 +1287,13 @@ func (x *ChatRequest) GetN() int32 {
 	return 0
 }
 
+func (x *ChatRequest) GetResume() *Resume {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
 type ChatResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	RequestId string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -1179,7 +1308,7 @@ type ChatResponse struct {
 
 func (x *ChatResponse) Reset() {
 	*x = ChatResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[13]
+	mi := &file_sullae_v1_inference_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1320,7 @@ func (x *ChatResponse) String() string {
 func (*ChatResponse) ProtoMessage() {}
 
 func (x *ChatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[13]
+	mi := &file_sullae_v1_inference_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1333,7 @@ func (x *ChatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatResponse.ProtoReflect.Descriptor instead.
 func (*ChatResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{13}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ChatResponse) GetRequestId() string {
@@ -1267,7 +1396,7 @@ type Messages struct {
 
 func (x *Messages) Reset() {
 	*x = Messages{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[14]
+	mi := &file_sullae_v1_inference_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1408,7 @@ func (x *Messages) String() string {
 func (*Messages) ProtoMessage() {}
 
 func (x *Messages) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[14]
+	mi := &file_sullae_v1_inference_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,7 +1421,7 @@ func (x *Messages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messages.ProtoReflect.Descriptor instead.
 func (*Messages) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{14}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Messages) GetMessages() []*Message {
@@ -1326,7 +1455,7 @@ type TokenizeRequest struct {
 
 func (x *TokenizeRequest) Reset() {
 	*x = TokenizeRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[15]
+	mi := &file_sullae_v1_inference_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1467,7 @@ func (x *TokenizeRequest) String() string {
 func (*TokenizeRequest) ProtoMessage() {}
 
 func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[15]
+	mi := &file_sullae_v1_inference_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1480,7 @@ func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeRequest.ProtoReflect.Descriptor instead.
 func (*TokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{15}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TokenizeRequest) GetModel() string {
@@ -1420,7 +1549,7 @@ type TokenizeResponse struct {
 
 func (x *TokenizeResponse) Reset() {
 	*x = TokenizeResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[16]
+	mi := &file_sullae_v1_inference_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1561,7 @@ func (x *TokenizeResponse) String() string {
 func (*TokenizeResponse) ProtoMessage() {}
 
 func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[16]
+	mi := &file_sullae_v1_inference_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1574,7 @@ func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeResponse.ProtoReflect.Descriptor instead.
 func (*TokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{16}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TokenizeResponse) GetTokenIds() []int32 {
@@ -1473,7 +1602,7 @@ type DetokenizeRequest struct {
 
 func (x *DetokenizeRequest) Reset() {
 	*x = DetokenizeRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[17]
+	mi := &file_sullae_v1_inference_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1614,7 @@ func (x *DetokenizeRequest) String() string {
 func (*DetokenizeRequest) ProtoMessage() {}
 
 func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[17]
+	mi := &file_sullae_v1_inference_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1627,7 @@ func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeRequest.ProtoReflect.Descriptor instead.
 func (*DetokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{17}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DetokenizeRequest) GetModel() string {
@@ -1531,7 +1660,7 @@ type DetokenizeResponse struct {
 
 func (x *DetokenizeResponse) Reset() {
 	*x = DetokenizeResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[18]
+	mi := &file_sullae_v1_inference_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1672,7 @@ func (x *DetokenizeResponse) String() string {
 func (*DetokenizeResponse) ProtoMessage() {}
 
 func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[18]
+	mi := &file_sullae_v1_inference_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1685,7 @@ func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeResponse.ProtoReflect.Descriptor instead.
 func (*DetokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{18}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DetokenizeResponse) GetText() string {
@@ -1574,7 +1703,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[19]
+	mi := &file_sullae_v1_inference_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1715,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[19]
+	mi := &file_sullae_v1_inference_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1728,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{19}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{21}
 }
 
 type ListModelsResponse struct {
@@ -1611,7 +1740,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[20]
+	mi := &file_sullae_v1_inference_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1752,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[20]
+	mi := &file_sullae_v1_inference_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1765,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{20}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -1663,7 +1792,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[21]
+	mi := &file_sullae_v1_inference_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1804,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[21]
+	mi := &file_sullae_v1_inference_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1817,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{21}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Model) GetId() string {
@@ -1815,7 +1944,14 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1b\n" +
 	"\ttoken_ids\x18\x03 \x03(\x05R\btokenIds\x123\n" +
 	"\blogprobs\x18\x04 \x03(\v2\x17.sullae.v1.TokenLogprobR\blogprobs\x12)\n" +
-	"\x06finish\x18\x05 \x01(\v2\x11.sullae.v1.FinishR\x06finish\"\xc0\x02\n" +
+	"\x06finish\x18\x05 \x01(\v2\x11.sullae.v1.FinishR\x06finish\"<\n" +
+	"\x06Resume\x122\n" +
+	"\achoices\x18\x01 \x03(\v2\x18.sullae.v1.ResumedChoiceR\achoices\"g\n" +
+	"\rResumedChoice\x12\x1b\n" +
+	"\ttoken_ids\x18\x01 \x03(\x05R\btokenIds\x12\x1d\n" +
+	"\n" +
+	"text_bytes\x18\x02 \x01(\x03R\ttextBytes\x12\x1a\n" +
+	"\bfinished\x18\x03 \x01(\bR\bfinished\"\xeb\x02\n" +
 	"\x0fGenerateRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -1825,7 +1961,8 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\bsampling\x18\x05 \x01(\v2\x13.sullae.v1.SamplingR\bsampling\x12/\n" +
 	"\bstopping\x18\x06 \x01(\v2\x13.sullae.v1.StoppingR\bstopping\x12)\n" +
 	"\x06output\x18\a \x01(\v2\x11.sullae.v1.OutputR\x06output\x12\x11\n" +
-	"\x01n\x18\b \x01(\x05H\x01R\x01n\x88\x01\x01B\b\n" +
+	"\x01n\x18\b \x01(\x05H\x01R\x01n\x88\x01\x01\x12)\n" +
+	"\x06resume\x18\t \x01(\v2\x11.sullae.v1.ResumeR\x06resumeB\b\n" +
 	"\x06promptB\x04\n" +
 	"\x02_n\"\x95\x01\n" +
 	"\x10GenerateResponse\x12\x1d\n" +
@@ -1836,7 +1973,7 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\x05event\"7\n" +
 	"\aMessage\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x18\n" +
-	"\acontent\x18\x02 \x01(\tR\acontent\"\x98\x02\n" +
+	"\acontent\x18\x02 \x01(\tR\acontent\"\xc3\x02\n" +
 	"\vChatRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -1845,7 +1982,8 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\bsampling\x18\x04 \x01(\v2\x13.sullae.v1.SamplingR\bsampling\x12/\n" +
 	"\bstopping\x18\x05 \x01(\v2\x13.sullae.v1.StoppingR\bstopping\x12)\n" +
 	"\x06output\x18\x06 \x01(\v2\x11.sullae.v1.OutputR\x06output\x12\x11\n" +
-	"\x01n\x18\a \x01(\x05H\x00R\x01n\x88\x01\x01B\x04\n" +
+	"\x01n\x18\a \x01(\x05H\x00R\x01n\x88\x01\x01\x12)\n" +
+	"\x06resume\x18\b \x01(\v2\x11.sullae.v1.ResumeR\x06resumeB\x04\n" +
 	"\x02_n\"\x91\x01\n" +
 	"\fChatResponse\x12\x1d\n" +
 	"\n" +
@@ -1911,7 +2049,7 @@ func file_sullae_v1_inference_proto_rawDescGZIP() []byte {
 }
 
 var file_sullae_v1_inference_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sullae_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_sullae_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_sullae_v1_inference_proto_goTypes = []any{
 	(FinishReason)(0),          // 0: sullae.v1.FinishReason
 	(*Sampling)(nil),           // 1: sullae.v1.Sampling
@@ -1923,58 +2061,63 @@ var file_sullae_v1_inference_proto_goTypes = []any{
 	(*Finish)(nil),             // 7: sullae.v1.Finish
 	(*PromptInfo)(nil),         // 8: sullae.v1.PromptInfo
 	(*Delta)(nil),              // 9: sullae.v1.Delta
-	(*GenerateRequest)(nil),    // 10: sullae.v1.GenerateRequest
-	(*GenerateResponse)(nil),   // 11: sullae.v1.GenerateResponse
-	(*Message)(nil),            // 12: sullae.v1.Message
-	(*ChatRequest)(nil),        // 13: sullae.v1.ChatRequest
-	(*ChatResponse)(nil),       // 14: sullae.v1.ChatResponse
-	(*Messages)(nil),           // 15: sullae.v1.Messages
-	(*TokenizeRequest)(nil),    // 16: sullae.v1.TokenizeRequest
-	(*TokenizeResponse)(nil),   // 17: sullae.v1.TokenizeResponse
-	(*DetokenizeRequest)(nil),  // 18: sullae.v1.DetokenizeRequest
-	(*DetokenizeResponse)(nil), // 19: sullae.v1.DetokenizeResponse
-	(*ListModelsRequest)(nil),  // 20: sullae.v1.ListModelsRequest
-	(*ListModelsResponse)(nil), // 21: sullae.v1.ListModelsResponse
-	(*Model)(nil),              // 22: sullae.v1.Model
-	nil,                        // 23: sullae.v1.Sampling.LogitBiasEntry
+	(*Resume)(nil),             // 10: sullae.v1.Resume
+	(*ResumedChoice)(nil),      // 11: sullae.v1.ResumedChoice
+	(*GenerateRequest)(nil),    // 12: sullae.v1.GenerateRequest
+	(*GenerateResponse)(nil),   // 13: sullae.v1.GenerateResponse
+	(*Message)(nil),            // 14: sullae.v1.Message
+	(*ChatRequest)(nil),        // 15: sullae.v1.ChatRequest
+	(*ChatResponse)(nil),       // 16: sullae.v1.ChatResponse
+	(*Messages)(nil),           // 17: sullae.v1.Messages
+	(*TokenizeRequest)(nil),    // 18: sullae.v1.TokenizeRequest
+	(*TokenizeResponse)(nil),   // 19: sullae.v1.TokenizeResponse
+	(*DetokenizeRequest)(nil),  // 20: sullae.v1.DetokenizeRequest
+	(*DetokenizeResponse)(nil), // 21: sullae.v1.DetokenizeResponse
+	(*ListModelsRequest)(nil),  // 22: sullae.v1.ListModelsRequest
+	(*ListModelsResponse)(nil), // 23: sullae.v1.ListModelsResponse
+	(*Model)(nil),              // 24: sullae.v1.Model
+	nil,                        // 25: sullae.v1.Sampling.LogitBiasEntry
 }
 var file_sullae_v1_inference_proto_depIdxs = []int32{
-	23, // 0: sullae.v1.Sampling.logit_bias:type_name -> sullae.v1.Sampling.LogitBiasEntry
+	25, // 0: sullae.v1.Sampling.logit_bias:type_name -> sullae.v1.Sampling.LogitBiasEntry
 	5,  // 1: sullae.v1.TokenLogprob.top:type_name -> sullae.v1.Alternative
 	0,  // 2: sullae.v1.Finish.reason:type_name -> sullae.v1.FinishReason
 	6,  // 3: sullae.v1.PromptInfo.logprobs:type_name -> sullae.v1.TokenLogprob
 	6,  // 4: sullae.v1.Delta.logprobs:type_name -> sullae.v1.TokenLogprob
 	7,  // 5: sullae.v1.Delta.finish:type_name -> sullae.v1.Finish
-	4,  // 6: sullae.v1.GenerateRequest.token_ids:type_name -> sullae.v1.TokenIds
-	1,  // 7: sullae.v1.GenerateRequest.sampling:type_name -> sullae.v1.Sampling
-	2,  // 8: sullae.v1.GenerateRequest.stopping:type_name -> sullae.v1.Stopping
-	3,  // 9: sullae.v1.GenerateRequest.output:type_name -> sullae.v1.Output
-	8,  // 10: sullae.v1.GenerateResponse.prompt:type_name -> sullae.v1.PromptInfo
-	9,  // 11: sullae.v1.GenerateResponse.delta:type_name -> sullae.v1.Delta
-	12, // 12: sullae.v1.ChatRequest.messages:type_name -> sullae.v1.Message
-	1,  // 13: sullae.v1.ChatRequest.sampling:type_name -> sullae.v1.Sampling
-	2,  // 14: sullae.v1.ChatRequest.stopping:type_name -> sullae.v1.Stopping
-	3,  // 15: sullae.v1.ChatRequest.output:type_name -> sullae.v1.Output
-	8,  // 16: sullae.v1.ChatResponse.prompt:type_name -> sullae.v1.PromptInfo
-	9,  // 17: sullae.v1.ChatResponse.delta:type_name -> sullae.v1.Delta
-	12, // 18: sullae.v1.Messages.messages:type_name -> sullae.v1.Message
-	15, // 19: sullae.v1.TokenizeRequest.chat:type_name -> sullae.v1.Messages
-	22, // 20: sullae.v1.ListModelsResponse.models:type_name -> sullae.v1.Model
-	10, // 21: sullae.v1.InferenceService.Generate:input_type -> sullae.v1.GenerateRequest
-	13, // 22: sullae.v1.InferenceService.Chat:input_type -> sullae.v1.ChatRequest
-	16, // 23: sullae.v1.InferenceService.Tokenize:input_type -> sullae.v1.TokenizeRequest
-	18, // 24: sullae.v1.InferenceService.Detokenize:input_type -> sullae.v1.DetokenizeRequest
-	20, // 25: sullae.v1.InferenceService.ListModels:input_type -> sullae.v1.ListModelsRequest
-	11, // 26: sullae.v1.InferenceService.Generate:output_type -> sullae.v1.GenerateResponse
-	14, // 27: sullae.v1.InferenceService.Chat:output_type -> sullae.v1.ChatResponse
-	17, // 28: sullae.v1.InferenceService.Tokenize:output_type -> sullae.v1.TokenizeResponse
-	19, // 29: sullae.v1.InferenceService.Detokenize:output_type -> sullae.v1.DetokenizeResponse
-	21, // 30: sullae.v1.InferenceService.ListModels:output_type -> sullae.v1.ListModelsResponse
-	26, // [26:31] is the sub-list for method output_type
-	21, // [21:26] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	11, // 6: sullae.v1.Resume.choices:type_name -> sullae.v1.ResumedChoice
+	4,  // 7: sullae.v1.GenerateRequest.token_ids:type_name -> sullae.v1.TokenIds
+	1,  // 8: sullae.v1.GenerateRequest.sampling:type_name -> sullae.v1.Sampling
+	2,  // 9: sullae.v1.GenerateRequest.stopping:type_name -> sullae.v1.Stopping
+	3,  // 10: sullae.v1.GenerateRequest.output:type_name -> sullae.v1.Output
+	10, // 11: sullae.v1.GenerateRequest.resume:type_name -> sullae.v1.Resume
+	8,  // 12: sullae.v1.GenerateResponse.prompt:type_name -> sullae.v1.PromptInfo
+	9,  // 13: sullae.v1.GenerateResponse.delta:type_name -> sullae.v1.Delta
+	14, // 14: sullae.v1.ChatRequest.messages:type_name -> sullae.v1.Message
+	1,  // 15: sullae.v1.ChatRequest.sampling:type_name -> sullae.v1.Sampling
+	2,  // 16: sullae.v1.ChatRequest.stopping:type_name -> sullae.v1.Stopping
+	3,  // 17: sullae.v1.ChatRequest.output:type_name -> sullae.v1.Output
+	10, // 18: sullae.v1.ChatRequest.resume:type_name -> sullae.v1.Resume
+	8,  // 19: sullae.v1.ChatResponse.prompt:type_name -> sullae.v1.PromptInfo
+	9,  // 20: sullae.v1.ChatResponse.delta:type_name -> sullae.v1.Delta
+	14, // 21: sullae.v1.Messages.messages:type_name -> sullae.v1.Message
+	17, // 22: sullae.v1.TokenizeRequest.chat:type_name -> sullae.v1.Messages
+	24, // 23: sullae.v1.ListModelsResponse.models:type_name -> sullae.v1.Model
+	12, // 24: sullae.v1.InferenceService.Generate:input_type -> sullae.v1.GenerateRequest
+	15, // 25: sullae.v1.InferenceService.Chat:input_type -> sullae.v1.ChatRequest
+	18, // 26: sullae.v1.InferenceService.Tokenize:input_type -> sullae.v1.TokenizeRequest
+	20, // 27: sullae.v1.InferenceService.Detokenize:input_type -> sullae.v1.DetokenizeRequest
+	22, // 28: sullae.v1.InferenceService.ListModels:input_type -> sullae.v1.ListModelsRequest
+	13, // 29: sullae.v1.InferenceService.Generate:output_type -> sullae.v1.GenerateResponse
+	16, // 30: sullae.v1.InferenceService.Chat:output_type -> sullae.v1.ChatResponse
+	19, // 31: sullae.v1.InferenceService.Tokenize:output_type -> sullae.v1.TokenizeResponse
+	21, // 32: sullae.v1.InferenceService.Detokenize:output_type -> sullae.v1.DetokenizeResponse
+	23, // 33: sullae.v1.InferenceService.ListModels:output_type -> sullae.v1.ListModelsResponse
+	29, // [29:34] is the sub-list for method output_type
+	24, // [24:29] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_sullae_v1_inference_proto_init() }
@@ -1989,21 +2132,21 @@ func file_sullae_v1_inference_proto_init() {
 		(*Finish_Stop)(nil),
 		(*Finish_TokenId)(nil),
 	}
-	file_sullae_v1_inference_proto_msgTypes[9].OneofWrappers = []any{
+	file_sullae_v1_inference_proto_msgTypes[11].OneofWrappers = []any{
 		(*GenerateRequest_Text)(nil),
 		(*GenerateRequest_TokenIds)(nil),
 	}
-	file_sullae_v1_inference_proto_msgTypes[10].OneofWrappers = []any{
+	file_sullae_v1_inference_proto_msgTypes[12].OneofWrappers = []any{
 		(*GenerateResponse_Prompt)(nil),
 		(*GenerateResponse_Delta)(nil),
 	}
-	file_sullae_v1_inference_proto_msgTypes[12].OneofWrappers = []any{}
-	file_sullae_v1_inference_proto_msgTypes[13].OneofWrappers = []any{
+	file_sullae_v1_inference_proto_msgTypes[14].OneofWrappers = []any{}
+	file_sullae_v1_inference_proto_msgTypes[15].OneofWrappers = []any{
 		(*ChatResponse_Prompt)(nil),
 		(*ChatResponse_Delta)(nil),
 	}
-	file_sullae_v1_inference_proto_msgTypes[14].OneofWrappers = []any{}
-	file_sullae_v1_inference_proto_msgTypes[15].OneofWrappers = []any{
+	file_sullae_v1_inference_proto_msgTypes[16].OneofWrappers = []any{}
+	file_sullae_v1_inference_proto_msgTypes[17].OneofWrappers = []any{
 		(*TokenizeRequest_Text)(nil),
 		(*TokenizeRequest_Chat)(nil),
 	}
@@ -2013,7 +2156,7 @@ func file_sullae_v1_inference_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sullae_v1_inference_proto_rawDesc), len(file_sullae_v1_inference_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
