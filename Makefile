@@ -4,7 +4,7 @@ GO_PROTO  = google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 GRPC_PROTO = google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 TOOLS     = $(CURDIR)/bin
 
-.PHONY: build test race noasm lint generate check
+.PHONY: build test race noasm lint generate check chaos
 
 # build makes bin/sullae, static.
 build:
@@ -38,3 +38,7 @@ generate:
 # check is what a change must pass.
 check: lint test race noasm generate
 	git diff --exit-code -- proto kernels
+
+# chaos disturbs a cluster at random for ten minutes, from a seed, and compares every answer.
+chaos:
+	go test ./cmd/sullae/e2e -run TestChaos -v -timeout 30m -args -chaos 10m -chaos-seed $(or $(SEED),1)

@@ -51,6 +51,8 @@ type WeightSpec struct {
 	Out   int
 	K     int
 	DType tensor.DType
+	// Format is how the matrix is kept; DType is what Pack reads either way.
+	Format Format
 	// Leaves are the boundaries along K: leaf i is [Leaves[i], Leaves[i+1]).
 	// Nil means one leaf, [0, K).
 	Leaves []int
@@ -144,7 +146,8 @@ type Backend interface {
 	// After: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019.
 	RMSNorm(dst, x, w Buffer, rows int, eps float32)
 	// MatMul: dst[node, t, :] = sum over the node's leaves of x[t, leaf]·W[:, leaf]ᵀ;
-	// x is [rows, K], dst [nodes, rows, Out].
+	// x is [rows, K], dst [nodes, rows, Out]. For a quantized W the operands are
+	// what package reference makes of them.
 	MatMul(dst, x Buffer, w Weight, rows int)
 	// Rope rotates x [rows, heads, headDim] in place at the given positions;
 	// element j pairs with j+Half (rotate-half).
@@ -166,7 +169,8 @@ type Backend interface {
 }
 
 // Unpacker is a Backend that can give back what it was given, so that a rank
-// whose share changes reads only what it lacks. No bit is lost.
+// whose share changes reads only what it lacks. No bit is lost, so a quantized
+// matrix cannot be unpacked.
 type Unpacker interface {
 	// Unpack fills dst with rows [row, row+n), columns [col, col+cols) of a
 	// packed matrix, as they were stored.

@@ -24,14 +24,15 @@ type creds struct{ s *Source }
 // error instead of a broken connection's.
 func (c creds) ClientHandshake(ctx context.Context, _ string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	raw.SetDeadline(time.Now().Add(handshakeTimeout))
-	conn, info, err := c.s.current().client.ClientHandshake(ctx, c.s.files.Name, raw)
+	under := newBatch(raw)
+	secure, info, err := c.s.current().client.ClientHandshake(ctx, c.s.files.Name, under)
 	if err == nil {
-		p := &peeked{Conn: conn}
+		p := &peeked{Conn: &conn{Conn: secure, under: under}}
 		if _, err = p.Conn.Read(p.first[:]); err == nil {
 			raw.SetDeadline(time.Time{})
 			return p, info, nil
 		}
-		conn.Close()
+		secure.Close()
 	}
 	return nil, nil, c.s.refused(err, raw.RemoteAddr())
 }
@@ -40,11 +41,12 @@ func (c creds) ClientHandshake(ctx context.Context, _ string, raw net.Conn) (net
 // once the client has spoken HTTP/2.
 func (c creds) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	raw.SetDeadline(time.Now().Add(handshakeTimeout))
-	conn, info, err := c.s.current().server.ServerHandshake(raw)
+	under := newBatch(raw)
+	secure, info, err := c.s.current().server.ServerHandshake(under)
 	if err != nil {
 		return nil, nil, c.s.refused(err, raw.RemoteAddr())
 	}
-	return conn, info, nil
+	return &conn{Conn: secure, under: under}, info, nil
 }
 
 // Info implements credentials.TransportCredentials.

@@ -240,7 +240,7 @@ func TestInvalidInputFailsTheBatch(t *testing.T) {
 	}
 }
 
-// restless ends the service again and again at random points; every custom_id
+// TestRestartsAnswerEachOnce ends the service again and again at random points; every custom_id
 // must be answered once.
 func TestRestartsAnswerEachOnce(t *testing.T) {
 	const n = 1000
@@ -254,7 +254,7 @@ func TestRestartsAnswerEachOnce(t *testing.T) {
 	id := s.create(s.upload(input(n)).ID, "24h").ID
 	restarts := 0
 	for ; s.get(id).Status != sdk.BatchStatusCompleted && restarts < 200; restarts++ {
-		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+		time.Sleep(time.Duration(50+rand.IntN(200)) * time.Millisecond)
 		s.stop()
 		s = serve(t, batch.Config{API: slow, Dir: dir, Concurrency: 16})
 	}
@@ -365,7 +365,7 @@ func TestYieldsToInteractiveRequests(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	s := serve(t, batch.Config{API: handler(&gatewaytest.Engine{}), Dir: t.TempDir(), MaxFileBytes: 10_000, MaxTotalBytes: 22_000, MaxFiles: 4})
+	s := serve(t, batch.Config{API: handler(&gatewaytest.Engine{}), Dir: t.TempDir(), MaxFileBytes: 10_000, MaxTotalBytes: 22_000, Concurrency: 1, MaxFiles: 4})
 	post := func(text string) string {
 		_, err := s.sdk.Files.New(t.Context(), sdk.FileNewParams{File: strings.NewReader(text), Purpose: "batch"}, option.WithMaxRetries(0))
 		if err == nil {

@@ -27,6 +27,7 @@ type state struct {
 	accept        bool
 	last          bool // accepts and does nothing else
 	quiet         bool // neither accepts nor calls: reading a byte is one look-up
+	text          bool // reads plain text and stays; see text.go
 }
 
 type ruleInfo struct {
@@ -57,6 +58,7 @@ func link(rules []rule, root int32) *Grammar {
 	callers := l.emit(g, root)
 	g.findFirst(callers)
 	g.markLast()
+	g.markText()
 	return g
 }
 
@@ -64,19 +66,7 @@ func link(rules []rule, root int32) *Grammar {
 // and count.
 func (g *Grammar) advance(s, count int32, b byte) (int32, int32) {
 	st := &g.states[s]
-	to := int32(-1)
-	if st.dense >= 0 {
-		to = g.dense[st.dense][b]
-	} else {
-		for _, a := range g.arcs[st.arcs : st.arcs+st.narcs] {
-			if b <= a.hi {
-				if b >= a.lo {
-					to = a.to
-				}
-				break
-			}
-		}
-	}
+	to := g.rawNext(s, b)
 	if to < 0 || st.hub < 0 && g.states[to].hub < 0 {
 		return to, count
 	}
@@ -93,6 +83,23 @@ func (g *Grammar) advance(s, count int32, b byte) (int32, int32) {
 		}
 	}
 	return to, g.arrive(to, count)
+}
+
+// rawNext is the next state where counts don't stand in the way.
+func (g *Grammar) rawNext(s int32, b byte) int32 {
+	st := &g.states[s]
+	if st.dense >= 0 {
+		return g.dense[st.dense][b]
+	}
+	for _, a := range g.arcs[st.arcs : st.arcs+st.narcs] {
+		if b <= a.hi {
+			if b >= a.lo {
+				return a.to
+			}
+			break
+		}
+	}
+	return -1
 }
 
 // arrive is the count after entering a state.

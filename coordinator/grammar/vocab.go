@@ -29,6 +29,9 @@ type Vocab struct {
 	idStart []int32
 	ids     []int32
 	longest int
+	// text[i]: the subtree of i is plain text, of at most chars[i] characters; see text.go.
+	text  []bool
+	chars []uint16
 }
 
 // maxTokenBytes is the longest token that grammars can use.
@@ -59,6 +62,7 @@ func NewVocabulary(v Vocabulary, ends []int32) *Vocab {
 		return int(a - b)
 	})
 	t.build(order)
+	t.findText()
 	return t
 }
 

@@ -99,6 +99,13 @@ func (w *walker) subtree(root int32, start item) {
 			// The common case, written out: a plain table step.
 			it := above.items[0]
 			w.spent++
+			if w.allText(it, i) {
+				for _, id := range v.ids[v.idStart[i]:v.idStart[v.after[i]]] {
+					w.words[id>>6] |= 1 << (id & 63)
+				}
+				i = v.after[i]
+				continue
+			}
 			here.items, here.slab = here.items[:0], above.slab
 			if it.state, it.count = g.advance(it.state, it.count, b); it.state >= 0 {
 				here.items = append(here.items, it)

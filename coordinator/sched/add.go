@@ -50,6 +50,9 @@ func (s *Scheduler) Add(rs ...Request) error {
 	}
 	for _, r := range rs {
 		s.arrived++
+		if s.cfg.Draft == nil {
+			r.MaxDrafts = 0
+		}
 		q := &sequence{
 			Request: r, arrival: s.arrived, tenant: s.tenants.join(r.Tenant),
 			tokens: slices.Clip(r.Prompt), hash: digest.Tokens(digest.Start, r.Prompt...), scored: 1,

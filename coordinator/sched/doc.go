@@ -14,10 +14,9 @@
 // A lower Priority value comes first, always: low ones may wait for ever while
 // high ones keep coming. Within a priority, waiting sequences are admitted from
 // the tenant that was served the fewest tokens so far, in order of arrival
-// within the tenant, and every eighth admission goes by arrival alone, so that
-// the wait is bounded whatever the counters say. Running sequences are ordered
-// by priority and arrival; the first of them is never preempted and has rows in
-// every step, so something always comes to its end.
+// within the tenant. Running sequences are ordered by priority and arrival; the
+// first of them is never preempted and has rows in every step, so something
+// always comes to its end.
 //
 // # Ahead of the results
 //

@@ -117,10 +117,10 @@ func TestTenantsShareAlike(t *testing.T) {
 				id++
 				add(t, s, Request{ID: id, Prompt: text("a8"), MaxTokens: 8, Tenant: fmt.Sprint("flood", int(id)%names)})
 			}
-			for range 200 {
+			for range 40 {
 				flood()
 			}
-			for range 50 {
+			for range 3 {
 				id++
 				mine := id
 				add(t, s, Request{ID: mine, Prompt: text("b8"), MaxTokens: 8, Tenant: "quiet"})
@@ -132,11 +132,12 @@ func TestTenantsShareAlike(t *testing.T) {
 					}
 				}
 			}
-			// Alone it takes 8 steps. It may have to wait for a slot, and as one of
-			// n tenants for n-1 others; against ever new names arrival is what counts.
+			// Alone it takes 8 steps. It may have to wait for a slot, and for one
+			// request of each other tenant: four start in 8 steps. Ever new names are
+			// as many tenants as have requests waiting.
 			limit := 8 + 8*(2+names/4)
-			if names > 200 {
-				limit = 8 + 8*arrivalTurn*(int(id)/4)
+			if names > 100 {
+				limit = 8 + 8*(2+int(id)/4)
 			}
 			t.Logf("at most %d steps", worst)
 			if worst > limit {

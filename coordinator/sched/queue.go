@@ -11,7 +11,6 @@ type queue struct {
 	levels []*level // by priority
 	len    int      // sequences
 	tokens int
-	turns  uint64 // admissions
 }
 
 // level is the waiting sequences of one priority. next compares with a total
@@ -20,9 +19,6 @@ type level struct {
 	priority int
 	lines    map[*tenant][]*sequence // each by arrival
 }
-
-// arrivalTurn: one admission in so many goes by arrival alone.
-const arrivalTurn = 8
 
 func (w *queue) find(priority int) (int, bool) {
 	return sort.Find(len(w.levels), func(i int) int { return priority - w.levels[i].priority })
@@ -64,7 +60,7 @@ func (w *queue) next(call uint64) *sequence {
 		var best *sequence
 		for _, line := range l.lines {
 			q := firstNot(line, call)
-			if q != nil && (best == nil || w.fairer(q, best)) {
+			if q != nil && (best == nil || fairer(q, best)) {
 				best = q
 			}
 		}
@@ -85,22 +81,11 @@ func firstNot(line []*sequence, call uint64) *sequence {
 }
 
 // fairer compares sequences of one priority and two tenants.
-func (w *queue) fairer(a, b *sequence) bool {
-	if !w.byArrival() && a.tenant.served != b.tenant.served {
+func fairer(a, b *sequence) bool {
+	if a.tenant.served != b.tenant.served {
 		return a.tenant.served < b.tenant.served
 	}
 	return a.arrival < b.arrival
-}
-
-func (w *queue) byArrival() bool { return w.turns%arrivalTurn == arrivalTurn-1 }
-
-// take removes q, whose turn it was.
-func (w *queue) take(q *sequence, ts *tenants) {
-	if !w.byArrival() {
-		ts.base = max(ts.base, q.tenant.served)
-	}
-	w.turns++
-	w.remove(q)
 }
 
 // all lists the waiting sequences by priority and arrival.

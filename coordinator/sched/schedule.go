@@ -9,6 +9,7 @@ func (s *Scheduler) Schedule() (step Step, ok bool) {
 	s.start()
 	s.deal()
 	s.steps++
+	step.Items = make([]Item, 0, len(s.running))
 	for i := 0; i < len(s.running); {
 		q := s.running[i]
 		if q.rows > 0 && s.grow(q, q.planned+q.rows) {
@@ -84,7 +85,7 @@ func (s *Scheduler) plan(step *Step, q *sequence) {
 	if it.Sample {
 		q.pending++
 	}
-	q.charge(end)
+	s.tenants.charge(q, end)
 	step.Items = append(step.Items, it)
 	step.Rows += it.Count
 }

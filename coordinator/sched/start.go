@@ -7,9 +7,9 @@ import "slices"
 // never come to its turn.
 func (s *Scheduler) start() {
 	s.calls++
-	for {
+	for s.waiting.len > 0 && s.slotFor(s.waiting.levels[0].priority) {
 		q := s.waiting.next(s.calls)
-		if q == nil || !s.slotFor(q) {
+		if q == nil {
 			return
 		}
 		hits, later := s.cachedPrefix(q)
@@ -20,15 +20,16 @@ func (s *Scheduler) start() {
 		if !s.makeRoom(q, hits) {
 			return
 		}
-		s.waiting.take(q, &s.tenants)
+		s.waiting.remove(q)
 		s.run(q, hits)
 	}
 }
 
-// slotFor tells whether q may run as far as the number of sequences goes.
-func (s *Scheduler) slotFor(q *sequence) bool {
+// slotFor tells whether a sequence of a priority may run as far as the number of
+// sequences goes.
+func (s *Scheduler) slotFor(priority int) bool {
 	n := len(s.running)
-	return n < s.cfg.MaxSeqs || s.running[n-1].Priority > q.Priority
+	return n < s.cfg.MaxSeqs || s.running[n-1].Priority > priority
 }
 
 // run makes q, for which there is room, a running sequence.

@@ -12,9 +12,12 @@ type tenant struct {
 type tenants struct {
 	byName map[string]*tenant
 	live   int // with unfinished sequences
-	// base is the account of the tenant that was admitted last for being served
-	// the least. Who was idle starts there: no credit is saved up.
+	// base is what an account would hold had its tenant had an equal share of all
+	// that was served, all the time. Who was idle starts there: no credit is saved
+	// up, and none who waits is overtaken by newcomers for ever, since they start
+	// higher and higher.
 	base uint64
+	rest uint64 // tokens served that are not in base yet, less than live
 }
 
 // rememberedTenants bounds the accounts kept of idle tenants: names come from
@@ -47,7 +50,7 @@ func (ts *tenants) leave(t *tenant) {
 	switch {
 	case ts.live == 0: // nobody is kept waiting: all begin anew
 		clear(ts.byName)
-		ts.base = 0
+		ts.base, ts.rest = 0, 0
 	case t.served <= ts.base:
 		delete(ts.byName, t.name)
 	case len(ts.byName)-ts.live > rememberedTenants:
@@ -59,10 +62,15 @@ func (ts *tenants) leave(t *tenant) {
 	}
 }
 
-// charge accounts for positions up to end.
-func (q *sequence) charge(end int) {
-	if end > q.charged {
-		q.tenant.served += uint64(end - q.charged)
-		q.charged = end
+// charge accounts for q's positions up to end.
+func (ts *tenants) charge(q *sequence, end int) {
+	if end <= q.charged {
+		return
 	}
+	n := uint64(end - q.charged)
+	q.charged = end
+	q.tenant.served += n
+	ts.rest += n
+	ts.base += ts.rest / uint64(ts.live)
+	ts.rest %= uint64(ts.live)
 }

@@ -62,7 +62,7 @@ func (s *Scheduler) push(q *sequence, tokens []int32, p *Progress) {
 	}
 	p.Token = true
 	q.planned += p.Tokens - 1 // accepted drafts
-	q.charge(q.planned)
+	s.tenants.charge(q, q.planned)
 	s.extendHashes(q)
 	s.publish(q)
 }

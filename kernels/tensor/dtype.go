@@ -102,3 +102,23 @@ func Float32ToBF16(f float32) uint16 {
 	}
 	return uint16((u + 0x7fff + (u>>16)&1) >> 16)
 }
+
+// Float32ToF16 rounds to IEEE 754 binary16, to nearest even; what is too large
+// becomes infinite, NaN stays NaN.
+func Float32ToF16(f float32) uint16 {
+	u := math.Float32bits(f)
+	sign := uint16(u>>16) & 0x8000
+	u &= 0x7fffffff
+	switch {
+	case u > 0x7f800000:
+		return sign | 0x7e00
+	case u >= 0x477ff000: // 65520, the least that rounds to 2^16
+		return sign | 0x7c00
+	case u >= 0x38800000: // 2^-14, the least normal value
+		u -= 112 << 23
+		return sign | uint16((u+0xfff+(u>>13)&1)>>13)
+	}
+	// Subnormal: a whole number of 2^-24, which adding 1.5·2^23·2^-24 rounds to.
+	const magic = 0.75
+	return sign | uint16(math.Float32bits(math.Float32frombits(u)+magic)-math.Float32bits(magic))
+}

@@ -77,3 +77,36 @@ func TestWiden(t *testing.T) {
 		t.Error("a type that no kernel takes was accepted")
 	}
 }
+
+// TestFloat32ToF16 holds every binary16 value, and what lies between two of
+// them, to the nearest.
+func TestFloat32ToF16(t *testing.T) {
+	for h := range uint16(0x7c00) {
+		f := HalfToFloat32(h)
+		if got := Float32ToF16(f); got != h {
+			t.Fatalf("%x: %g became %x", h, f, got)
+		}
+		if got := Float32ToF16(-f); got != h|0x8000 {
+			t.Fatalf("%x: %g became %x", h, -f, got)
+		}
+		next := float32(65536)
+		if h < 0x7bff {
+			next = HalfToFloat32(h + 1)
+		}
+		mid := (f + next) / 2
+		for _, c := range []struct {
+			f    float32
+			want uint16
+		}{{mid, h + h&1}, {math.Nextafter32(mid, 0), h}, {math.Nextafter32(mid, next), h + 1}} {
+			if got := Float32ToF16(c.f); got != c.want {
+				t.Fatalf("%x: %g became %x, want %x", h, c.f, got, c.want)
+			}
+		}
+	}
+	if got := Float32ToF16(float32(math.Inf(-1))); got != 0xfc00 {
+		t.Errorf("-Inf became %x", got)
+	}
+	if got := HalfToFloat32(Float32ToF16(float32(math.NaN()))); got == got {
+		t.Errorf("NaN became %g", got)
+	}
+}
