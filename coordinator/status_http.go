@@ -71,6 +71,10 @@ func (c *coordinator) status() status.Cluster {
 		x.WeightBytes = plan.WeightBytes(c.ckpt.Spec(), st.Plan, rank)
 		x.KVBytes = plan.KVBytesPerToken(c.ckpt.Spec(), st.Plan, rank) * int64(c.cfg.KVTokens)
 		x.LoadedBytes = progress[w.ID]
+		if rank < len(st.Timing) {
+			x.ComputeMs, x.WaitMs = 1e3*st.Timing[rank].Compute, 1e3*st.Timing[rank].Wait
+			x.Straggler = rank == st.Straggler()
+		}
 		out.Workers = append(out.Workers, x)
 	}
 	if all := c.known.Load(); all != nil {

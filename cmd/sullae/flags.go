@@ -29,7 +29,7 @@ func (f logFlags) logger() *slog.Logger {
 type etcdFlags struct {
 	Etcd           []string     `placeholder:"HOST:PORT,..." help:"Endpoints of etcd."`
 	EtcdUser       string       `placeholder:"NAME" help:"User, where etcd asks for one."`
-	EtcdPassword   string       `placeholder:"PASSWORD" help:"Its password; better given as SULLAE_..._ETCD_PASSWORD."`
+	EtcdPassword   string       `placeholder:"PASSWORD" help:"Its password; better given in the environment."`
 	EtcdCA         string       `name:"etcd-ca" placeholder:"FILE" help:"PEM file of the CA that signed etcd's certificate."`
 	EtcdCert       string       `placeholder:"FILE" help:"PEM file of the client certificate."`
 	EtcdKey        string       `placeholder:"FILE" help:"PEM file of its key."`

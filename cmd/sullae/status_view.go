@@ -71,6 +71,9 @@ func workerRows(workers []status.Worker, serving bool, p screen.Palette) [][]scr
 		if w.Health == "alive" {
 			health.Style = p.Green
 		}
+		if w.Straggler {
+			health.Text, health.Style = w.Health+", slow", p.Yellow
+		}
 		row := []screen.Cell{right("-"), left(w.ID), left(w.Host), left(w.Backend), right(strconv.Itoa(w.Threads)),
 			right("-"), right("-"), right("-"), right("-"), right("-"), health, right("-")}
 		if w.Rank >= 0 {

@@ -143,7 +143,7 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 		wg.Go(func() {
 			id := "worker-" + strconv.Itoa(i)
 			for again := 1; ctx.Err() == nil; again++ {
-				err := runChild(ctx, exe, append(args, "--id", id), "SULLAE_WORKER_ETCD_PASSWORD="+c.EtcdPassword)
+				err := runChild(ctx, exe, append(args, "--id", id), "SULLAE_ETCD_PASSWORD="+c.EtcdPassword)
 				if ctx.Err() != nil {
 					return
 				}

@@ -24,15 +24,14 @@ type creds struct{ s *Source }
 // error instead of a broken connection's.
 func (c creds) ClientHandshake(ctx context.Context, _ string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	raw.SetDeadline(time.Now().Add(handshakeTimeout))
-	under := newBatch(raw)
-	secure, info, err := c.s.current().client.ClientHandshake(ctx, c.s.files.Name, under)
+	conn, info, err := c.s.current().client.ClientHandshake(ctx, c.s.files.Name, raw)
 	if err == nil {
-		p := &peeked{Conn: &conn{Conn: secure, under: under}}
+		p := &peeked{Conn: conn}
 		if _, err = p.Conn.Read(p.first[:]); err == nil {
 			raw.SetDeadline(time.Time{})
 			return p, info, nil
 		}
-		secure.Close()
+		conn.Close()
 	}
 	return nil, nil, c.s.refused(err, raw.RemoteAddr())
 }
@@ -41,12 +40,11 @@ func (c creds) ClientHandshake(ctx context.Context, _ string, raw net.Conn) (net
 // once the client has spoken HTTP/2.
 func (c creds) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	raw.SetDeadline(time.Now().Add(handshakeTimeout))
-	under := newBatch(raw)
-	secure, info, err := c.s.current().server.ServerHandshake(under)
+	conn, info, err := c.s.current().server.ServerHandshake(raw)
 	if err != nil {
 		return nil, nil, c.s.refused(err, raw.RemoteAddr())
 	}
-	return &conn{Conn: secure, under: under}, info, nil
+	return conn, info, nil
 }
 
 // Info implements credentials.TransportCredentials.

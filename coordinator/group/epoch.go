@@ -35,6 +35,7 @@ type epoch struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // receivers
 	step    uint64
+	timing  []Timing // by rank; of the step loop
 }
 
 // rankResult is what a rank answered.
@@ -77,7 +78,7 @@ func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, 
 	ectx, cancel := context.WithCancel(ctx)
 	previous := g.last.token
 	g.last = formed{id, token}
-	e := &epoch{id: id, members: workers, plan: p, cancel: cancel, results: make(chan rankResult, 2*len(workers))}
+	e := &epoch{id: id, members: workers, plan: p, cancel: cancel, results: make(chan rankResult, 2*len(workers)), timing: make([]Timing, len(workers))}
 	defer func() {
 		if err != nil {
 			e.close()

@@ -100,6 +100,7 @@ type State struct {
 	Plan    plan.Plan
 	Members []registry.Worker // by rank
 	Epochs  int               // formed since start
+	Timing  []Timing          // by rank
 }
 
 // New checks the configuration; Run brings the group to life.

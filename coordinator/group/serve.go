@@ -56,6 +56,7 @@ func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 
 // look asks membership for the epoch's workers, and whether others have come.
 func (g *Group) look(e *epoch, watch *watcher) error {
+	g.publish(e)
 	if err := g.checkAlive(e); err != nil {
 		return err
 	}
@@ -136,6 +137,7 @@ func (g *Group) step(ctx context.Context, e *epoch, plan sched.Step, msg *cluste
 			if res.Step != e.step {
 				return &rankError{worker: e.members[r.rank].ID, err: fmt.Errorf("answered step %d, expected %d", res.Step, e.step)}
 			}
+			e.timing[r.rank].note(res)
 			if r.rank == 0 {
 				result = res
 			}

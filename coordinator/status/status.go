@@ -52,4 +52,10 @@ type Worker struct {
 	WeightBytes int64  `json:"weight_bytes"`
 	KVBytes     int64  `json:"kv_bytes"`
 	LoadedBytes int64  `json:"loaded_bytes"`
+	// Milliseconds of a step that the rank computes, and that it spends in
+	// collectives, which is waiting for the slowest, mostly; averages.
+	ComputeMs float64 `json:"compute_ms"`
+	WaitMs    float64 `json:"wait_ms"`
+	// Straggler: its own work takes much longer than the others'.
+	Straggler bool `json:"straggler,omitempty"`
 }

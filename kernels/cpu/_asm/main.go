@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	set := flag.String("set", "", "which functions: matmul, attend or vector")
+	set := flag.String("set", "", "which functions: matmul, attend, vector, quant or quant512")
 	flag.Parse()
 	ConstraintExpr("!noasm")
 	switch *set {
@@ -20,6 +20,10 @@ func main() {
 		attend()
 	case "vector":
 		vector()
+	case "quant":
+		quant()
+	case "quant512":
+		quant512()
 	default:
 		log.Fatalf("-set %q", *set)
 	}
