@@ -24,6 +24,7 @@ type cli struct {
 	Worker      workerCmd      `cmd:"" help:"Run a worker: it holds a share of the model and computes."`
 	Chat        chatCmd        `cmd:"" help:"Talk to a served model in the terminal."`
 	Generate    generateCmd    `cmd:"" help:"Continue a prompt."`
+	Batch       batchCmd       `cmd:"" help:"Answer a file of requests; it may be killed and goes on where it was."`
 	Drain       drainCmd       `cmd:"" help:"Take a worker out of the group; its requests go on."`
 	Status      statusCmd      `cmd:"" help:"Show the cluster: workers, epoch, plan, health."`
 	Model       modelCmd       `cmd:"" help:"Look at, plan or make model folders."`
@@ -52,6 +53,10 @@ func main() {
 			os.Exit(130)
 		}
 		fmt.Fprintln(os.Stderr, "sullae: error:", err)
+		var code kong.ExitCoder
+		if errors.As(err, &code) {
+			os.Exit(code.ExitCode())
+		}
 		os.Exit(1)
 	}
 }

@@ -254,7 +254,7 @@ func TestRestartsAnswerEachOnce(t *testing.T) {
 	id := s.create(s.upload(input(n)).ID, "24h").ID
 	restarts := 0
 	for ; s.get(id).Status != sdk.BatchStatusCompleted && restarts < 200; restarts++ {
-		time.Sleep(time.Duration(50+rand.IntN(200)) * time.Millisecond)
+		time.Sleep(time.Duration(100+rand.IntN(400)) * time.Millisecond)
 		s.stop()
 		s = serve(t, batch.Config{API: slow, Dir: dir, Concurrency: 16})
 	}

@@ -42,6 +42,9 @@ func (c *schemaCompiler) checkKeywords(node *jsonNode) {
 		}
 		c.fail(node.items[i].at, "the keyword %q is not supported", name)
 	}
+	if id := node.member("$id"); id != nil && node != c.root {
+		c.fail(id.at, "$id is supported at the top of a schema only: references would mean something else below it")
+	}
 	if u := node.member("uniqueItems"); u != nil {
 		if u.kind != 'b' {
 			c.fail(u.at, "uniqueItems must be a boolean, not %s", u.kindName())

@@ -11,17 +11,18 @@ const (
 	maxEBNFBytes    = 1 << 18
 	maxEBNFDepth    = 64
 	maxChoices      = 10_000
-	maxChoiceBytes  = 200_000
+	maxChoiceBytes  = 140_000
 	maxRepeat       = 10_000 // {n,m} in an EBNF grammar; a regex has RE2's 1000
 	maxDigits       = 64     // of a number in a schema
 	maxRules        = 20_000
 	maxAlternatives = 256 // of one place, after anyOf inside allOf is multiplied out
 	maxObjectStates = 20_000
+	maxLengthStates = 30_000 // of a pattern with a length
 
 	// buildStates bounds the automata of one grammar, of both kinds together, and
 	// buildWork the arcs looked at to make them (some tenths of a second).
-	buildStates = 500_000
-	buildWork   = 30_000_000
+	buildStates = 300_000
+	buildWork   = 12_000_000
 
 	// denseRows is how many states may have a table of 256 entries.
 	denseRows = 8192

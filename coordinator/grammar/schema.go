@@ -28,7 +28,11 @@ type Options struct {
 //   - Integers have up to 18 digits (or as many as a bound has), other numbers up to 15
 //     before the point and 15 after it and an exponent of two; with bounds up to 15 in
 //     all and no exponent. So every parser reads them as they are meant.
-//   - Strings with a pattern, a format or an exclusion write a character in one way only.
+//   - Strings with a pattern, a format or an exclusion write a character in one way only,
+//     and stay below a maxLength that would make too many states.
+//
+// Names that the schema does not declare may come twice in an object; parsers take the
+// last, and both are valid.
 //
 // Supported are type, enum, const, anyOf, oneOf (where its branches provably exclude
 // each other), allOf, $ref into the schema itself, recursive ones too; properties,

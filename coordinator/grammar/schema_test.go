@@ -123,6 +123,7 @@ func TestSchemaErrors(t *testing.T) {
 		{`{"a":1,"a":2}`, "#/a", "this name comes twice in its object"},
 		{`{"anyOf":[]}`, "#/anyOf", "anyOf must be an array of schemas, at least one"},
 		{`{"patternProperties":{"a":{},"b":{}}}`, "#/patternProperties/b", `this pattern and "a" match the same names, which is not supported`},
+		{`{"properties":{"a":{"$id":"x"}}}`, "#/properties/a/$id", "$id is supported at the top of a schema only: references would mean something else below it"},
 		{`{"type":"object","minProperties":3}`, "#", "minProperties of more than 1, where names are free, is not supported: they might repeat"},
 	} {
 		_, err := CompileJSONSchema([]byte(c.schema), Options{})

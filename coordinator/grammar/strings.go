@@ -139,13 +139,17 @@ func (c *schemaCompiler) pattern(p stringPattern) *automaton {
 	return nil
 }
 
-// limitLength is the language of the texts, in jsonChar's form, of lo to hi characters.
+// limitLength is the language of the texts, in jsonChar's form, of lo to hi characters:
+// where that would be too many states, of fewer.
 func limitLength(bud *budget, a *automaton, lo, hi int) (*automaton, error) {
 	type state struct {
 		at, length int32
 		escape     uint8 // hexadecimal digits still to come, or backslash just after one
 	}
 	const backslash = 255
+	if hi < unbounded {
+		hi = max(lo, min(hi, maxLengthStates/len(a.states)))
+	}
 	var used byteSet
 	for i := range a.states {
 		for _, e := range a.states[i].bytes {

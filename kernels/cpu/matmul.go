@@ -19,6 +19,11 @@ const (
 	blockBytes = 32 << 10
 	// rowBlock rows share one reading of the weights from memory.
 	rowBlock = 192
+	// tileMultiple divides the first row of a block, so that tiles of quantized
+	// rows lie in one.
+	tileMultiple = 8
+	// quantBlock groups of a panel stay in the second cache while many rows pass.
+	quantBlock = 64
 	// smallProduct multiply-adds are done faster than a helper is told of them.
 	smallProduct = 1 << 15
 )
@@ -26,6 +31,9 @@ const (
 // MatMul: dst[node, t, :] = sum over the node's leaves of x[t, leaf]·W[:, leaf]ᵀ.
 //
 //	x [rows, K]   dst [nodes, rows, Out], must not overlap x
+//
+// For a quantized W see variant.quantGemm: the order is the same, of groups
+// instead of single values.
 //
 // Each output is one float32 lane: in a leaf acc = fma(x_k, w_k, acc) from zero
 // for k ascending; leaves are added by the fixed tree of package tree.
@@ -39,6 +47,9 @@ func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
 	if rows <= maxTileRows || m.w.panels < 8*b.pool.threads {
 		m.group = 1
 	}
+	if m.w.spec.Format != kernels.AsStored {
+		m.quant = b.quantizeRows(m.x, rows, m.w)
+	}
 	groups := (m.w.panels + m.group - 1) / m.group
 	grain := 1
 	if rows*out*k <= smallProduct {
@@ -46,7 +57,10 @@ func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
 	}
 	blocks := (rows + rowBlock - 1) / rowBlock
 	for i := range blocks {
-		r0, r1 := rows*i/blocks, rows*(i+1)/blocks
+		r0, r1 := rows*i/blocks&^(tileMultiple-1), rows*(i+1)/blocks
+		if i+1 < blocks {
+			r1 &^= tileMultiple - 1
+		}
 		b.pool.run(groups, grain, func(worker, lo, hi int) {
 			s := &b.scratch[worker]
 			s.product = grow(s.product, m.w.levels()*(r1-r0)*m.group*panelWidth)
@@ -63,7 +77,8 @@ type matmul struct {
 	w      *weight
 	dst, x []float32
 	rows   int
-	group  int // panels worked on together
+	quant  *quantRows // x, if w is quantized
+	group  int        // panels worked on together
 }
 
 // panels computes rows [r0, r0+n) of the outputs of panels [p0, p1). partial is
@@ -81,7 +96,11 @@ func (m *matmul) panels(partial []float32, r0, n, p0, p1 int) {
 		for leaf := node.Lo; leaf < node.Hi; leaf++ {
 			c := partial[top*size : (top+1)*size]
 			clear(c)
-			m.leaf(c, ldc, r0, n, p0, p1, m.w.leaves[leaf], m.w.leaves[leaf+1])
+			if m.quant != nil {
+				m.quantLeaf(c, ldc, r0, n, p0, p1, m.w.groupOf[leaf], m.w.groupOf[leaf+1])
+			} else {
+				m.leaf(c, ldc, r0, n, p0, p1, m.w.leaves[leaf], m.w.leaves[leaf+1])
+			}
 			top++
 			for count := leaf - node.Lo + 1; count&1 == 0; count >>= 1 {
 				fold()
@@ -133,6 +152,40 @@ func (m *matmul) block(c []float32, ldc, r0, n, p0, p1, k0, k1 int) {
 				}
 				m.v.gemm(d, c[r*ldc+(p-p0)*panelWidth+q*stripWidth:], ldc, m.x[(r0+r)*k+k0:], k,
 					panel[place(k0, q, d):], rows, strips, k1-k0, ahead)
+			}
+		}
+	}
+}
+
+// quantLeaf adds the products over groups [g0, g1) to c [n, ldc].
+func (m *matmul) quantLeaf(c []float32, ldc, r0, n, p0, p1, g0, g1 int) {
+	f := m.w.spec.Format
+	size := quantGroupBytes(f)
+	step := quantBlock
+	switch {
+	case n == 1:
+		step = g1 - g0
+	case n <= fewRows:
+		step = blockBytes / size
+	}
+	t := m.v.tileRows
+	tiles := (n + t - 1) / t
+	for ; g0 < g1; g0 += step {
+		groups := min(step, g1-g0)
+		for i := range tiles {
+			r := i * t
+			rows := min(t, n-r)
+			strips := m.v.quantStrips[rows]
+			x := m.quant.at(r0+r, g0)
+			for p := p0; p < p1; p++ {
+				panel := m.w.mem.data[p*m.w.panelBytes+g0*size : (p+1)*m.w.panelBytes]
+				for q := 0; q < panelStrips; q += strips {
+					ahead := 0
+					if (p*panelStrips+q)/strips%tiles == i {
+						ahead = groups * size
+					}
+					m.v.quantGemm(f, c[r*ldc+(p-p0)*panelWidth+q*stripWidth:], ldc, x, panel, q, rows, strips, groups, ahead)
+				}
 			}
 		}
 	}

@@ -37,6 +37,11 @@ type weight struct {
 	panels     int
 	panelBytes int
 	mem        *region
+
+	// Of a quantized matrix (quantweight.go): the groups before each leaf, and
+	// whether leaves are made of whole ones.
+	groupOf     []int
+	wholeGroups bool
 }
 
 func (w *weight) Spec() kernels.WeightSpec { return w.spec }
@@ -74,6 +79,10 @@ func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader) (kernels
 	rowBytes := spec.K * spec.DType.Size()
 	b.pool.run(w.panels, 1, func(_, lo, hi int) {
 		buf := make([]byte, panelWidth*rowBytes)
+		var row []float32 // one row, widened
+		if spec.Format != kernels.AsStored {
+			row = make([]float32, spec.K)
+		}
 		for p := lo; p < hi && !first.before(p); p++ {
 			n := min(panelWidth, spec.Out-p*panelWidth)
 			clear(buf[n*rowBytes:])
@@ -83,11 +92,17 @@ func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader) (kernels
 			} else {
 				err = checkFinite(buf[:n*rowBytes], spec, p*panelWidth)
 			}
+			panel := w.mem.data[p*w.panelBytes:][:w.panelBytes]
+			if err == nil && spec.Format != kernels.AsStored {
+				err = w.quantPanel(panel, buf[:n*rowBytes], row, p*panelWidth)
+			}
 			if err != nil {
 				first.set(p, err)
 				return
 			}
-			packPanel(w.mem.data[p*w.panelBytes:][:w.panelBytes], buf, spec.K, spec.DType)
+			if spec.Format == kernels.AsStored {
+				packPanel(panel, buf, spec.K, spec.DType)
+			}
 		}
 	})
 	if first.err != nil {
@@ -98,8 +113,8 @@ func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader) (kernels
 }
 
 func newWeight(spec kernels.WeightSpec) (*weight, error) {
-	if spec.Out <= 0 || spec.K <= 0 || spec.DType.Size() == 0 {
-		return nil, fmt.Errorf("%s: cannot pack [%d, %d] of %v", spec.Name, spec.Out, spec.K, spec.DType)
+	if spec.Out <= 0 || spec.K <= 0 || spec.DType.Size() == 0 || spec.Format > kernels.Q4 {
+		return nil, fmt.Errorf("%s: cannot pack [%d, %d] of %v as %v", spec.Name, spec.Out, spec.K, spec.DType, spec.Format)
 	}
 	w := &weight{spec: spec, leaves: slices.Clone(spec.Leaves), nodes: slices.Clone(spec.Nodes)}
 	if spec.Leaves == nil {
@@ -123,6 +138,10 @@ func newWeight(spec kernels.WeightSpec) (*weight, error) {
 		}
 	}
 	w.panels = (spec.Out + panelWidth - 1) / panelWidth
+	if spec.Format != kernels.AsStored {
+		w.layGroups()
+		return w, nil
+	}
 	w.panelBytes = place(spec.K+spec.K%2, 0, spec.DType)
 	if spec.DType == tensor.F32 {
 		w.panelBytes = place(spec.K, 0, spec.DType)

@@ -10,6 +10,7 @@ var _ kernels.Unpacker = (*Backend)(nil)
 // Unpack is the inverse of Pack.
 func (b *Backend) Unpack(dst []byte, packed kernels.Weight, row, n, col, cols int) {
 	w := packed.(*weight)
+	must(w.spec.Format == kernels.AsStored, "Unpack", "%s is kept as %v", w.spec.Name, w.spec.Format)
 	d := w.spec.DType
 	size := d.Size()
 	must(row >= 0 && n >= 0 && row+n <= w.spec.Out && col >= 0 && cols >= 0 && col+cols <= w.spec.K, "Unpack",

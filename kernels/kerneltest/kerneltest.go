@@ -28,7 +28,7 @@ type testCase struct {
 
 func cases() []testCase {
 	var list []testCase
-	for _, f := range []func() []testCase{matMulCases, rowCases, expSumsCases, gatherCases, attentionCases} {
+	for _, f := range []func() []testCase{matMulCases, quantCases, rowCases, expSumsCases, gatherCases, attentionCases} {
 		list = append(list, f()...)
 	}
 	return list
