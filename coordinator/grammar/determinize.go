@@ -174,12 +174,13 @@ func (d *subsets) byteArcs(set []int32) []byteArc {
 			first++
 		}
 		to = to[:0]
-		for i := first; i < len(arcs) && int(arcs[i].lo) <= lo; i++ {
+		i := first
+		for ; i < len(arcs) && int(arcs[i].lo) <= lo; i++ {
 			if int(arcs[i].hi) >= lo {
 				to = append(to, arcs[i].to)
 			}
 		}
-		if !d.n.bud.takeWork(len(arcs) - first) {
+		if !d.n.bud.takeWork(1 + i - first) {
 			d.n.full = true
 			return nil
 		}

@@ -22,7 +22,7 @@ const (
 	// buildStates bounds the automata of one grammar, of both kinds together, and
 	// buildWork the arcs looked at to make them (some tenths of a second).
 	buildStates = 300_000
-	buildWork   = 12_000_000
+	buildWork   = 20_000_000
 
 	// denseRows is how many states may have a table of 256 entries.
 	denseRows = 8192

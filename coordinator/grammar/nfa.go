@@ -6,6 +6,7 @@ package grammar
 type nfa struct {
 	states []nfaState
 	bud    *budget
+	shapes map[string]*classShape // of the classes used so far
 	// full: the budget ran out. States asked for since are state 0; determinize
 	// reports errTooLarge, so builders need not look.
 	full bool
@@ -41,7 +42,7 @@ type hubSpec struct {
 	loop, exit int32
 }
 
-func newNFA(b *budget) *nfa { return &nfa{bud: b} }
+func newNFA(b *budget) *nfa { return &nfa{bud: b, shapes: map[string]*classShape{}} }
 
 func (n *nfa) state() int32 {
 	if n.full || !n.bud.takeStates(1) {

@@ -59,11 +59,11 @@ func compilePattern(bud *budget, pattern string, o patternOptions) (*automaton, 
 	anything := func(from int32) int32 {
 		return n.star(from, func(s int32) int32 { return o.char(n, s, anyRune) })
 	}
-	if o.search {
+	if o.search && !anchored(re, syntax.OpBeginText) {
 		at = anything(at)
 	}
 	at = b.build(at, re)
-	if o.search {
+	if o.search && !anchored(re, syntax.OpEndText) {
 		at = anything(at)
 	}
 	if b.problem != "" {
@@ -74,6 +74,30 @@ func compilePattern(bud *budget, pattern string, o patternOptions) (*automaton, 
 		return nil, problemAt("1:1", "the pattern is %v", err)
 	}
 	return a.trim(), nil
+}
+
+// anchored says whether a pattern plainly begins (or ends) with an anchor, so that
+// nothing can stand before (or behind) its match.
+func anchored(re *syntax.Regexp, anchor syntax.Op) bool {
+	switch re.Op {
+	case anchor:
+		return true
+	case syntax.OpCapture:
+		return anchored(re.Sub[0], anchor)
+	case syntax.OpConcat:
+		if anchor == syntax.OpBeginText {
+			return anchored(re.Sub[0], anchor)
+		}
+		return anchored(re.Sub[len(re.Sub)-1], anchor)
+	case syntax.OpAlternate:
+		for _, s := range re.Sub {
+			if !anchored(s, anchor) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // regexProblem finds the place of a parser's complaint: it names the piece of the

@@ -40,36 +40,6 @@ func contains(rs []runeRange, c rune) bool {
 	return false
 }
 
-// class reads one character of the ranges, in UTF-8.
-//
-// Sequences that end alike share their last states, so that a class like \p{L} of
-// hundreds of ranges has some hundred states and not thousands.
-func (n *nfa) class(from int32, ranges []runeRange) int32 {
-	type suffix struct {
-		lo, hi byte
-		to     int32
-	}
-	to := n.state()
-	shared := map[suffix]int32{}
-	for _, r := range ranges {
-		eachUTF8(r.lo, r.hi, func(lo, hi []byte) {
-			next := to
-			for i := len(lo) - 1; i > 0 && !n.full; i-- {
-				key := suffix{lo[i], hi[i], next}
-				s, ok := shared[key]
-				if !ok {
-					s = n.state()
-					n.arc(s, nfaArc{kind: arcByte, lo: lo[i], hi: hi[i], to: next})
-					shared[key] = s
-				}
-				next = s
-			}
-			n.arc(from, nfaArc{kind: arcByte, lo: lo[0], hi: hi[0], to: next})
-		})
-	}
-	return to
-}
-
 // eachUTF8 cuts [lo, hi] into pieces whose encodings are exactly the byte sequences
 // between two sequences of one length, compared byte by byte, and leaves out
 // surrogates. After: Thompson's grep and Cox, Regular Expression Matching with a

@@ -74,6 +74,15 @@ func even(k, n int) []int {
 	return leaves
 }
 
+// shrink makes the largest finite values smaller: sums must not overflow on the way.
+func shrink(x []float32) {
+	for i, v := range x {
+		if math.Abs(float64(v)) > 1e30 && !math.IsInf(float64(v), 0) {
+			x[i] = v * 0x1p-20
+		}
+	}
+}
+
 // quantCases are products of quantized operands.
 func quantCases() []testCase {
 	var list []testCase
@@ -119,6 +128,7 @@ func quantCase(f kernels.Format, d tensor.DType, rows, out, k int, leaves []int,
 	x, w := s.floats(rows*k), s.floats(out*k)
 	if special {
 		s.special(x)
+		shrink(x)
 		for i := range w {
 			switch s.IntN(12) {
 			case 0:
@@ -176,11 +186,7 @@ func matMulCase(d tensor.DType, rows, out, k int, leaves []int, nodes []tree.Ran
 	x := s.floats(rows * k)
 	if special {
 		s.special(x)
-		for i, v := range x {
-			if math.Abs(float64(v)) > 1e30 && !math.IsInf(float64(v), 0) {
-				x[i] = v * 0x1p-20 // sums must not overflow on the way
-			}
-		}
+		shrink(x)
 	}
 	w := s.floats(out * k)
 	for i := range w {

@@ -1,0 +1,136 @@
+//go:build !noasm
+
+package cpu
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/tensor"
+)
+
+// guardQuant runs a variant's functions for quantized operands against their twins.
+func guardQuant(f *fences, v *variant) {
+	twin := *portable
+	twin.tileRows, twin.quantGemm = v.tileRows, quantGemmGo(v.tileRows)
+	for _, format := range []kernels.Format{kernels.Q8, kernels.Q4} {
+		for m := 1; m <= v.tileRows; m++ {
+			p := v.quantStrips[m]
+			for groups := 1; groups <= 3; groups++ {
+				x, w := f.next().bytes(groups*v.tileRows*rowGroupBytes), f.next().bytes(groups*quantGroupBytes(format))
+				randomQuants(f, x, w, v.tileRows, groups, format)
+				c := f.random(m * stripWidth * p)
+				for q := 0; q < panelStrips; q += p {
+					f.both(fmt.Sprintf("quantGemm %v m=%d groups=%d", format, m, groups), v, &twin, c, func(v *variant) {
+						v.quantGemm(format, c, stripWidth*p, x, w, q, m, p, groups, 1<<16)
+					})
+					f.used = 3 // the operands stay
+				}
+				f.used = 0
+			}
+		}
+	}
+	for groups := 1; groups <= 3; groups++ {
+		x := f.random(groups * kernels.Group)
+		size := groups * v.tileRows * rowGroupBytes
+		got, want := f.next().bytes(size), make([]byte, size)
+		for slot := range v.tileRows {
+			clear(got)
+			clear(want)
+			v.quantize(got, v.tileRows, slot, x, 8)
+			quantizeGo(want, v.tileRows, slot, x, 8)
+			if !bytes.Equal(got, want) {
+				f.t.Fatalf("%s: quantize, %d groups, slot %d: other bytes than the twin", v.name, groups, slot)
+			}
+		}
+		f.used = 0
+	}
+}
+
+// randomQuants fills a tile and a panel with anything that quantizing can make.
+func randomQuants(f *fences, x, w []byte, tileRows, groups int, format kernels.Format) {
+	values := make([]float32, kernels.Group)
+	for slot := range tileRows {
+		for g := range groups {
+			for i := range values {
+				values[i] = float32(f.rng.NormFloat64())
+				if f.rng.IntN(4) == 0 {
+					values[i] = float32(math.Copysign(3, float64(values[i]))) // extremes beside each other
+				}
+			}
+			quantizeGo(x[g*tileRows*rowGroupBytes:], tileRows, slot, values, quantOffset(format))
+		}
+	}
+	for i := range w {
+		w[i] = byte(f.rng.Uint32())
+		if format == kernels.Q8 && w[i] == 0x80 {
+			w[i] = 0x81
+		}
+		if i%quantGroupBytes(format) < quantScaleBytes && i%2 == 1 {
+			w[i] = w[i]&0x83 | 0x2c
+		}
+	}
+}
+
+// FuzzQuantize: any values whatever give the same bytes in every variant.
+func FuzzQuantize(f *testing.F) {
+	f.Add([]byte{0, 0, 0x80, 0x7f, 0, 0, 0xc0, 0x7f, 1, 0, 0, 0, 0xff, 0xff, 0x7f, 0x7f})
+	f.Add([]byte{0, 0, 0x80, 0x0d, 0xff, 0xff, 0x7f, 0x8d})
+	f.Add([]byte{0, 0, 0xfe, 0x42, 0, 0, 0, 0x3f, 0, 0, 0xc0, 0x3f, 0, 0, 0x20, 0xc0})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		x := make([]float32, (len(raw)/4+kernels.Group)/kernels.Group*kernels.Group)
+		tensor.Widen(x[:len(raw)/4], raw, tensor.F32)
+		for _, v := range variants() {
+			size := len(x) / kernels.Group * v.tileRows * rowGroupBytes
+			got, want := make([]byte, size), make([]byte, size)
+			v.quantize(got, v.tileRows, 1, x, 128)
+			quantizeGo(want, v.tileRows, 1, x, 128)
+			for i := 0; i < size; i += 4 {
+				if g, w := binary.LittleEndian.Uint32(got[i:]), binary.LittleEndian.Uint32(want[i:]); g != w && !sameFloat(math.Float32frombits(g), math.Float32frombits(w)) {
+					t.Fatalf("%s: word %d: %x, want %x", v.name, i/4, g, w)
+				}
+			}
+		}
+	})
+}
+
+// FuzzQuantGroup: any weights are refused or keep within their format's step.
+func FuzzQuantGroup(f *testing.F) {
+	f.Add([]byte{0, 0, 0x80, 0x3f, 1, 0, 0, 0, 0xff, 0xff, 0x7f, 0x7f})
+	f.Add([]byte{1, 0, 0, 0, 0, 0, 0x80, 0x33, 0, 0, 0, 0xb5})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		w := make([]float32, min(len(raw)/4, kernels.Group))
+		tensor.Widen(w, raw, tensor.F32)
+		top := 0.0
+		for _, v := range w {
+			if v-v != 0 {
+				return // Pack has refused it
+			}
+			top = max(top, math.Abs(float64(v)))
+		}
+		for _, format := range []kernels.Format{kernels.Q8, kernels.Q4} {
+			group := make([]byte, quantGroupBytes(format))
+			if err := quantGroup(group, w, 5, format); err != nil {
+				if top < 65000*7 {
+					t.Fatalf("%v: %v", w, err)
+				}
+				continue
+			}
+			var n [kernels.Group]int32
+			readGroup(&n, group, 5, format)
+			scale := float64(tensor.HalfToFloat32(binary.LittleEndian.Uint16(group[10:])))
+			steps := map[kernels.Format]float64{kernels.Q8: 0.5, kernels.Q4: 1}[format]
+			for i, v := range w {
+				// Beside the step itself: the scale's own rounding at the end of the range.
+				slack := top/1024 + 0x1p-20
+				if got := scale * float64(n[i]); math.Abs(got-float64(v)) > math.Abs(scale)*steps*1.001+slack {
+					t.Fatalf("%v: %g became %g, scale %g", format, v, got, scale)
+				}
+			}
+		}
+	})
+}
