@@ -28,6 +28,7 @@ type cli struct {
 	Drain       drainCmd       `cmd:"" help:"Take a worker out of the group; its requests go on."`
 	Status      statusCmd      `cmd:"" help:"Show the cluster: workers, epoch, plan, health."`
 	Model       modelCmd       `cmd:"" help:"Look at, plan or make model folders."`
+	Bench       benchCmd       `cmd:"" help:"Measure a server under load."`
 	Certs       certsCmd       `cmd:"" help:"Make certificates for the nodes of a cluster."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

@@ -43,7 +43,7 @@ func (g *Grammar) cacheFor(v *Vocab) *cache {
 }
 
 // trim forgets everything when there is too much of it. It is called between masks:
-// within one, equal places must stay one pointer.
+// within one, equal places should stay one pointer, or work is done twice.
 func (c *cache) trim() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

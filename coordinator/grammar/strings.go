@@ -71,9 +71,16 @@ func (c *schemaCompiler) strings(f *flat) int32 {
 			c.impossible(s.at, "minLength is above maxLength")
 			return n.state()
 		}
-		if len(s.patterns) == 0 {
-			return n.counted(from, int32(s.min), int32(s.max),
-				func(s int32) int32 { return anyChar(n, s) },
+		char, lo, hi := builder(anyChar), s.min, s.max
+		counts := len(s.patterns) == 0
+		if len(s.patterns) == 1 {
+			if class, least, most, ok := classLoop(s.patterns[0]); ok && max(lo, least) <= min(hi, most) {
+				char, lo, hi, counts = class, max(lo, least), min(hi, most), true
+			}
+		}
+		if counts {
+			return n.counted(from, int32(lo), int32(hi),
+				func(s int32) int32 { return char(n, s) },
 				func(s int32) int32 { return n.bytes(s, '"', '"') })
 		}
 		a := c.content(&s)

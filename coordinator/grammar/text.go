@@ -71,7 +71,7 @@ func (t *Vocab) findText() {
 	for i := range below {
 		below[i] = 0xFF
 	}
-	var path []int32 // unused entries are overwritten as depth shrinks and grows
+	var path []int32 // from the root to node i
 	parent := make([]int32, n)
 	for i := range int32(n) {
 		d := int(t.depth[i])

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 
+	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tree"
 	"github.com/sullae/sullae/shard/model"
 )
@@ -58,15 +59,41 @@ func (s Slice) elements() int64 { return int64(s.Rows.Len()) * int64(s.Cols.Len(
 // they are stored in (Spec.DType), norms in float32. With tied embeddings the
 // table and the head count both, since each is kept in its own layout.
 func WeightBytes(s *model.Spec, p Plan, rank int) int64 {
+	return PackedBytes(s, p, rank, kernels.AsStored)
+}
+
+// PackedBytes is WeightBytes with matrices in format f; the embedding table
+// stays as it is stored.
+func PackedBytes(s *model.Spec, p Plan, rank int, f kernels.Format) int64 {
 	var n int64
 	for _, w := range s.Weights() {
-		size := int64(s.DType.Size())
-		if w.Ref.Cols == 0 {
-			size = 4
+		slice := p.Slice(s, rank, w.Role)
+		switch {
+		case w.Ref.Cols == 0:
+			n += slice.elements() * 4
+		case f == kernels.AsStored || w.Role == model.Embed:
+			n += slice.elements() * int64(s.DType.Size())
+		default:
+			n += int64(slice.Rows.Len()) * int64(p.groups(s, slice, w.Role)) * int64(f.GroupBytes())
 		}
-		n += p.Slice(s, rank, w.Role).elements() * size
 	}
 	return n
+}
+
+// groups is the number of groups of a quantized slice along K: they begin anew
+// at each leaf.
+func (p Plan) groups(s *model.Spec, slice Slice, role model.Role) int {
+	leaf := 0
+	switch role {
+	case model.O:
+		leaf = s.HeadDim
+	case model.Down:
+		leaf = p.Units.MLPUnit
+	default:
+		return kernels.Groups(slice.Cols.Len())
+	}
+	n, rest := slice.Cols.Len()/leaf, slice.Cols.Len()%leaf
+	return n*kernels.Groups(leaf) + kernels.Groups(rest)
 }
 
 // KVBytesPerToken is what one position takes in a rank's KV pool: keys and

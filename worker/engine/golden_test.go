@@ -14,6 +14,7 @@ import (
 
 	"github.com/sullae/sullae/collective/digest"
 	memlink "github.com/sullae/sullae/collective/link/mem"
+	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/cpu"
 	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/modeltest"
@@ -38,6 +39,12 @@ const (
 // start loads a model on one rank per capacity.
 func start(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, capacities ...float64) *cluster {
 	t.Helper()
+	return startAs(t, ckpt, variant, kernels.AsStored, capacities...)
+}
+
+// startAs is start with weights in a format.
+func startAs(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, format kernels.Format, capacities ...float64) *cluster {
+	t.Helper()
 	p, err := plan.Make(plan.UnitsOf(ckpt.Spec()), capacities)
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +55,7 @@ func start(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, capacities
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := engine.Load(t.Context(), engine.LoadConfig{Backend: b, Spec: ckpt.Spec(), Plan: p, Rank: r, Source: ckpt})
+		m, err := engine.Load(t.Context(), engine.LoadConfig{Backend: b, Spec: ckpt.Spec(), Plan: p, Rank: r, Source: ckpt, Format: format})
 		if err != nil {
 			t.Fatal(err)
 		}

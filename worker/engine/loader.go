@@ -93,10 +93,10 @@ func (l *loader) matrix(role model.Role, i int, red reduction, old *kernels.Weig
 	if !ok {
 		return nil
 	}
-	if u, can := l.Backend.(kernels.Unpacker); can && *old != nil {
+	if u, can := l.Backend.(kernels.Unpacker); can && *old != nil && l.Old.format == kernels.AsStored {
 		r.unpack = func(dst []byte, row, n, col, cols int) { u.Unpack(dst, *old, row, n, col, cols) }
 	}
-	w, err := l.Backend.Pack(kernels.WeightSpec{Name: r.name, Out: rows, K: r.cols, DType: r.dtype, Leaves: red.leaves, Nodes: red.nodes}, r)
+	w, err := l.Backend.Pack(kernels.WeightSpec{Name: r.name, Out: rows, K: r.cols, DType: r.dtype, Format: l.Format, Leaves: red.leaves, Nodes: red.nodes}, r)
 	l.release(r.name)
 	if *old != nil {
 		(*old).Free()

@@ -16,6 +16,8 @@ type Model struct {
 	plan  plan.Plan
 	rank  int
 	share plan.Share
+	// format is how the matrices are kept.
+	format kernels.Format
 
 	embed     kernels.Table  // rows of the share's vocabulary range
 	head      kernels.Weight // the same rows, as a product; nil if the range is empty
@@ -43,8 +45,12 @@ type LoadConfig struct {
 	Plan    plan.Plan
 	Rank    int
 	Source  checkpoint.Source
+	// Format is how matrices are kept, the same on all ranks; the embedding table
+	// and the norms stay as they are stored.
+	Format kernels.Format
 	// Old is another share of the same checkpoint that is in memory, or nil.
-	// What both have is taken from it. Load frees it, weight by weight.
+	// What both have is taken from it, but for quantized matrices, which are made
+	// anew. Load frees it, weight by weight.
 	Old *Model
 	// Progress is called with the bytes packed so far and the total; may be nil.
 	Progress func(done, total int64)
@@ -53,7 +59,7 @@ type LoadConfig struct {
 // Load reads a rank's share and packs it. On error everything is freed, Old too.
 func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 	spec, p := cfg.Spec, cfg.Plan
-	m := &Model{spec: spec, plan: p, rank: cfg.Rank, share: p.Shares[cfg.Rank]}
+	m := &Model{spec: spec, plan: p, rank: cfg.Rank, share: p.Shares[cfg.Rank], format: cfg.Format}
 	if cfg.Old == nil {
 		cfg.Old = &Model{}
 	}
@@ -101,14 +107,14 @@ func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 		return nil, l.err
 	}
 	m.rope = kernels.NewRopeTable(spec.Rope.Scale(kernels.InvFreq(spec.Rope.Theta, spec.Rope.Dim)), 1, spec.MaxPositions)
-	m.bytes, m.read = l.total, l.read.Load()
+	m.bytes, m.read = plan.PackedBytes(spec, p, cfg.Rank, cfg.Format), l.read.Load()
 	if cfg.Progress != nil {
 		cfg.Progress(l.total, l.total) // norms grow as they are widened
 	}
 	return m, nil
 }
 
-// Bytes is the size of the share's weights, as plan.WeightBytes counts them.
+// Bytes is the size of the share's weights, as plan.PackedBytes counts them.
 func (m *Model) Bytes() int64 { return m.bytes }
 
 // BytesRead is how much of it Load read from its source; the rest was in memory.
