@@ -25,6 +25,7 @@ type Config struct {
 	ServedName string // "": the folder's name
 
 	HTTPAddr, GRPCAddr string // the APIs
+	BatchDir           string // where files and batches are kept; "": none are taken
 	// ClusterAddr is where workers fetch weights; Advertise is this host's name
 	// or address for workers, "" for the listener's own.
 	ClusterAddr, Advertise string
@@ -44,7 +45,12 @@ type Config struct {
 	BlockSize           int
 	MaxBatchedTokens    int
 	MaxSeqs             int
-	CollectiveTimeout   time.Duration
+	MaxPrefillChunk     int // 0: 256
+	// MaxQueuedRequests and MaxQueuedTokens bound what waits; 0: 1,024 requests, 64
+	// contexts of tokens.
+	MaxQueuedRequests, MaxQueuedTokens int
+	NoPrefixCache                      bool
+	CollectiveTimeout                  time.Duration
 
 	Logger *slog.Logger
 	// OnEtcd is told where etcd is, as soon as workers may come; OnProgress how
@@ -75,6 +81,8 @@ func (c *Config) setDefaults() {
 	def(&c.BlockSize, 16)
 	def(&c.MaxBatchedTokens, 512)
 	def(&c.MaxSeqs, 64)
+	def(&c.MaxPrefillChunk, 256)
+	def(&c.MaxQueuedRequests, 1024)
 	if c.CollectiveTimeout == 0 {
 		c.CollectiveTimeout = 30 * time.Second
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sullae/sullae/collective/member"
 	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/coordinator/batch"
 	"github.com/sullae/sullae/coordinator/embedetcd"
 	"github.com/sullae/sullae/coordinator/gateway"
 	"github.com/sullae/sullae/coordinator/gateway/openai"
@@ -102,6 +103,9 @@ func (c *coordinator) openModel(context.Context) (err error) {
 	}
 	spec := c.ckpt.Spec()
 	c.model = gateway.Model{Name: name, Architecture: spec.Architecture, Created: c.start, MaxLen: spec.MaxPositions, Vocab: spec.Vocab, EOS: spec.EOS}
+	if c.cfg.MaxQueuedTokens == 0 {
+		c.cfg.MaxQueuedTokens = 64 * spec.MaxPositions
+	}
 	if c.cfg.KVTokens == 0 {
 		c.cfg.KVTokens = 4 * spec.MaxPositions
 	}
@@ -195,7 +199,8 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 		Name: "0", Model: c.model.Name, Checkpoint: c.ckpt, WeightsAddress: c.reachable(c.clusterL),
 		Placement: placement{c.reg, c.lead}, Dead: c.view.Dead,
 		Workers: c.cfg.Workers, MinWorkers: c.cfg.MinWorkers, Regroup: c.cfg.Regroup,
-		KVTokens: c.cfg.KVTokens, BlockSize: c.cfg.BlockSize, MaxBatchedTokens: c.cfg.MaxBatchedTokens, MaxSeqs: c.cfg.MaxSeqs,
+		KVTokens: c.cfg.KVTokens, BlockSize: c.cfg.BlockSize, MaxBatchedTokens: c.cfg.MaxBatchedTokens, MaxSeqs: c.cfg.MaxSeqs, MaxPrefillChunk: c.cfg.MaxPrefillChunk,
+		MaxWaiting: c.cfg.MaxQueuedRequests, MaxWaitingTokens: c.cfg.MaxQueuedTokens, NoPrefixCache: c.cfg.NoPrefixCache,
 		CollectiveTimeout: c.cfg.CollectiveTimeout,
 		DialOptions:       c.cfg.NodeTLS.DialOptions(),
 		Refused:           refused,
@@ -207,12 +212,14 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	gm.Watch(metrics, c.model.Name, c.group)
 	svc := gateway.New(gateway.Config{Model: c.model, Engine: c.group, Logger: c.cfg.Logger, Registry: metrics})
 
-	api := grpc.NewServer(rpc.ServerOptions(svc)...)
+	v1 := openai.NewHandler(openai.Config{Service: svc, Metrics: metrics, Version: c.cfg.Version})
+	batches := batch.New(batch.Config{API: v1, Dir: c.cfg.BatchDir, Logger: c.cfg.Logger.With("part", "batch")})
+	api := grpc.NewServer(append(rpc.ServerOptions(svc), yieldToStreams(batches))...)
 	health := rpc.Register(api, svc)
 	cluster := grpc.NewServer(grpc.Creds(c.cfg.NodeTLS.Server()))
 	clusterv1.RegisterWeightServiceServer(cluster, weights.NewServer(c.ckpt))
 	mux := http.NewServeMux()
-	mux.Handle("/", openai.NewHandler(openai.Config{Service: svc, Metrics: metrics, Version: c.cfg.Version}))
+	mux.Handle("/", batches.Wrap(v1))
 	mux.HandleFunc("GET /cluster/status", c.serveStatus)
 	mux.HandleFunc("POST /cluster/workers/{id}/drain", c.serveDrain)
 	mux.HandleFunc("DELETE /cluster/workers/{id}/drain", c.serveDrain)
@@ -228,6 +235,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	eg.Go(func() error { return c.cfg.NodeTLS.Watch(run) })
 	eg.Go(func() error { return c.watchReady(run, health.SetServing) })
 	eg.Go(func() error { return c.leadAndRun(run) })
+	eg.Go(func() error { return batches.Run(run) })
 	eg.Go(func() error {
 		<-run.Done()
 		health.SetServing(false)

@@ -55,9 +55,10 @@ func (c *coordinatorCmd) Run(ctx context.Context) error {
 
 func (f servingFlags) config() coordinator.Config {
 	return coordinator.Config{
-		Version: version, ServedName: f.ServedModelName, HTTPAddr: f.HTTP, GRPCAddr: f.GRPC,
+		Version: version, ServedName: f.ServedModelName, HTTPAddr: f.HTTP, GRPCAddr: f.GRPC, BatchDir: f.BatchDir,
 		Workers: f.Workers, KVTokens: f.KVTokens, BlockSize: f.BlockSize,
-		MaxBatchedTokens: f.MaxBatchedTokens, MaxSeqs: f.MaxSeqs, CollectiveTimeout: f.CollectiveTimeout,
+		MaxBatchedTokens: f.MaxBatchedTokens, MaxSeqs: f.MaxSeqs, MaxPrefillChunk: f.MaxPrefillChunk,
+		MaxQueuedRequests: f.MaxQueuedRequests, MaxQueuedTokens: f.MaxQueuedTokens, NoPrefixCache: !f.PrefixCache, CollectiveTimeout: f.CollectiveTimeout,
 	}
 }
 

@@ -106,9 +106,14 @@ type servingFlags struct {
 	HTTP              string       `name:"http" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the OpenAI-compatible HTTP API; port 0 takes a free one."`
 	GRPC              string       `name:"grpc" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of the gRPC API; port 0 takes a free one."`
 	ServedModelName   string       `placeholder:"NAME" help:"Name that clients ask for; default: the folder's."`
+	BatchDir          string       `placeholder:"DIR" help:"Take files and batches (/v1/files, /v1/batches), and keep them here; they go on after a restart."`
 	KVTokens          int          `name:"kv-tokens" placeholder:"N" help:"Positions in the KV cache, over all sequences; default: four contexts."`
 	MaxBatchedTokens  int          `default:"512" help:"Most tokens computed in one step."`
 	MaxSeqs           int          `default:"64" help:"Most sequences running at once."`
 	BlockSize         int          `default:"16" help:"Positions in a block of the KV cache."`
+	MaxPrefillChunk   int          `default:"256" help:"Most prompt tokens of a step while other sequences stream: the longest that a prompt makes them wait."`
+	MaxQueuedRequests int          `default:"1024" help:"Most sequences that wait; more are refused with the time to come again."`
+	MaxQueuedTokens   int          `placeholder:"N" help:"Most tokens that wait; default: 64 contexts."`
+	PrefixCache       bool         `default:"true" negatable:"" help:"Find prompts' beginnings again in the KV cache."`
 	CollectiveTimeout durationFlag `default:"30s" help:"Longest silence of a worker within a step before it counts as lost."`
 }

@@ -20,6 +20,7 @@ func httpBase(flag, addr string) (*url.URL, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("%s %s: this is no HTTP address, such as http://127.0.0.1:8080", flag, addr)
 	}
-	u.Path = strings.TrimRight(u.Path, "/")
+	// Clients of OpenAI are given a URL that ends so; the paths here have it already.
+	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/v1")
 	return u, nil
 }

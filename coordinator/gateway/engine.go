@@ -37,6 +37,9 @@ type Sequence struct {
 	// log-probabilities at all, 0 the chosen token's alone.
 	Logprobs       int
 	PromptLogprobs int // likewise, for the prompt's tokens
+	// Priority: a lower value comes first. Within a priority tenants share alike.
+	Priority int
+	Tenant   string
 }
 
 // Sampling chooses tokens: greedy where Temperature is 0.

@@ -41,7 +41,7 @@ func (st *Stream) submit() ([]*choice, error) {
 			seq := Sequence{
 				RequestID: p.id, Index: i*p.n + j, Prompt: pp.ids, MaxTokens: pp.maxTokens,
 				StopTokens: p.stopTokens, Sampling: p.sampling,
-				Logprobs: p.logprobs, PromptLogprobs: -1,
+				Logprobs: p.logprobs, PromptLogprobs: -1, Priority: p.priority, Tenant: p.tenant,
 			}
 			seq.Sampling.Seed = ChoiceSeed(p.sampling.Seed, j)
 			if j == 0 {

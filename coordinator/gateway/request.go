@@ -17,6 +17,10 @@ type Request struct {
 	Output          Output
 	// N is the number of choices of each prompt; default 1.
 	N *int
+	// Priority: a lower value comes first; default 0. Tenant is whom the request
+	// is for: within a priority no tenant keeps another from being served.
+	Priority int
+	Tenant   string
 	// Resume has what the client holds already of each choice, by Delta.Index;
 	// nil for a request that starts.
 	Resume []Resumed

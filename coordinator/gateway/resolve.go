@@ -24,6 +24,8 @@ type plan struct {
 	promptText     bool
 	keepSpecial    bool
 	resume         []Resumed // nil: the request starts
+	priority       int
+	tenant         string
 }
 
 type promptPlan struct {
@@ -38,7 +40,7 @@ func (s *Service) resolve(r Request) (*plan, error) {
 	if _, err := s.Model(r.Model); err != nil {
 		return nil, err
 	}
-	p := &plan{id: r.ID, n: 1, promptText: r.Output.PromptText, keepSpecial: r.Output.KeepSpecialTokens}
+	p := &plan{id: r.ID, n: 1, promptText: r.Output.PromptText, keepSpecial: r.Output.KeepSpecialTokens, priority: r.Priority, tenant: r.Tenant}
 	if p.id == "" {
 		p.id = NewRequestID()
 	} else if !ValidRequestID(p.id) {

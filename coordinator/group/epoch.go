@@ -35,7 +35,9 @@ type epoch struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // receivers
 	step    uint64
-	timing  []Timing // by rank; of the step loop
+	// Of the step loop, by rank: where its time goes, and the last step answered.
+	timing   []Timing
+	answered []uint64
 }
 
 // rankResult is what a rank answered.
@@ -78,7 +80,7 @@ func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, 
 	ectx, cancel := context.WithCancel(ctx)
 	previous := g.last.token
 	g.last = formed{id, token}
-	e := &epoch{id: id, members: workers, plan: p, cancel: cancel, results: make(chan rankResult, 2*len(workers)), timing: make([]Timing, len(workers))}
+	e := &epoch{id: id, members: workers, plan: p, cancel: cancel, results: make(chan rankResult, 2*len(workers)), timing: make([]Timing, len(workers)), answered: make([]uint64, len(workers))}
 	defer func() {
 		if err != nil {
 			e.close()

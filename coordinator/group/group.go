@@ -59,9 +59,14 @@ type Config struct {
 	BlockSize           int
 	MaxBatchedTokens    int
 	MaxSeqs             int
-	CollectiveTimeout   time.Duration
-	DialOptions         []grpc.DialOption
-	Logger              *slog.Logger
+	MaxPrefillChunk     int // prompt tokens of a step while others stream; 0: no bound
+	// MaxWaiting bounds the sequences that wait, MaxWaitingTokens their tokens; 0:
+	// no bound.
+	MaxWaiting, MaxWaitingTokens int
+	NoPrefixCache                bool
+	CollectiveTimeout            time.Duration
+	DialOptions                  []grpc.DialOption
+	Logger                       *slog.Logger
 	// OnProgress is told how far loading is; may be nil.
 	OnProgress func(Progress)
 	Metrics    *Metrics
@@ -87,6 +92,7 @@ type Group struct {
 	sched  *sched.Scheduler
 	seqs   map[uint64]*stream
 	state  State
+	rate   float64         // rows computed per second, an average over the last steps
 	drain  map[string]bool // workers that an operator wants gone
 	closed error           // set when Run has ended
 }
@@ -118,6 +124,8 @@ func New(cfg Config) (*Group, error) {
 	g.sched = sched.New(sched.Config{
 		MaxBatchedTokens: cfg.MaxBatchedTokens, MaxSeqs: cfg.MaxSeqs, MaxModelLen: spec.MaxPositions,
 		Blocks: cfg.KVTokens / cfg.BlockSize, BlockSize: cfg.BlockSize,
+		PrefixCache: !cfg.NoPrefixCache, MaxPrefillChunk: cfg.MaxPrefillChunk,
+		MaxWaiting: cfg.MaxWaiting, MaxWaitingTokens: cfg.MaxWaitingTokens, Depth: pipelineDepth,
 	})
 	g.state = State{Phase: "waiting", Reason: "waiting for workers"}
 	return g, nil
@@ -168,6 +176,20 @@ func (g *Group) setState(f func(*State)) {
 	f(&g.state)
 }
 
+// pipelineDepth is how many steps are planned and sent ahead of their results:
+// while the ranks run one, the next is on its way.
+const pipelineDepth = 2
+
+// drainTime estimates when the queue will have room: its tokens at the rate of
+// the last steps. g.mu is held.
+func (g *Group) drainTime(full *sched.QueueFullError) time.Duration {
+	if g.rate <= 0 {
+		return time.Second
+	}
+	seconds := float64(full.Tokens) / g.rate
+	return time.Duration(min(max(seconds, 1), 60)) * time.Second
+}
+
 // StandBy says who leads while this coordinator does not.
 func (g *Group) StandBy(leader string) {
 	g.setState(func(s *State) {
@@ -187,10 +209,16 @@ func (g *Group) Submit(ctx context.Context, s gateway.Sequence) (<-chan gateway.
 	if g.state.Epochs == 0 {
 		return nil, fmt.Errorf("%w: %s", gateway.ErrUnavailable, g.state.Reason)
 	}
-	err := g.sched.Add(sched.Request{ID: id, Prompt: s.Prompt, MaxTokens: s.MaxTokens, StopTokens: s.StopTokens, PromptScores: s.PromptLogprobs >= 0})
-	if errors.Is(err, sched.ErrTooLong) {
+	err := g.sched.Add(sched.Request{
+		ID: id, Prompt: s.Prompt, MaxTokens: s.MaxTokens, StopTokens: s.StopTokens, PromptScores: s.PromptLogprobs >= 0,
+		Priority: s.Priority, Tenant: s.Tenant,
+	})
+	switch full := (*sched.QueueFullError)(nil); {
+	case errors.Is(err, sched.ErrTooLong):
 		return nil, &gateway.FieldError{Field: "prompt", Problem: err.Error()}
-	} else if err != nil {
+	case errors.As(err, &full):
+		return nil, &gateway.RetryError{Err: fmt.Errorf("%w: %v", gateway.ErrOverloaded, err), After: g.drainTime(full)}
+	case err != nil:
 		return nil, err
 	}
 	st := newStream(ctx, s)

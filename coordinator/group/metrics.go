@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sullae/sullae/coordinator/sched"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 )
 
@@ -50,6 +51,16 @@ func (m *Metrics) Watch(reg prometheus.Registerer, model string, g *Group) {
 		}
 		return 0
 	})
+	for name, f := range map[string]func(sched.Stats) uint64{
+		"vllm:prefix_cache_queries_total": func(s sched.Stats) uint64 { return s.PrefixQueries },
+		"vllm:prefix_cache_hits_total":    func(s sched.Stats) uint64 { return s.PrefixHits },
+	} {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: "Tokens looked up in, or had from, the prefix cache.", ConstLabels: labels}, func() float64 {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return float64(f(g.sched.Stats()))
+		}))
+	}
 	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vllm:num_preemptions_total", Help: "Sequences put back for want of KV blocks.", ConstLabels: labels}, func() float64 { return float64(g.Load().Preemptions) }))
 }
 

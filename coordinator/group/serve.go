@@ -15,43 +15,110 @@ import (
 // errChange ends an epoch because others are to share the model from now on.
 var errChange = errors.New("workers come or go")
 
+// flight is a step that was sent and whose results are not all in.
+type flight struct {
+	id      uint64
+	plan    sched.Step
+	sent    time.Time
+	missing int
+	result  *clusterv1.StepResult // rank 0's
+}
+
 // serve runs steps until the epoch fails, ctx ends, or a larger group can form.
+// It keeps the ranks supplied: the next step is planned and sent while they run
+// one.
 func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 	look := time.NewTicker(200 * time.Millisecond)
 	defer look.Stop()
+	var flights []*flight
 	for {
-		g.mu.Lock()
-		step, ok := g.sched.Schedule()
-		var msg *clusterv1.RunRequest
-		if ok {
-			msg = g.message(e, step)
-		}
-		g.mu.Unlock()
-		if ok {
-			if err := g.step(ctx, e, step, msg, look.C); err != nil {
+		for {
+			f, err := g.send(e)
+			if err != nil {
 				return err
 			}
-			select {
-			case <-look.C:
-				if err := g.look(e, watch); err != nil {
-					return err
-				}
-			default:
+			if f == nil {
+				break
 			}
-			continue
+			flights = append(flights, f)
+		}
+		wake := g.wake
+		if len(flights) > 0 {
+			wake = nil // what is new joins when a step has ended
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-g.wake:
+		case <-wake:
 		case <-look.C:
 			if err := g.look(e, watch); err != nil {
 				return err
 			}
-		case r := <-e.results: // nothing is due: a stream broke
-			return e.failure(r)
+		case r := <-e.results:
+			if err := e.take(flights, r); err != nil {
+				return err
+			}
+			for len(flights) > 0 && flights[0].missing == 0 {
+				if err := g.finish(flights[0]); err != nil {
+					return err
+				}
+				flights = flights[1:]
+			}
 		}
 	}
+}
+
+// send plans a step and sends it to all ranks; nil while there is none to send.
+func (g *Group) send(e *epoch) (*flight, error) {
+	g.mu.Lock()
+	step, ok := g.sched.Schedule()
+	if !ok {
+		g.mu.Unlock()
+		return nil, nil
+	}
+	msg := g.message(e, step)
+	g.mu.Unlock()
+	for r, s := range e.runs {
+		// A stream that has ended says so by EOF here; the reason comes from Recv.
+		if err := s.Send(msg); err != nil && !errors.Is(err, io.EOF) {
+			return nil, &rankError{worker: e.members[r].ID, lost: true, err: err}
+		}
+	}
+	return &flight{id: e.step, plan: step, sent: time.Now(), missing: len(e.runs)}, nil
+}
+
+// take notes a rank's result. Ranks answer in order, so it is of the first step
+// in flight that the rank has not answered yet.
+func (e *epoch) take(flights []*flight, r rankResult) error {
+	res := r.msg.GetResult()
+	if res == nil {
+		return e.failure(r)
+	}
+	e.answered[r.rank]++
+	for _, f := range flights {
+		if f.id != res.Step || f.id != e.answered[r.rank] {
+			continue
+		}
+		e.timing[r.rank].note(res)
+		if r.rank == 0 {
+			f.result = res
+		}
+		f.missing--
+		return nil
+	}
+	return &rankError{worker: e.members[r.rank].ID, err: fmt.Errorf("answered step %d, expected %d", res.Step, e.answered[r.rank])}
+}
+
+// finish applies a step's results.
+func (g *Group) finish(f *flight) error {
+	took := time.Since(f.sent)
+	g.cfg.Metrics.observe(took, f.result)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := took.Seconds(); s > 0 {
+		g.rate += timingWeight * (float64(f.plan.Rows)/s - g.rate)
+	}
+	return g.apply(f.plan, f.result)
 }
 
 // look asks membership for the epoch's workers, and whether others have come.
@@ -95,7 +162,7 @@ func (g *Group) message(e *epoch, s sched.Step) *clusterv1.RunRequest {
 			promptLen = q.PromptLen
 		}
 		p.Started = append(p.Started, &clusterv1.NewSequence{
-			Id: n.ID, Tokens: n.Tokens, PromptLen: int32(promptLen),
+			Id: n.ID, Tokens: n.Tokens, PromptLen: int32(promptLen), NumComputed: int32(n.NumComputed),
 			Logprobs: int32(q.Logprobs), PromptLogprobs: int32(q.PromptLogprobs),
 			Sampling: samplingOf(q),
 		})
@@ -107,45 +174,6 @@ func (g *Group) message(e *epoch, s sched.Step) *clusterv1.RunRequest {
 		})
 	}
 	return &clusterv1.RunRequest{Message: &clusterv1.RunRequest_Step{Step: p}}
-}
-
-// step sends a plan to all ranks, waits for all results, and applies rank 0's.
-func (g *Group) step(ctx context.Context, e *epoch, plan sched.Step, msg *clusterv1.RunRequest, alive <-chan time.Time) error {
-	began := time.Now()
-	for r, s := range e.runs {
-		if err := s.Send(msg); err != nil {
-			if errors.Is(err, io.EOF) { // the reason comes from Recv
-				continue
-			}
-			return &rankError{worker: e.members[r].ID, lost: true, err: err}
-		}
-	}
-	var result *clusterv1.StepResult
-	for waiting := len(e.runs); waiting > 0; {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-alive:
-			if err := g.checkAlive(e); err != nil {
-				return err
-			}
-		case r := <-e.results:
-			res := r.msg.GetResult()
-			if res == nil {
-				return e.failure(r)
-			}
-			if res.Step != e.step {
-				return &rankError{worker: e.members[r.rank].ID, err: fmt.Errorf("answered step %d, expected %d", res.Step, e.step)}
-			}
-			e.timing[r.rank].note(res)
-			if r.rank == 0 {
-				result = res
-			}
-			waiting--
-		}
-	}
-	g.cfg.Metrics.observe(time.Since(began), result)
-	return g.apply(plan, result)
 }
 
 // failure names the rank that ended the epoch. A rank that only lost a peer is
@@ -182,13 +210,11 @@ func (e *epoch) failure(first rankResult) error {
 	return err
 }
 
-// apply records a step's results and hands tokens to the readers.
+// apply records a step's results and hands tokens to the readers. g.mu is held.
 func (g *Group) apply(plan sched.Step, result *clusterv1.StepResult) error {
 	if len(result.GetSequences()) != len(plan.Items) {
 		return fmt.Errorf("step %d: rank 0 answered for %d sequences of %d", result.GetStep(), len(result.GetSequences()), len(plan.Items))
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	for i, it := range plan.Items {
 		r := result.Sequences[i]
 		if r.Id != it.ID || it.Sample != (r.Token != nil) {

@@ -149,7 +149,10 @@ func (e *Engine) admit(s Step) (*batch, error) {
 		if e.seqs[n.ID] != nil {
 			return nil, fmt.Errorf("%w: sequence %d starts twice", ErrPlan, n.ID)
 		}
-		q := &sequence{NewSequence: n, hashes: make([]uint64, 1, len(n.Tokens)+64)}
+		if n.NumComputed < 0 || n.NumComputed >= len(n.Tokens) {
+			return nil, fmt.Errorf("%w: sequence %d starts with %d of %d tokens computed", ErrPlan, n.ID, n.NumComputed, len(n.Tokens))
+		}
+		q := &sequence{NewSequence: n, computed: n.NumComputed, hashes: make([]uint64, 1, len(n.Tokens)+64)}
 		q.hashes[0] = digest.Start
 		if n.Process.Active() {
 			q.history = sample.NewHistory(n.Tokens[:min(n.PromptLen, len(n.Tokens))])

@@ -24,6 +24,9 @@ type NewSequence struct {
 	Tokens []int32
 	// PromptLen is how many of Tokens are the prompt.
 	PromptLen int
+	// NumComputed positions are in the sequence's first blocks already: another
+	// sequence with the same tokens so far has filled them.
+	NumComputed int
 	// Logprobs and PromptLogprobs: alternatives wanted with each generated or
 	// prompt token; -1 means no scores.
 	Logprobs, PromptLogprobs int

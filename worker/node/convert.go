@@ -23,7 +23,7 @@ func stepOf(p *clusterv1.StepPlan) engine.Step {
 	for _, n := range p.GetStarted() {
 		sp := n.GetSampling()
 		s.Started = append(s.Started, engine.NewSequence{
-			ID: n.Id, Tokens: n.Tokens, PromptLen: int(n.PromptLen),
+			ID: n.Id, Tokens: n.Tokens, PromptLen: int(n.PromptLen), NumComputed: int(n.NumComputed),
 			Logprobs: int(n.Logprobs), PromptLogprobs: int(n.PromptLogprobs),
 			Sampling: sample.Params{Temperature: sp.GetTemperature(), TopP: sp.GetTopP(), TopK: int(sp.GetTopK()), MinP: sp.GetMinP(), Seed: sp.GetSeed()},
 			Process:  processOf(sp),

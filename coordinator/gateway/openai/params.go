@@ -45,6 +45,10 @@ func readParams(o *object, id string) *params {
 	if k := p.Sampling.TopK; k != nil && *k == -1 {
 		*k = 0 // vLLM's way to say "all"
 	}
+	if v := o.integer("priority"); v != nil {
+		p.Priority = *v
+	}
+	p.Tenant = o.str("user")
 	p.n = 1
 	if p.N != nil {
 		p.n = *p.N

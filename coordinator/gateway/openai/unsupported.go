@@ -43,8 +43,8 @@ var notYet = map[string]func(json.RawMessage) bool{
 
 // harmless are documented fields that change nothing here.
 var harmless = []string{
-	"user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
-	"parallel_tool_calls", "reasoning_effort", "verbosity", "priority", "request_id",
+	"store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+	"parallel_tool_calls", "reasoning_effort", "verbosity", "request_id",
 }
 
 func never(json.RawMessage) bool       { return false }

@@ -924,8 +924,12 @@ type GenerateRequest struct {
 	Stopping *Stopping                `protobuf:"bytes,6,opt,name=stopping,proto3" json:"stopping,omitempty"`
 	Output   *Output                  `protobuf:"bytes,7,opt,name=output,proto3" json:"output,omitempty"`
 	// Choices. Default 1.
-	N             *int32  `protobuf:"varint,8,opt,name=n,proto3,oneof" json:"n,omitempty"`
-	Resume        *Resume `protobuf:"bytes,9,opt,name=resume,proto3" json:"resume,omitempty"`
+	N      *int32  `protobuf:"varint,8,opt,name=n,proto3,oneof" json:"n,omitempty"`
+	Resume *Resume `protobuf:"bytes,9,opt,name=resume,proto3" json:"resume,omitempty"`
+	// A lower value comes first. Default 0.
+	Priority int32 `protobuf:"varint,10,opt,name=priority,proto3" json:"priority,omitempty"`
+	// Whom the request is for: within a priority users share alike.
+	User          string `protobuf:"bytes,11,opt,name=user,proto3" json:"user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1032,6 +1036,20 @@ func (x *GenerateRequest) GetResume() *Resume {
 		return x.Resume
 	}
 	return nil
+}
+
+func (x *GenerateRequest) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *GenerateRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
 }
 
 type isGenerateRequest_Prompt interface {
@@ -1204,6 +1222,8 @@ type ChatRequest struct {
 	Output        *Output                `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"`
 	N             *int32                 `protobuf:"varint,7,opt,name=n,proto3,oneof" json:"n,omitempty"`
 	Resume        *Resume                `protobuf:"bytes,8,opt,name=resume,proto3" json:"resume,omitempty"`
+	Priority      int32                  `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
+	User          string                 `protobuf:"bytes,10,opt,name=user,proto3" json:"user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1292,6 +1312,20 @@ func (x *ChatRequest) GetResume() *Resume {
 		return x.Resume
 	}
 	return nil
+}
+
+func (x *ChatRequest) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *ChatRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
 }
 
 type ChatResponse struct {
@@ -1951,7 +1985,7 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\ttoken_ids\x18\x01 \x03(\x05R\btokenIds\x12\x1d\n" +
 	"\n" +
 	"text_bytes\x18\x02 \x01(\x03R\ttextBytes\x12\x1a\n" +
-	"\bfinished\x18\x03 \x01(\bR\bfinished\"\xeb\x02\n" +
+	"\bfinished\x18\x03 \x01(\bR\bfinished\"\x9b\x03\n" +
 	"\x0fGenerateRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -1962,7 +1996,10 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\bstopping\x18\x06 \x01(\v2\x13.sullae.v1.StoppingR\bstopping\x12)\n" +
 	"\x06output\x18\a \x01(\v2\x11.sullae.v1.OutputR\x06output\x12\x11\n" +
 	"\x01n\x18\b \x01(\x05H\x01R\x01n\x88\x01\x01\x12)\n" +
-	"\x06resume\x18\t \x01(\v2\x11.sullae.v1.ResumeR\x06resumeB\b\n" +
+	"\x06resume\x18\t \x01(\v2\x11.sullae.v1.ResumeR\x06resume\x12\x1a\n" +
+	"\bpriority\x18\n" +
+	" \x01(\x05R\bpriority\x12\x12\n" +
+	"\x04user\x18\v \x01(\tR\x04userB\b\n" +
 	"\x06promptB\x04\n" +
 	"\x02_n\"\x95\x01\n" +
 	"\x10GenerateResponse\x12\x1d\n" +
@@ -1973,7 +2010,7 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\x05event\"7\n" +
 	"\aMessage\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x18\n" +
-	"\acontent\x18\x02 \x01(\tR\acontent\"\xc3\x02\n" +
+	"\acontent\x18\x02 \x01(\tR\acontent\"\xf3\x02\n" +
 	"\vChatRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -1983,7 +2020,10 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\bstopping\x18\x05 \x01(\v2\x13.sullae.v1.StoppingR\bstopping\x12)\n" +
 	"\x06output\x18\x06 \x01(\v2\x11.sullae.v1.OutputR\x06output\x12\x11\n" +
 	"\x01n\x18\a \x01(\x05H\x00R\x01n\x88\x01\x01\x12)\n" +
-	"\x06resume\x18\b \x01(\v2\x11.sullae.v1.ResumeR\x06resumeB\x04\n" +
+	"\x06resume\x18\b \x01(\v2\x11.sullae.v1.ResumeR\x06resume\x12\x1a\n" +
+	"\bpriority\x18\t \x01(\x05R\bpriority\x12\x12\n" +
+	"\x04user\x18\n" +
+	" \x01(\tR\x04userB\x04\n" +
 	"\x02_n\"\x91\x01\n" +
 	"\fChatResponse\x12\x1d\n" +
 	"\n" +

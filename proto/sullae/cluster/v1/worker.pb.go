@@ -865,8 +865,10 @@ type NewSequence struct {
 	Logprobs int32 `protobuf:"varint,5,opt,name=logprobs,proto3" json:"logprobs,omitempty"`
 	// Likewise for the prompt's tokens; -1: none.
 	PromptLogprobs int32 `protobuf:"varint,6,opt,name=prompt_logprobs,json=promptLogprobs,proto3" json:"prompt_logprobs,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Positions whose keys and values are in the sequence's first blocks already.
+	NumComputed   int32 `protobuf:"varint,7,opt,name=num_computed,json=numComputed,proto3" json:"num_computed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NewSequence) Reset() {
@@ -937,6 +939,13 @@ func (x *NewSequence) GetLogprobs() int32 {
 func (x *NewSequence) GetPromptLogprobs() int32 {
 	if x != nil {
 		return x.PromptLogprobs
+	}
+	return 0
+}
+
+func (x *NewSequence) GetNumComputed() int32 {
+	if x != nil {
+		return x.NumComputed
 	}
 	return 0
 }
@@ -1820,7 +1829,7 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x1a\n" +
 	"\bfinished\x18\x03 \x03(\x04R\bfinished\x128\n" +
 	"\astarted\x18\x04 \x03(\v2\x1e.sullae.cluster.v1.NewSequenceR\astarted\x12=\n" +
-	"\tsequences\x18\x05 \x03(\v2\x1f.sullae.cluster.v1.SequenceStepR\tsequences\"\xd8\x01\n" +
+	"\tsequences\x18\x05 \x03(\v2\x1f.sullae.cluster.v1.SequenceStepR\tsequences\"\xfb\x01\n" +
 	"\vNewSequence\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12=\n" +
 	"\bsampling\x18\x02 \x01(\v2!.sullae.cluster.v1.SamplingParamsR\bsampling\x12\x16\n" +
@@ -1828,7 +1837,8 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"prompt_len\x18\x04 \x01(\x05R\tpromptLen\x12\x1a\n" +
 	"\blogprobs\x18\x05 \x01(\x05R\blogprobs\x12'\n" +
-	"\x0fprompt_logprobs\x18\x06 \x01(\x05R\x0epromptLogprobs\"\xc7\x03\n" +
+	"\x0fprompt_logprobs\x18\x06 \x01(\x05R\x0epromptLogprobs\x12!\n" +
+	"\fnum_computed\x18\a \x01(\x05R\vnumComputed\"\xc7\x03\n" +
 	"\x0eSamplingParams\x12 \n" +
 	"\vtemperature\x18\x01 \x01(\x02R\vtemperature\x12\x13\n" +
 	"\x05top_p\x18\x02 \x01(\x02R\x04topP\x12\x13\n" +
