@@ -13,6 +13,7 @@ import (
 	"github.com/sullae/sullae/collective/nodetls"
 	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/coordinator/group"
+	"github.com/sullae/sullae/kernels"
 )
 
 // Config is a coordinator's configuration. Flags that errors name are those of
@@ -43,6 +44,7 @@ type Config struct {
 	Regroup             time.Duration // wait for lost workers before going on with fewer
 	KVTokens            int           // 0: four contexts
 	BlockSize           int
+	Quant               kernels.Format // how workers keep matrices
 	MaxBatchedTokens    int
 	MaxSeqs             int
 	MaxPrefillChunk     int // 0: 256

@@ -15,6 +15,7 @@ import (
 // benchCmd is `sullae bench`.
 type benchCmd struct {
 	Serve benchServeCmd `cmd:"" help:"Measure a server: time to the first token, between tokens, throughput, against load."`
+	Model benchModelCmd `cmd:"" help:"Measure a model on this machine: prefill and decode beside the machine's limits."`
 }
 
 // benchServeCmd is `sullae bench serve`.

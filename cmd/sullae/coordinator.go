@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sullae/sullae/coordinator"
+	"github.com/sullae/sullae/kernels"
 )
 
 type durationFlag = time.Duration
@@ -54,9 +55,13 @@ func (c *coordinatorCmd) Run(ctx context.Context) error {
 }
 
 func (f servingFlags) config() coordinator.Config {
+	quant, err := kernels.ParseFormat(f.Quant)
+	if err != nil {
+		panic(err) // the flag is an enum
+	}
 	return coordinator.Config{
 		Version: version, ServedName: f.ServedModelName, HTTPAddr: f.HTTP, GRPCAddr: f.GRPC, BatchDir: f.BatchDir,
-		Workers: f.Workers, KVTokens: f.KVTokens, BlockSize: f.BlockSize,
+		Workers: f.Workers, KVTokens: f.KVTokens, Quant: quant, BlockSize: f.BlockSize,
 		MaxBatchedTokens: f.MaxBatchedTokens, MaxSeqs: f.MaxSeqs, MaxPrefillChunk: f.MaxPrefillChunk,
 		MaxQueuedRequests: f.MaxQueuedRequests, MaxQueuedTokens: f.MaxQueuedTokens, NoPrefixCache: !f.PrefixCache, CollectiveTimeout: f.CollectiveTimeout,
 	}

@@ -30,6 +30,8 @@ func TestImports(t *testing.T) {
 		{"coordinator/sched", "time", "the scheduler reads no clock"},
 		{"coordinator/sched", "google.golang.org/grpc", "the scheduler does no I/O"},
 		{"coordinator/block", "time", "the pool is pure"},
+		{"coordinator/grammar", "time", "equal prefixes give equal masks"},
+		{"coordinator/grammar", "google.golang.org/grpc", "grammars do no I/O"},
 		{"collective/allreduce", "google.golang.org/grpc", "algorithms do no I/O"},
 		{"worker/sample", "google.golang.org/grpc", "sampling is pure"},
 		{"worker/engine", "google.golang.org/grpc", "the engine is given its links"},

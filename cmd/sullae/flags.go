@@ -111,6 +111,7 @@ type servingFlags struct {
 	MaxBatchedTokens  int          `default:"512" help:"Most tokens computed in one step."`
 	MaxSeqs           int          `default:"64" help:"Most sequences running at once."`
 	BlockSize         int          `default:"16" help:"Positions in a block of the KV cache."`
+	Quant             string       `default:"none" enum:"none,q8,q4" help:"Quantize the matrices when they are loaded: none, q8 (8.5 bits a weight) or q4 (4.5 bits)."`
 	MaxPrefillChunk   int          `default:"256" help:"Most prompt tokens of a step while other sequences stream: the longest that a prompt makes them wait."`
 	MaxQueuedRequests int          `default:"1024" help:"Most sequences that wait; more are refused with the time to come again."`
 	MaxQueuedTokens   int          `placeholder:"N" help:"Most tokens that wait; default: 64 contexts."`

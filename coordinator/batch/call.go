@@ -11,7 +11,7 @@ import (
 
 // call has one line answered by the handler that answers clients.
 func (s *Service) call(ctx context.Context, req batchfile.Request) (rep runner.Reply, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, req.URL, bytes.NewReader(req.Body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, req.URL, bytes.NewReader(req.At(s.cfg.Priority)))
 	if err != nil {
 		return rep, err
 	}

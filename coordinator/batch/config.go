@@ -30,6 +30,9 @@ type Config struct {
 	// Concurrency is how many lines are under way at most, of all batches
 	// together; BusyConcurrency is that while there are interactive requests.
 	Concurrency, BusyConcurrency int // default 64 and 1
+	// Priority is that of lines that name none, as the scheduler counts: a higher
+	// value is served later. Default 100.
+	Priority int
 	// Running is how many batches run at once; others wait their turn.
 	Running int // default 4
 
@@ -52,7 +55,7 @@ func (c Config) withDefaults() Config {
 	for _, d := range []struct {
 		v *int
 		d int
-	}{{&c.Concurrency, 64}, {&c.BusyConcurrency, 1}, {&c.Running, 4}, {&c.MaxFiles, 10_000}, {&c.MaxBatches, 100}, {&c.MaxRequests, 1_000_000}, {&c.MaxLineBytes, 8 << 20}} {
+	}{{&c.Concurrency, 64}, {&c.BusyConcurrency, 1}, {&c.Priority, 100}, {&c.Running, 4}, {&c.MaxFiles, 10_000}, {&c.MaxBatches, 100}, {&c.MaxRequests, 1_000_000}, {&c.MaxLineBytes, 8 << 20}} {
 		if *d.v <= 0 {
 			*d.v = d.d
 		}

@@ -37,6 +37,9 @@ type Sequence struct {
 	// log-probabilities at all, 0 the chosen token's alone.
 	Logprobs       int
 	PromptLogprobs int // likewise, for the prompt's tokens
+	// Constraint, if not nil, says which tokens may follow (structured output). It
+	// is the sequence's own; the engine calls it one step at a time.
+	Constraint Constraint
 	// Priority: a lower value comes first. Within a priority tenants share alike.
 	Priority int
 	Tenant   string
@@ -63,6 +66,15 @@ type Sampling struct {
 type TokenBias struct {
 	ID  int32
 	Add float32
+}
+
+// Constraint follows a sequence's generated tokens.
+type Constraint interface {
+	// Mask sets the bits of the token ids that may follow, and clears the others;
+	// false if there are none.
+	Mask(dst []uint64) bool
+	// Accept goes on by a token; false if it may not follow.
+	Accept(token int32) bool
 }
 
 // Event is one thing that happened to a sequence.

@@ -47,6 +47,9 @@ func (st *Stream) submit() ([]*choice, error) {
 			if j == 0 {
 				seq.PromptLogprobs = p.promptLogprobs
 			}
+			if p.grammar != nil {
+				seq.Constraint = p.grammar.Start(s.structures.vocab(s.model))
+			}
 			c := newChoice(st, seq, st.prompts[i])
 			if p.resume != nil {
 				had := p.resume[seq.Index]

@@ -70,6 +70,9 @@ func (f fileTokenizer) TokenBytes(id int32) []byte {
 	return append([]byte{}, b...) // a token of no bytes is one, still
 }
 
+// IsSpecial tells tokens that stand for no text.
+func (f fileTokenizer) IsSpecial(id int32) bool { return f.t.IsSpecial(id) }
+
 func (f fileTokenizer) NewStreamDecoder(skipSpecial bool) StreamDecoder {
 	return tokenizer.NewStreamDecoder(f.t, skipSpecial)
 }

@@ -17,6 +17,8 @@ type Request struct {
 	Output          Output
 	// N is the number of choices of each prompt; default 1.
 	N *int
+	// Structure restricts the text of each choice; the zero value doesn't.
+	Structure Structure
 	// Priority: a lower value comes first; default 0. Tenant is whom the request
 	// is for: within a priority no tenant keeps another from being served.
 	Priority int

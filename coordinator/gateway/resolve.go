@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/sullae/sullae/coordinator/grammar"
 )
 
 // greedyBelow is the temperature under which sampling is greedy: dividing by
@@ -26,6 +28,7 @@ type plan struct {
 	resume         []Resumed // nil: the request starts
 	priority       int
 	tenant         string
+	grammar        *grammar.Grammar // nil: free text
 }
 
 type promptPlan struct {
@@ -84,6 +87,9 @@ func (s *Service) resolve(r Request) (*plan, error) {
 			return nil, err
 		}
 		p.prompts = append(p.prompts, pp)
+	}
+	if err := s.resolveStructure(p, r); err != nil {
+		return nil, err
 	}
 	return p, s.checkResume(p, r)
 }

@@ -37,6 +37,9 @@ func (c *choice) resume(had Resumed) (early *Delta, err error) {
 	text, stop := "", ""
 	for _, id := range had.TokenIDs {
 		c.generated++
+		if g := c.seq.Constraint; g != nil && !g.Accept(id) {
+			return nil, fieldErr("resume", "choice %d: token %d does not follow the structure", c.seq.Index, id)
+		}
 		var out string
 		if out, stop = c.decode(id); stop != "" {
 			text += out

@@ -57,10 +57,12 @@ type Service struct {
 	engine   Engine
 	log      *slog.Logger
 	registry prometheus.Registerer
-	newSeed  func() uint64
-	now      func() time.Time
-	limits   Limits
-	metrics  *metrics
+	// structures are compiled grammars.
+	structures structures
+	newSeed    func() uint64
+	now        func() time.Time
+	limits     Limits
+	metrics    *metrics
 }
 
 // New makes a Service. It panics if the registry has its metrics already: one

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/kernels"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/shard/plan"
 )
@@ -142,6 +143,7 @@ func (g *Group) prepare(ctx context.Context, e *epoch, token, previous []byte) e
 			GenerationConfigJson: g.cfg.Checkpoint.GenerationConfig(), WeightsAddress: g.cfg.WeightsAddress,
 			Kv:                  &clusterv1.KvConfig{Blocks: int32(g.cfg.KVTokens / g.cfg.BlockSize), BlockSize: int32(g.cfg.BlockSize)},
 			CollectiveTimeoutMs: g.cfg.CollectiveTimeout.Milliseconds(),
+			Quant:               quantName(g.cfg.Quant),
 		})
 		for err == nil {
 			var m *clusterv1.PrepareResponse
@@ -164,6 +166,14 @@ func (g *Group) prepare(ctx context.Context, e *epoch, token, previous []byte) e
 		}
 		return &rankError{worker: w.ID, lost: unreachable(err), fatal: hopeless(err), err: fmt.Errorf("prepare: %w", plain(err))}
 	})
+}
+
+// quantName is PrepareRequest.quant.
+func quantName(f kernels.Format) string {
+	if f == kernels.AsStored {
+		return ""
+	}
+	return f.String()
 }
 
 // open starts the ranks' step streams and waits until all are linked.

@@ -22,6 +22,7 @@ import (
 	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/coordinator/gateway"
 	"github.com/sullae/sullae/coordinator/sched"
+	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/plan"
 )
@@ -57,6 +58,7 @@ type Config struct {
 	Regroup             time.Duration
 	KVTokens            int // positions in the KV pool
 	BlockSize           int
+	Quant               kernels.Format // how ranks keep matrices
 	MaxBatchedTokens    int
 	MaxSeqs             int
 	MaxPrefillChunk     int // prompt tokens of a step while others stream; 0: no bound
@@ -211,7 +213,7 @@ func (g *Group) Submit(ctx context.Context, s gateway.Sequence) (<-chan gateway.
 	}
 	err := g.sched.Add(sched.Request{
 		ID: id, Prompt: s.Prompt, MaxTokens: s.MaxTokens, StopTokens: s.StopTokens, PromptScores: s.PromptLogprobs >= 0,
-		Priority: s.Priority, Tenant: s.Tenant,
+		Priority: s.Priority, Tenant: s.Tenant, NotAhead: s.Constraint != nil,
 	})
 	switch full := (*sched.QueueFullError)(nil); {
 	case errors.Is(err, sched.ErrTooLong):
@@ -293,6 +295,10 @@ func (g *Group) run(ctx context.Context) error {
 			return err
 		}
 		var re *rankError
+		if errors.As(err, &re) && re.sequence != 0 {
+			g.abort(re.sequence, fmt.Errorf("the sequence cannot be computed: %w", re.err))
+			continue
+		}
 		if errors.As(err, &re) && re.fatal && g.State().Epochs == 0 {
 			// It never worked and won't by itself: say so instead of trying on.
 			return err

@@ -168,9 +168,13 @@ func (g *Group) message(e *epoch, s sched.Step) *clusterv1.RunRequest {
 		})
 	}
 	for _, it := range s.Items {
+		var allowed []byte
+		if it.Sample {
+			allowed = g.allowed(it.ID)
+		}
 		p.Sequences = append(p.Sequences, &clusterv1.SequenceStep{
 			Id: it.ID, NumComputed: int32(it.NumComputed), Count: int32(it.Count), NewBlocks: it.NewBlocks,
-			TokensHash: it.Hash, CheckedTokens: int32(it.Tokens), Sample: it.Sample,
+			TokensHash: it.Hash, CheckedTokens: int32(it.Tokens), Sample: it.Sample, Allowed: allowed,
 		})
 	}
 	return &clusterv1.RunRequest{Message: &clusterv1.RunRequest_Step{Step: p}}
@@ -186,7 +190,7 @@ func (e *epoch) failure(first rankResult) error {
 		}
 		er := r.msg.GetError()
 		witness := er.GetKind() == clusterv1.RunError_KIND_PEER_LOST || er.GetKind() == clusterv1.RunError_KIND_TIMEOUT
-		return &rankError{worker: id, err: errors.New(er.GetMessage())}, !witness
+		return &rankError{worker: id, sequence: er.GetSequence(), err: errors.New(er.GetMessage())}, !witness
 	}
 	err, sure := describe(first)
 	deadline := time.After(500 * time.Millisecond)
@@ -225,6 +229,9 @@ func (g *Group) apply(plan sched.Step, result *clusterv1.StepResult) error {
 			continue // aborted meanwhile
 		}
 		st := g.seqs[it.ID]
+		if c := st.seq.Constraint; c != nil && p.Token && !c.Accept(r.GetToken()) {
+			return fmt.Errorf("step %d: sequence %d: rank 0 chose token %d, which its grammar forbids", result.Step, it.ID, r.GetToken())
+		}
 		if p.Prompt.Count > 0 {
 			if len(r.PromptScores) < p.Prompt.Skip+p.Prompt.Count {
 				return fmt.Errorf("step %d: sequence %d: %d prompt scores, expected %d", result.Step, it.ID, len(r.PromptScores), p.Prompt.Skip+p.Prompt.Count)

@@ -20,7 +20,9 @@ type rankError struct {
 	worker string
 	lost   bool // the worker itself does not answer
 	fatal  bool // trying again won't help: damaged weights, too little memory
-	err    error
+	// sequence, if not 0, is at fault by itself: it would fail again.
+	sequence uint64
+	err      error
 }
 
 func (e *rankError) Error() string { return fmt.Sprintf("worker %s: %v", e.worker, e.err) }

@@ -49,7 +49,7 @@ func (q *sequence) done() bool {
 
 // wants is how many rows could be planned now.
 func (q *sequence) wants() int {
-	if q.done() || q.MaxDrafts > 0 && q.pending > 0 {
+	if q.done() || (q.MaxDrafts > 0 || q.NotAhead) && q.pending > 0 {
 		return 0
 	}
 	return len(q.tokens) + q.pending - q.planned

@@ -208,3 +208,35 @@ func TestTokenizerFrom(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestSource: what is read without a folder is what is in the folder.
+func TestSource(t *testing.T) {
+	o := synth.Options{Preset: "tiny", DType: tensor.F16, Seed: 7}
+	dir := filepath.Join(t.TempDir(), "m")
+	c := write(t, dir, o)
+	s, err := synth.NewSource(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range s.Spec().Stored() {
+		rows, cols := 1, w.Shape[0]
+		if len(w.Shape) == 2 {
+			rows, cols = w.Shape[0], w.Shape[1]
+		}
+		for _, part := range [][4]int{{0, rows, 0, cols}, {rows / 2, rows - rows/2, cols / 3, cols / 2}} {
+			got, want := make([]byte, part[1]*part[3]*2), make([]byte, part[1]*part[3]*2)
+			if err := c.ReadRegion(t.Context(), want, w.Name, part[0], part[1], part[2], part[3]); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.ReadRegion(t.Context(), got, w.Name, part[0], part[1], part[2], part[3]); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Fatalf("%s %v: other bytes", w.Name, part)
+			}
+		}
+	}
+	if err := s.ReadRegion(t.Context(), nil, "no.such", 0, 1, 0, 1); err == nil {
+		t.Error("a tensor that is not there was read")
+	}
+}

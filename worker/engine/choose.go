@@ -76,7 +76,7 @@ func (e *Engine) settle(res *Result, b *batch, o output, merger *sample.Merger, 
 	token, scores, err := merger.Next(o.want, e.comm.Rank() == 0, whole)
 	if err != nil {
 		if errors.Is(err, sample.ErrNotFinite) {
-			return fmt.Errorf("sequence %d, position %d: %w (%v)", b.items[o.item].seq.ID, b.pos[o.row], ErrNumeric, err)
+			return &SequenceError{b.items[o.item].seq.ID, fmt.Errorf("position %d: %w (%v)", b.pos[o.row], ErrNumeric, err)}
 		}
 		return err
 	}
@@ -160,10 +160,14 @@ func (e *Engine) logits(a views, b *batch, outs []output, use func(o output, row
 		for i, o := range chunk {
 			row := sample.Row{Base: e.vocabBase(), Raw: host[i*n : (i+1)*n], Sums: hostSums[i*2*blocks : (i+1)*2*blocks]}
 			row.Processed = row.Raw
-			if q := b.items[o.item].seq; o.want.Sample && q.history != nil {
+			it := &b.items[o.item]
+			if o.want.Sample && (it.seq.history != nil || it.step.Allowed != nil) {
 				row.Processed = append(e.act.hostProcessed[:0], row.Raw...)
 				e.act.hostProcessed = row.Processed
-				q.Process.Apply(row.Processed, row.Base, q.history)
+				if it.seq.history != nil {
+					it.seq.Process.Apply(row.Processed, row.Base, it.seq.history)
+				}
+				sample.Restrict(row.Processed, row.Base, it.step.Allowed)
 			}
 			if o.want.NeedsScaledSums() {
 				if row.Scaled, err = e.scaledSums(row.Processed, o.want.Params.Temperature, blocks, u.VocabUnit); err != nil {

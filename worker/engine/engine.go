@@ -20,6 +20,18 @@ var (
 	ErrNumeric = errors.New("logits are not finite")
 )
 
+// SequenceError is a failure that a sequence's own tokens cause: computing it
+// again would fail again.
+type SequenceError struct {
+	ID  uint64
+	Err error
+}
+
+func (e *SequenceError) Error() string { return fmt.Sprintf("sequence %d: %v", e.ID, e.Err) }
+
+// Unwrap is the cause.
+func (e *SequenceError) Unwrap() error { return e.Err }
+
 // Config is what an Engine works with. Timeout-bearing contexts are the
 // caller's; the communicator has its own deadlines.
 type Config struct {

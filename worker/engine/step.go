@@ -43,6 +43,8 @@ type SequenceStep struct {
 	TokensHash    uint64
 	CheckedTokens int
 	Sample        bool // choose the token after the last computed one
+	// Allowed has a bit per token id: which may be chosen; nil: any.
+	Allowed []uint64
 }
 
 // Result is what a step made. Every rank computes the tokens; scores are

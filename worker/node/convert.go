@@ -1,6 +1,8 @@
 package node
 
 import (
+	"encoding/binary"
+
 	"github.com/sullae/sullae/kernels/tree"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/shard/plan"
@@ -33,9 +35,22 @@ func stepOf(p *clusterv1.StepPlan) engine.Step {
 		s.Sequences = append(s.Sequences, engine.SequenceStep{
 			ID: q.Id, NumComputed: int(q.NumComputed), Count: int(q.Count), NewBlocks: q.NewBlocks,
 			TokensHash: q.TokensHash, CheckedTokens: int(q.CheckedTokens), Sample: q.Sample,
+			Allowed: wordsOf(q.Allowed),
 		})
 	}
 	return s
+}
+
+// wordsOf reads a bit set; a last incomplete word is dropped.
+func wordsOf(b []byte) []uint64 {
+	if len(b) == 0 {
+		return nil
+	}
+	out := make([]uint64, len(b)/8)
+	for i := range out {
+		out[i] = binary.LittleEndian.Uint64(b[8*i:])
+	}
+	return out
 }
 
 func processOf(sp *clusterv1.SamplingParams) sample.Process {

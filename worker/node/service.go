@@ -92,6 +92,7 @@ type loaded struct {
 	checkpointID string
 	plan         plan.Plan
 	rank         int
+	quant        string // as PrepareRequest's
 	model        *engine.Model
 }
 
@@ -228,7 +229,11 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 	}
 	kvBytes := plan.KVBytesPerToken(spec, p, int(req.Rank)) * int64(req.Kv.Blocks) * int64(req.Kv.BlockSize)
 	reuse := s.reusable(req, p)
-	if err := s.checkMemory(spec, p, int(req.Rank), kvBytes); err != nil {
+	format, err := kernels.ParseFormat(req.Quant)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if err := s.checkMemory(plan.PackedBytes(spec, p, int(req.Rank), format), int(req.Rank), kvBytes); err != nil {
 		return nil, err
 	}
 	if !reuse {
@@ -238,7 +243,7 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 		}
 		defer closeSrc()
 		report := s.reporter(r, stream)
-		m, err := engine.Load(ctx, engine.LoadConfig{Backend: s.backend, Spec: spec, Plan: p, Rank: int(req.Rank), Source: src,
+		m, err := engine.Load(ctx, engine.LoadConfig{Backend: s.backend, Spec: spec, Plan: p, Rank: int(req.Rank), Source: src, Format: format,
 			Old: s.takeLoaded(req.CheckpointId), Progress: report.set})
 		report.stop()
 		if err != nil {
@@ -249,7 +254,7 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 		}
 		s.log.Info("share loaded", "epoch", req.Epoch, "rank", req.Rank, "bytes", m.Bytes(), "bytes_read", m.BytesRead())
 		s.mu.Lock()
-		s.loaded = &loaded{req.CheckpointId, p, int(req.Rank), m}
+		s.loaded = &loaded{req.CheckpointId, p, int(req.Rank), req.Quant, m}
 		s.mu.Unlock()
 	}
 	r.model, r.kvBytes = s.loaded.model, kvBytes
@@ -261,7 +266,7 @@ func (s *service) reusable(req *clusterv1.PrepareRequest, p plan.Plan) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.loaded
-	if l == nil || l.checkpointID != req.CheckpointId || l.rank != int(req.Rank) || l.plan.WorldSize() != p.WorldSize() {
+	if l == nil || l.checkpointID != req.CheckpointId || l.rank != int(req.Rank) || l.quant != req.Quant || l.plan.WorldSize() != p.WorldSize() {
 		return false
 	}
 	for i := range p.Shares {
@@ -290,8 +295,7 @@ func (s *service) takeLoaded(checkpointID string) *engine.Model {
 }
 
 // checkMemory refuses a share that does not fit, before anything is read.
-func (s *service) checkMemory(spec *model.Spec, p plan.Plan, rank int, kvBytes int64) error {
-	weights := plan.WeightBytes(spec, p, rank)
+func (s *service) checkMemory(weights int64, rank int, kvBytes int64) error {
 	need, have := weights+kvBytes, s.memoryLimit
 	if have == 0 {
 		if have = freeMemory(); have == 0 {
@@ -522,5 +526,9 @@ func runError(step uint64, err error) *clusterv1.RunError {
 	case errors.Is(err, engine.ErrPlan):
 		kind = clusterv1.RunError_KIND_PLAN
 	}
-	return &clusterv1.RunError{Kind: kind, Step: step, Message: err.Error()}
+	e := &clusterv1.RunError{Kind: kind, Step: step, Message: err.Error()}
+	if se := (*engine.SequenceError)(nil); errors.As(err, &se) {
+		e.Sequence = se.ID
+	}
+	return e
 }

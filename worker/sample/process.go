@@ -109,6 +109,20 @@ func (p *Process) Apply(logits []float32, base int32, h *History) {
 	}
 }
 
+// Restrict forbids the ids [base, base+len(logits)) whose bits are not set; nil
+// allows all.
+func Restrict(logits []float32, base int32, allowed []uint64) {
+	if allowed == nil {
+		return
+	}
+	for i := range logits {
+		id := int(base) + i
+		if id/64 >= len(allowed) || allowed[id/64]>>(id%64)&1 == 0 {
+			logits[i] = float32(math.Inf(-1))
+		}
+	}
+}
+
 func equal(a, b []int32) bool {
 	for i := range a {
 		if a[i] != b[i] {

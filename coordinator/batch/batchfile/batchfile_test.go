@@ -79,6 +79,17 @@ func TestReaderGivesBodiesAsTheyAre(t *testing.T) {
 	}
 }
 
+func TestPriorityIsAddedWhereThereIsNone(t *testing.T) {
+	for body, want := range map[string]string{
+		`{}`: `{"priority":7}`, `{ "prompt":"}" }`: `{"priority":7,"prompt":"}" }`, `{"priority":-1}`: `{"priority":-1}`,
+	} {
+		req, err := NewReader(strings.NewReader(line("a", "/v1/completions", body)), Rules{}).Next()
+		if err != nil || string(req.At(7)) != want || string(req.At(0)) != body {
+			t.Errorf("%s: %s, %v", body, req.At(7), err)
+		}
+	}
+}
+
 func answers(n int) (all []Answer) {
 	for i := range n {
 		all = append(all, Responded(fmt.Sprint("id-", i), 200, "r", []byte(`{"text":"<&>","usage":{"prompt_tokens":2,"completion_tokens":3}}`)))

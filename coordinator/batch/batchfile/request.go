@@ -22,6 +22,22 @@ type Request struct {
 	CustomID string
 	URL      string
 	Body     json.RawMessage // a JSON object
+
+	hasPriority bool
+}
+
+// At is the body with a priority, where it has none of its own. That changes
+// when a request is answered, but never the answer.
+func (r Request) At(priority int) json.RawMessage {
+	if r.hasPriority || priority == 0 {
+		return r.Body
+	}
+	b := fmt.Appendf(nil, `{"priority":%d`, priority)
+	rest := bytes.TrimSpace(r.Body[1:])
+	if rest[0] != '}' {
+		b = append(b, ',')
+	}
+	return append(b, rest...)
 }
 
 // Rules are what a file of requests must keep to.
@@ -129,7 +145,8 @@ func (r Rules) parse(text []byte, number int) (Request, error) {
 		return bad("invalid_url", "url", "url must be %s, is %q", strings.Join(r.URLs, " or "), *line.URL)
 	}
 	var body struct {
-		Stream json.RawMessage `json:"stream"`
+		Stream   json.RawMessage `json:"stream"`
+		Priority json.RawMessage `json:"priority"`
 	}
 	if line.Body[0] != '{' || json.Unmarshal(line.Body, &body) != nil {
 		return bad("invalid_request", "body", "body must be a JSON object")
@@ -137,5 +154,5 @@ func (r Rules) parse(text []byte, number int) (Request, error) {
 	if string(body.Stream) == "true" {
 		return bad("invalid_request", "body.stream", "an answer in a batch can't be streamed: leave stream out")
 	}
-	return Request{number, *line.CustomID, *line.URL, line.Body}, nil
+	return Request{number, *line.CustomID, *line.URL, line.Body, body.Priority != nil}, nil
 }

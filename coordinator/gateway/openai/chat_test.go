@@ -61,7 +61,6 @@ func TestBadChats(t *testing.T) {
 		`{"messages":[{"role":"user","content":"x"}],"top_logprobs":5}`:                         {"top_logprobs", "needs logprobs"},
 		`{"messages":[{"role":"user","content":"x"}],"logprobs":true,"top_logprobs":21}`:        {"top_logprobs", "between 0 and 20"},
 		`{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function"}]}`:            {"tools", "not supported yet"},
-		`{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema"}}`: {"response_format", "not supported yet"},
 		`{"messages":[{"role":"user","content":"x"}],"continue_final_message":true}`:            {"continue_final_message", "not supported yet"},
 		`{"messages":[{"role":"user","content":"x"}],"echo":true}`:                              {"echo", "/v1/completions"},
 		`{"messages":[{"role":"user","content":"` + strings.Repeat("x", 990) + `"}]}`:           {"messages", "tokens"},

@@ -45,6 +45,7 @@ func readParams(o *object, id string) *params {
 	if k := p.Sampling.TopK; k != nil && *k == -1 {
 		*k = 0 // vLLM's way to say "all"
 	}
+	p.Structure = o.structure()
 	if v := o.integer("priority"); v != nil {
 		p.Priority = *v
 	}

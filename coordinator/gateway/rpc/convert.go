@@ -49,6 +49,22 @@ func resume(in *sullaev1.Resume) []gateway.Resumed {
 	return out
 }
 
+func structure(in *sullaev1.Structure) (s gateway.Structure) {
+	switch k := in.GetKind().(type) {
+	case *sullaev1.Structure_JsonSchema:
+		s.JSONSchema = []byte(k.JsonSchema)
+	case *sullaev1.Structure_JsonObject:
+		s.JSONObject = k.JsonObject
+	case *sullaev1.Structure_Regex:
+		s.Regex = k.Regex
+	case *sullaev1.Structure_Grammar:
+		s.Grammar = k.Grammar
+	case *sullaev1.Structure_Choice:
+		s.Choice = k.Choice.GetTexts()
+	}
+	return s
+}
+
 func messages(in []*sullaev1.Message) gateway.Chat {
 	out := make(gateway.Chat, len(in))
 	for i, m := range in {

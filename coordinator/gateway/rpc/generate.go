@@ -16,7 +16,7 @@ import (
 func (s *server) Generate(req *sullaev1.GenerateRequest, out grpc.ServerStreamingServer[sullaev1.GenerateResponse]) error {
 	r := request(req.GetRequestId(), req.GetModel(), req.GetSampling(), req.GetStopping(), req.GetOutput())
 	r.N, r.Resume = toInt(req.N), resume(req.GetResume())
-	r.Priority, r.Tenant = int(req.GetPriority()), req.GetUser()
+	r.Priority, r.Tenant, r.Structure = int(req.GetPriority()), req.GetUser(), structure(req.GetStructure())
 	field := "prompt"
 	switch p := req.GetPrompt().(type) {
 	case *sullaev1.GenerateRequest_Text:
@@ -40,7 +40,7 @@ func (s *server) Generate(req *sullaev1.GenerateRequest, out grpc.ServerStreamin
 func (s *server) Chat(req *sullaev1.ChatRequest, out grpc.ServerStreamingServer[sullaev1.ChatResponse]) error {
 	r := request(req.GetRequestId(), req.GetModel(), req.GetSampling(), req.GetStopping(), req.GetOutput())
 	r.N, r.Resume = toInt(req.N), resume(req.GetResume())
-	r.Priority, r.Tenant = int(req.GetPriority()), req.GetUser()
+	r.Priority, r.Tenant, r.Structure = int(req.GetPriority()), req.GetUser(), structure(req.GetStructure())
 	r.Prompts = []gateway.Prompt{messages(req.GetMessages())}
 	return s.run(out.Context(), r, func(id string, it gateway.Item) error {
 		resp := &sullaev1.ChatResponse{RequestId: id}

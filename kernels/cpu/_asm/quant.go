@@ -76,87 +76,147 @@ func quantDoc(name, format string, m, p int) {
 	Pragma("noescape")
 }
 
-// quantGemm writes quantGemm<format>_<m>x<p> for AVX2.
+// quantGemm writes quantGemm<format>_<m>x<p> for AVX2. The sums of a strip's
+// integers stay in registers for a group; c, which is wanted once a group, in
+// the first cache.
 func quantGemm(format string, m, p int) {
 	name := fmt.Sprintf("quantGemm%s_%dx%d", format, m, p)
 	TEXT(name, NOSPLIT, quantSignature)
 	quantDoc(name, format, m, p)
-	Comment("The tile of c stays in registers.")
-	t := newTile(m, p)
-	t.load()
+	c := rows{first: ptr("c"), stride: ptr("ldc")}
+	SHLQ(Imm(2), c.stride)
+	if m > 3 {
+		c.third = GP64()
+		LEAQ(Mem{Base: c.first, Index: c.stride, Scale: 2}, c.third)
+		ADDQ(c.stride, c.third)
+	}
 	a := loadQuantArgs(quantTile2)
 	ones := YMM()
 	Comment("1 in every 16-bit lane")
 	VPCMPEQW(ones, ones, ones)
 	VPSRLW(Imm(15), ones, ones)
-	low := constant("lowNibbles", 0x0f0f0f0f)
-	acc := make([]VecVirtual, m)
+	low := YMM()
+	if format == "Q4" {
+		Comment("0x0f in every byte")
+		VPCMPEQW(low, low, low)
+		VPSRLW(Imm(12), low, low)
+		y := YMM()
+		VPSLLW(Imm(8), low, y)
+		VPOR(y, low, low)
+	}
+	acc := make([][2]VecVirtual, m)
 	for r := range acc {
-		acc[r] = YMM()
+		acc[r] = [2]VecVirtual{YMM(), YMM()}
 	}
 	Label("group")
 	for s := range p {
-		for h := range 2 {
-			Comment(fmt.Sprintf("strip + %d, half %d", s, h))
-			for l := range quantLines[format] {
-				at := Mem{Base: a.lines, Disp: 64*(quantLines[format]*s+l) + 32*h}
-				if m > 1 && h == 0 {
-					a.fetch(format, s, l)
-				}
-				w, u := YMM(), YMM()
-				VMOVDQU(at, w)
-				if format == "Q8" {
-					VPABSB(w, u)
-					for r := range m {
-						x := YMM()
-						VPBROADCASTD(a.quad(r, l), x)
-						VPSIGNB(w, x, x)
-						VPMADDUBSW(x, u, x)
-						if l == 0 {
-							VPMADDWD(ones, x, acc[r])
-							continue
-						}
-						VPMADDWD(ones, x, x)
-						VPADDD(x, acc[r], acc[r])
-					}
-					continue
-				}
-				VPAND(low, w, u)
-				VPSRLW(Imm(4), w, w)
-				VPAND(low, w, w)
-				for r := range m {
-					for i, nibbles := range []VecVirtual{u, w} {
-						x := YMM()
-						VPBROADCASTD(a.quad(r, 2*l+i), x)
-						if l == 0 && i == 0 {
-							VPMADDUBSW(x, nibbles, acc[r])
-							continue
-						}
-						VPMADDUBSW(x, nibbles, x)
-						VPADDW(x, acc[r], acc[r])
-					}
+		Comment(fmt.Sprintf("strip + %d", s))
+		for l := range quantLines[format] {
+			if m > 1 {
+				a.fetch(format, s, l)
+			}
+			at := Mem{Base: a.lines, Disp: 64 * (quantLines[format]*s + l)}
+			next := at
+			next.Disp += 32
+			w := [2]VecVirtual{YMM(), YMM()}
+			VMOVDQU(at, w[0])
+			VMOVDQU(next, w[1])
+			if format == "Q8" {
+				quantLine8(a, l, w, ones, acc)
+			} else {
+				quantLine4(a, l, w, low, acc)
+			}
+		}
+		var sw [2]VecVirtual
+		for h := range sw {
+			sw[h] = YMM()
+			VCVTPH2PS(Mem{Base: a.scales, Disp: stripScales*s + 16*h}, sw[h])
+		}
+		for r := range m {
+			if format == "Q4" {
+				bias := YMM()
+				VPBROADCASTD(a.bias(r), bias)
+				for _, y := range acc[r] {
+					VPMADDWD(ones, y, y)
+					VPADDD(bias, y, y)
 				}
 			}
-			sw := YMM()
-			VCVTPH2PS(Mem{Base: a.scales, Disp: stripScales*s + 16*h}, sw)
-			for r := range m {
-				x := YMM()
-				if format == "Q4" {
-					VPMADDWD(ones, acc[r], acc[r])
-					VPBROADCASTD(a.bias(r), x)
-					VPADDD(x, acc[r], acc[r])
-				}
-				VBROADCASTSS(a.scale(r), x)
-				VMULPS(x, sw, x)
-				VCVTDQ2PS(acc[r], acc[r])
-				VFMADD231PS(acc[r], x, t.acc[r][2*s+h])
+			x := YMM()
+			VBROADCASTSS(a.scale(r), x)
+			for h, y := range acc[r] {
+				scale := YMM()
+				VMULPS(x, sw[h], scale)
+				VCVTDQ2PS(y, y)
+				at := c.at(r, 16*s+8*h)
+				VFMADD213PS(at, scale, y)
+				VMOVUPS(y, at)
 			}
 		}
 	}
 	a.next(format)
-	t.store()
 	VZEROUPPER()
 	RET()
+}
+
+// quantLine8 adds a line of 8-bit weights. The products want one operand
+// unsigned: the weights' magnitudes, their signs going to the rows.
+func quantLine8(a quantArgs, l int, w [2]VecVirtual, ones VecVirtual, acc [][2]VecVirtual) {
+	u := [2]VecVirtual{YMM(), YMM()}
+	for h := range u {
+		VPABSB(w[h], u[h])
+	}
+	for r := range acc {
+		x := YMM()
+		VPBROADCASTD(a.quad(r, l), x)
+		for h, sum := range acc[r] {
+			y := x
+			if h == 0 {
+				y = YMM()
+			}
+			VPSIGNB(w[h], x, y)
+			VPMADDUBSW(y, u[h], y)
+			if l == 0 {
+				VPMADDWD(ones, y, sum)
+				continue
+			}
+			VPMADDWD(ones, y, y)
+			VPADDD(y, sum, sum)
+		}
+	}
+}
+
+// quantLine4 adds a line of 4-bit weights. Eight sums of two products, each at
+// most 2·15·127, fit 16 bits.
+func quantLine4(a quantArgs, l int, w [2]VecVirtual, low VecVirtual, acc [][2]VecVirtual) {
+	var u [2]VecVirtual
+	for i := range 2 {
+		for h := range w {
+			if i == 0 {
+				u[h] = YMM()
+				VPAND(low, w[h], u[h])
+				VPSRLW(Imm(4), w[h], w[h])
+				VPAND(low, w[h], w[h])
+			} else {
+				u[h] = w[h]
+			}
+		}
+		for r := range acc {
+			x := YMM()
+			VPBROADCASTD(a.quad(r, 2*l+i), x)
+			for h, sum := range acc[r] {
+				if l == 0 && i == 0 {
+					VPMADDUBSW(x, u[h], sum)
+					continue
+				}
+				y := x
+				if h == 0 {
+					y = YMM()
+				}
+				VPMADDUBSW(x, u[h], y)
+				VPADDW(y, sum, sum)
+			}
+		}
+	}
 }
 
 // quantizeRow writes quantizeAVX2.

@@ -909,6 +909,187 @@ func (x *ResumedChoice) GetFinished() bool {
 	return false
 }
 
+// Structure says what the text of each choice must be. A field that cannot be
+// kept is refused with the place of the error.
+type Structure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*Structure_JsonSchema
+	//	*Structure_JsonObject
+	//	*Structure_Regex
+	//	*Structure_Grammar
+	//	*Structure_Choice
+	Kind          isStructure_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Structure) Reset() {
+	*x = Structure{}
+	mi := &file_sullae_v1_inference_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Structure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Structure) ProtoMessage() {}
+
+func (x *Structure) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_v1_inference_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Structure.ProtoReflect.Descriptor instead.
+func (*Structure) Descriptor() ([]byte, []int) {
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Structure) GetKind() isStructure_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *Structure) GetJsonSchema() string {
+	if x != nil {
+		if x, ok := x.Kind.(*Structure_JsonSchema); ok {
+			return x.JsonSchema
+		}
+	}
+	return ""
+}
+
+func (x *Structure) GetJsonObject() bool {
+	if x != nil {
+		if x, ok := x.Kind.(*Structure_JsonObject); ok {
+			return x.JsonObject
+		}
+	}
+	return false
+}
+
+func (x *Structure) GetRegex() string {
+	if x != nil {
+		if x, ok := x.Kind.(*Structure_Regex); ok {
+			return x.Regex
+		}
+	}
+	return ""
+}
+
+func (x *Structure) GetGrammar() string {
+	if x != nil {
+		if x, ok := x.Kind.(*Structure_Grammar); ok {
+			return x.Grammar
+		}
+	}
+	return ""
+}
+
+func (x *Structure) GetChoice() *TextChoice {
+	if x != nil {
+		if x, ok := x.Kind.(*Structure_Choice); ok {
+			return x.Choice
+		}
+	}
+	return nil
+}
+
+type isStructure_Kind interface {
+	isStructure_Kind()
+}
+
+type Structure_JsonSchema struct {
+	// A JSON schema.
+	JsonSchema string `protobuf:"bytes,1,opt,name=json_schema,json=jsonSchema,proto3,oneof"`
+}
+
+type Structure_JsonObject struct {
+	// Any JSON object.
+	JsonObject bool `protobuf:"varint,2,opt,name=json_object,json=jsonObject,proto3,oneof"`
+}
+
+type Structure_Regex struct {
+	// A regular expression (RE2 syntax) that the whole text matches.
+	Regex string `protobuf:"bytes,3,opt,name=regex,proto3,oneof"`
+}
+
+type Structure_Grammar struct {
+	// A grammar in GBNF.
+	Grammar string `protobuf:"bytes,4,opt,name=grammar,proto3,oneof"`
+}
+
+type Structure_Choice struct {
+	// One of these texts.
+	Choice *TextChoice `protobuf:"bytes,5,opt,name=choice,proto3,oneof"`
+}
+
+func (*Structure_JsonSchema) isStructure_Kind() {}
+
+func (*Structure_JsonObject) isStructure_Kind() {}
+
+func (*Structure_Regex) isStructure_Kind() {}
+
+func (*Structure_Grammar) isStructure_Kind() {}
+
+func (*Structure_Choice) isStructure_Kind() {}
+
+type TextChoice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Texts         []string               `protobuf:"bytes,1,rep,name=texts,proto3" json:"texts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TextChoice) Reset() {
+	*x = TextChoice{}
+	mi := &file_sullae_v1_inference_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TextChoice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TextChoice) ProtoMessage() {}
+
+func (x *TextChoice) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_v1_inference_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TextChoice.ProtoReflect.Descriptor instead.
+func (*TextChoice) Descriptor() ([]byte, []int) {
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *TextChoice) GetTexts() []string {
+	if x != nil {
+		return x.Texts
+	}
+	return nil
+}
+
 type GenerateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the server where absent; in logs and in x-request-id.
@@ -929,14 +1110,15 @@ type GenerateRequest struct {
 	// A lower value comes first. Default 0.
 	Priority int32 `protobuf:"varint,10,opt,name=priority,proto3" json:"priority,omitempty"`
 	// Whom the request is for: within a priority users share alike.
-	User          string `protobuf:"bytes,11,opt,name=user,proto3" json:"user,omitempty"`
+	User          string     `protobuf:"bytes,11,opt,name=user,proto3" json:"user,omitempty"`
+	Structure     *Structure `protobuf:"bytes,12,opt,name=structure,proto3" json:"structure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GenerateRequest) Reset() {
 	*x = GenerateRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[11]
+	mi := &file_sullae_v1_inference_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1130,7 @@ func (x *GenerateRequest) String() string {
 func (*GenerateRequest) ProtoMessage() {}
 
 func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[11]
+	mi := &file_sullae_v1_inference_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1143,7 @@ func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateRequest.ProtoReflect.Descriptor instead.
 func (*GenerateRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{11}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GenerateRequest) GetRequestId() string {
@@ -1052,6 +1234,13 @@ func (x *GenerateRequest) GetUser() string {
 	return ""
 }
 
+func (x *GenerateRequest) GetStructure() *Structure {
+	if x != nil {
+		return x.Structure
+	}
+	return nil
+}
+
 type isGenerateRequest_Prompt interface {
 	isGenerateRequest_Prompt()
 }
@@ -1082,7 +1271,7 @@ type GenerateResponse struct {
 
 func (x *GenerateResponse) Reset() {
 	*x = GenerateResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[12]
+	mi := &file_sullae_v1_inference_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1283,7 @@ func (x *GenerateResponse) String() string {
 func (*GenerateResponse) ProtoMessage() {}
 
 func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[12]
+	mi := &file_sullae_v1_inference_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1296,7 @@ func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateResponse.ProtoReflect.Descriptor instead.
 func (*GenerateResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{12}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GenerateResponse) GetRequestId() string {
@@ -1170,7 +1359,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[13]
+	mi := &file_sullae_v1_inference_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1371,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[13]
+	mi := &file_sullae_v1_inference_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1384,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{13}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Message) GetRole() string {
@@ -1224,13 +1413,14 @@ type ChatRequest struct {
 	Resume        *Resume                `protobuf:"bytes,8,opt,name=resume,proto3" json:"resume,omitempty"`
 	Priority      int32                  `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
 	User          string                 `protobuf:"bytes,10,opt,name=user,proto3" json:"user,omitempty"`
+	Structure     *Structure             `protobuf:"bytes,11,opt,name=structure,proto3" json:"structure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChatRequest) Reset() {
 	*x = ChatRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[14]
+	mi := &file_sullae_v1_inference_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1432,7 @@ func (x *ChatRequest) String() string {
 func (*ChatRequest) ProtoMessage() {}
 
 func (x *ChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[14]
+	mi := &file_sullae_v1_inference_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1445,7 @@ func (x *ChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatRequest.ProtoReflect.Descriptor instead.
 func (*ChatRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{14}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ChatRequest) GetRequestId() string {
@@ -1328,6 +1518,13 @@ func (x *ChatRequest) GetUser() string {
 	return ""
 }
 
+func (x *ChatRequest) GetStructure() *Structure {
+	if x != nil {
+		return x.Structure
+	}
+	return nil
+}
+
 type ChatResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	RequestId string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -1342,7 +1539,7 @@ type ChatResponse struct {
 
 func (x *ChatResponse) Reset() {
 	*x = ChatResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[15]
+	mi := &file_sullae_v1_inference_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1354,7 +1551,7 @@ func (x *ChatResponse) String() string {
 func (*ChatResponse) ProtoMessage() {}
 
 func (x *ChatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[15]
+	mi := &file_sullae_v1_inference_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1367,7 +1564,7 @@ func (x *ChatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatResponse.ProtoReflect.Descriptor instead.
 func (*ChatResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{15}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ChatResponse) GetRequestId() string {
@@ -1430,7 +1627,7 @@ type Messages struct {
 
 func (x *Messages) Reset() {
 	*x = Messages{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[16]
+	mi := &file_sullae_v1_inference_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1639,7 @@ func (x *Messages) String() string {
 func (*Messages) ProtoMessage() {}
 
 func (x *Messages) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[16]
+	mi := &file_sullae_v1_inference_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1652,7 @@ func (x *Messages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messages.ProtoReflect.Descriptor instead.
 func (*Messages) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{16}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Messages) GetMessages() []*Message {
@@ -1489,7 +1686,7 @@ type TokenizeRequest struct {
 
 func (x *TokenizeRequest) Reset() {
 	*x = TokenizeRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[17]
+	mi := &file_sullae_v1_inference_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1698,7 @@ func (x *TokenizeRequest) String() string {
 func (*TokenizeRequest) ProtoMessage() {}
 
 func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[17]
+	mi := &file_sullae_v1_inference_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1711,7 @@ func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeRequest.ProtoReflect.Descriptor instead.
 func (*TokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{17}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TokenizeRequest) GetModel() string {
@@ -1583,7 +1780,7 @@ type TokenizeResponse struct {
 
 func (x *TokenizeResponse) Reset() {
 	*x = TokenizeResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[18]
+	mi := &file_sullae_v1_inference_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +1792,7 @@ func (x *TokenizeResponse) String() string {
 func (*TokenizeResponse) ProtoMessage() {}
 
 func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[18]
+	mi := &file_sullae_v1_inference_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +1805,7 @@ func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeResponse.ProtoReflect.Descriptor instead.
 func (*TokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{18}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TokenizeResponse) GetTokenIds() []int32 {
@@ -1636,7 +1833,7 @@ type DetokenizeRequest struct {
 
 func (x *DetokenizeRequest) Reset() {
 	*x = DetokenizeRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[19]
+	mi := &file_sullae_v1_inference_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1845,7 @@ func (x *DetokenizeRequest) String() string {
 func (*DetokenizeRequest) ProtoMessage() {}
 
 func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[19]
+	mi := &file_sullae_v1_inference_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1858,7 @@ func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeRequest.ProtoReflect.Descriptor instead.
 func (*DetokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{19}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DetokenizeRequest) GetModel() string {
@@ -1694,7 +1891,7 @@ type DetokenizeResponse struct {
 
 func (x *DetokenizeResponse) Reset() {
 	*x = DetokenizeResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[20]
+	mi := &file_sullae_v1_inference_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1903,7 @@ func (x *DetokenizeResponse) String() string {
 func (*DetokenizeResponse) ProtoMessage() {}
 
 func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[20]
+	mi := &file_sullae_v1_inference_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1916,7 @@ func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeResponse.ProtoReflect.Descriptor instead.
 func (*DetokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{20}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DetokenizeResponse) GetText() string {
@@ -1737,7 +1934,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[21]
+	mi := &file_sullae_v1_inference_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1749,7 +1946,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[21]
+	mi := &file_sullae_v1_inference_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1762,7 +1959,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{21}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{23}
 }
 
 type ListModelsResponse struct {
@@ -1774,7 +1971,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[22]
+	mi := &file_sullae_v1_inference_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +1983,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[22]
+	mi := &file_sullae_v1_inference_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +1996,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{22}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -1826,7 +2023,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[23]
+	mi := &file_sullae_v1_inference_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +2035,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[23]
+	mi := &file_sullae_v1_inference_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +2048,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{23}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Model) GetId() string {
@@ -1985,7 +2182,19 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\ttoken_ids\x18\x01 \x03(\x05R\btokenIds\x12\x1d\n" +
 	"\n" +
 	"text_bytes\x18\x02 \x01(\x03R\ttextBytes\x12\x1a\n" +
-	"\bfinished\x18\x03 \x01(\bR\bfinished\"\x9b\x03\n" +
+	"\bfinished\x18\x03 \x01(\bR\bfinished\"\xbe\x01\n" +
+	"\tStructure\x12!\n" +
+	"\vjson_schema\x18\x01 \x01(\tH\x00R\n" +
+	"jsonSchema\x12!\n" +
+	"\vjson_object\x18\x02 \x01(\bH\x00R\n" +
+	"jsonObject\x12\x16\n" +
+	"\x05regex\x18\x03 \x01(\tH\x00R\x05regex\x12\x1a\n" +
+	"\agrammar\x18\x04 \x01(\tH\x00R\agrammar\x12/\n" +
+	"\x06choice\x18\x05 \x01(\v2\x15.sullae.v1.TextChoiceH\x00R\x06choiceB\x06\n" +
+	"\x04kind\"\"\n" +
+	"\n" +
+	"TextChoice\x12\x14\n" +
+	"\x05texts\x18\x01 \x03(\tR\x05texts\"\xcf\x03\n" +
 	"\x0fGenerateRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -1999,7 +2208,8 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\x06resume\x18\t \x01(\v2\x11.sullae.v1.ResumeR\x06resume\x12\x1a\n" +
 	"\bpriority\x18\n" +
 	" \x01(\x05R\bpriority\x12\x12\n" +
-	"\x04user\x18\v \x01(\tR\x04userB\b\n" +
+	"\x04user\x18\v \x01(\tR\x04user\x122\n" +
+	"\tstructure\x18\f \x01(\v2\x14.sullae.v1.StructureR\tstructureB\b\n" +
 	"\x06promptB\x04\n" +
 	"\x02_n\"\x95\x01\n" +
 	"\x10GenerateResponse\x12\x1d\n" +
@@ -2010,7 +2220,7 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\x05event\"7\n" +
 	"\aMessage\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x18\n" +
-	"\acontent\x18\x02 \x01(\tR\acontent\"\xf3\x02\n" +
+	"\acontent\x18\x02 \x01(\tR\acontent\"\xa7\x03\n" +
 	"\vChatRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -2023,7 +2233,8 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\x06resume\x18\b \x01(\v2\x11.sullae.v1.ResumeR\x06resume\x12\x1a\n" +
 	"\bpriority\x18\t \x01(\x05R\bpriority\x12\x12\n" +
 	"\x04user\x18\n" +
-	" \x01(\tR\x04userB\x04\n" +
+	" \x01(\tR\x04user\x122\n" +
+	"\tstructure\x18\v \x01(\v2\x14.sullae.v1.StructureR\tstructureB\x04\n" +
 	"\x02_n\"\x91\x01\n" +
 	"\fChatResponse\x12\x1d\n" +
 	"\n" +
@@ -2089,7 +2300,7 @@ func file_sullae_v1_inference_proto_rawDescGZIP() []byte {
 }
 
 var file_sullae_v1_inference_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sullae_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_sullae_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_sullae_v1_inference_proto_goTypes = []any{
 	(FinishReason)(0),          // 0: sullae.v1.FinishReason
 	(*Sampling)(nil),           // 1: sullae.v1.Sampling
@@ -2103,61 +2314,66 @@ var file_sullae_v1_inference_proto_goTypes = []any{
 	(*Delta)(nil),              // 9: sullae.v1.Delta
 	(*Resume)(nil),             // 10: sullae.v1.Resume
 	(*ResumedChoice)(nil),      // 11: sullae.v1.ResumedChoice
-	(*GenerateRequest)(nil),    // 12: sullae.v1.GenerateRequest
-	(*GenerateResponse)(nil),   // 13: sullae.v1.GenerateResponse
-	(*Message)(nil),            // 14: sullae.v1.Message
-	(*ChatRequest)(nil),        // 15: sullae.v1.ChatRequest
-	(*ChatResponse)(nil),       // 16: sullae.v1.ChatResponse
-	(*Messages)(nil),           // 17: sullae.v1.Messages
-	(*TokenizeRequest)(nil),    // 18: sullae.v1.TokenizeRequest
-	(*TokenizeResponse)(nil),   // 19: sullae.v1.TokenizeResponse
-	(*DetokenizeRequest)(nil),  // 20: sullae.v1.DetokenizeRequest
-	(*DetokenizeResponse)(nil), // 21: sullae.v1.DetokenizeResponse
-	(*ListModelsRequest)(nil),  // 22: sullae.v1.ListModelsRequest
-	(*ListModelsResponse)(nil), // 23: sullae.v1.ListModelsResponse
-	(*Model)(nil),              // 24: sullae.v1.Model
-	nil,                        // 25: sullae.v1.Sampling.LogitBiasEntry
+	(*Structure)(nil),          // 12: sullae.v1.Structure
+	(*TextChoice)(nil),         // 13: sullae.v1.TextChoice
+	(*GenerateRequest)(nil),    // 14: sullae.v1.GenerateRequest
+	(*GenerateResponse)(nil),   // 15: sullae.v1.GenerateResponse
+	(*Message)(nil),            // 16: sullae.v1.Message
+	(*ChatRequest)(nil),        // 17: sullae.v1.ChatRequest
+	(*ChatResponse)(nil),       // 18: sullae.v1.ChatResponse
+	(*Messages)(nil),           // 19: sullae.v1.Messages
+	(*TokenizeRequest)(nil),    // 20: sullae.v1.TokenizeRequest
+	(*TokenizeResponse)(nil),   // 21: sullae.v1.TokenizeResponse
+	(*DetokenizeRequest)(nil),  // 22: sullae.v1.DetokenizeRequest
+	(*DetokenizeResponse)(nil), // 23: sullae.v1.DetokenizeResponse
+	(*ListModelsRequest)(nil),  // 24: sullae.v1.ListModelsRequest
+	(*ListModelsResponse)(nil), // 25: sullae.v1.ListModelsResponse
+	(*Model)(nil),              // 26: sullae.v1.Model
+	nil,                        // 27: sullae.v1.Sampling.LogitBiasEntry
 }
 var file_sullae_v1_inference_proto_depIdxs = []int32{
-	25, // 0: sullae.v1.Sampling.logit_bias:type_name -> sullae.v1.Sampling.LogitBiasEntry
+	27, // 0: sullae.v1.Sampling.logit_bias:type_name -> sullae.v1.Sampling.LogitBiasEntry
 	5,  // 1: sullae.v1.TokenLogprob.top:type_name -> sullae.v1.Alternative
 	0,  // 2: sullae.v1.Finish.reason:type_name -> sullae.v1.FinishReason
 	6,  // 3: sullae.v1.PromptInfo.logprobs:type_name -> sullae.v1.TokenLogprob
 	6,  // 4: sullae.v1.Delta.logprobs:type_name -> sullae.v1.TokenLogprob
 	7,  // 5: sullae.v1.Delta.finish:type_name -> sullae.v1.Finish
 	11, // 6: sullae.v1.Resume.choices:type_name -> sullae.v1.ResumedChoice
-	4,  // 7: sullae.v1.GenerateRequest.token_ids:type_name -> sullae.v1.TokenIds
-	1,  // 8: sullae.v1.GenerateRequest.sampling:type_name -> sullae.v1.Sampling
-	2,  // 9: sullae.v1.GenerateRequest.stopping:type_name -> sullae.v1.Stopping
-	3,  // 10: sullae.v1.GenerateRequest.output:type_name -> sullae.v1.Output
-	10, // 11: sullae.v1.GenerateRequest.resume:type_name -> sullae.v1.Resume
-	8,  // 12: sullae.v1.GenerateResponse.prompt:type_name -> sullae.v1.PromptInfo
-	9,  // 13: sullae.v1.GenerateResponse.delta:type_name -> sullae.v1.Delta
-	14, // 14: sullae.v1.ChatRequest.messages:type_name -> sullae.v1.Message
-	1,  // 15: sullae.v1.ChatRequest.sampling:type_name -> sullae.v1.Sampling
-	2,  // 16: sullae.v1.ChatRequest.stopping:type_name -> sullae.v1.Stopping
-	3,  // 17: sullae.v1.ChatRequest.output:type_name -> sullae.v1.Output
-	10, // 18: sullae.v1.ChatRequest.resume:type_name -> sullae.v1.Resume
-	8,  // 19: sullae.v1.ChatResponse.prompt:type_name -> sullae.v1.PromptInfo
-	9,  // 20: sullae.v1.ChatResponse.delta:type_name -> sullae.v1.Delta
-	14, // 21: sullae.v1.Messages.messages:type_name -> sullae.v1.Message
-	17, // 22: sullae.v1.TokenizeRequest.chat:type_name -> sullae.v1.Messages
-	24, // 23: sullae.v1.ListModelsResponse.models:type_name -> sullae.v1.Model
-	12, // 24: sullae.v1.InferenceService.Generate:input_type -> sullae.v1.GenerateRequest
-	15, // 25: sullae.v1.InferenceService.Chat:input_type -> sullae.v1.ChatRequest
-	18, // 26: sullae.v1.InferenceService.Tokenize:input_type -> sullae.v1.TokenizeRequest
-	20, // 27: sullae.v1.InferenceService.Detokenize:input_type -> sullae.v1.DetokenizeRequest
-	22, // 28: sullae.v1.InferenceService.ListModels:input_type -> sullae.v1.ListModelsRequest
-	13, // 29: sullae.v1.InferenceService.Generate:output_type -> sullae.v1.GenerateResponse
-	16, // 30: sullae.v1.InferenceService.Chat:output_type -> sullae.v1.ChatResponse
-	19, // 31: sullae.v1.InferenceService.Tokenize:output_type -> sullae.v1.TokenizeResponse
-	21, // 32: sullae.v1.InferenceService.Detokenize:output_type -> sullae.v1.DetokenizeResponse
-	23, // 33: sullae.v1.InferenceService.ListModels:output_type -> sullae.v1.ListModelsResponse
-	29, // [29:34] is the sub-list for method output_type
-	24, // [24:29] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	13, // 7: sullae.v1.Structure.choice:type_name -> sullae.v1.TextChoice
+	4,  // 8: sullae.v1.GenerateRequest.token_ids:type_name -> sullae.v1.TokenIds
+	1,  // 9: sullae.v1.GenerateRequest.sampling:type_name -> sullae.v1.Sampling
+	2,  // 10: sullae.v1.GenerateRequest.stopping:type_name -> sullae.v1.Stopping
+	3,  // 11: sullae.v1.GenerateRequest.output:type_name -> sullae.v1.Output
+	10, // 12: sullae.v1.GenerateRequest.resume:type_name -> sullae.v1.Resume
+	12, // 13: sullae.v1.GenerateRequest.structure:type_name -> sullae.v1.Structure
+	8,  // 14: sullae.v1.GenerateResponse.prompt:type_name -> sullae.v1.PromptInfo
+	9,  // 15: sullae.v1.GenerateResponse.delta:type_name -> sullae.v1.Delta
+	16, // 16: sullae.v1.ChatRequest.messages:type_name -> sullae.v1.Message
+	1,  // 17: sullae.v1.ChatRequest.sampling:type_name -> sullae.v1.Sampling
+	2,  // 18: sullae.v1.ChatRequest.stopping:type_name -> sullae.v1.Stopping
+	3,  // 19: sullae.v1.ChatRequest.output:type_name -> sullae.v1.Output
+	10, // 20: sullae.v1.ChatRequest.resume:type_name -> sullae.v1.Resume
+	12, // 21: sullae.v1.ChatRequest.structure:type_name -> sullae.v1.Structure
+	8,  // 22: sullae.v1.ChatResponse.prompt:type_name -> sullae.v1.PromptInfo
+	9,  // 23: sullae.v1.ChatResponse.delta:type_name -> sullae.v1.Delta
+	16, // 24: sullae.v1.Messages.messages:type_name -> sullae.v1.Message
+	19, // 25: sullae.v1.TokenizeRequest.chat:type_name -> sullae.v1.Messages
+	26, // 26: sullae.v1.ListModelsResponse.models:type_name -> sullae.v1.Model
+	14, // 27: sullae.v1.InferenceService.Generate:input_type -> sullae.v1.GenerateRequest
+	17, // 28: sullae.v1.InferenceService.Chat:input_type -> sullae.v1.ChatRequest
+	20, // 29: sullae.v1.InferenceService.Tokenize:input_type -> sullae.v1.TokenizeRequest
+	22, // 30: sullae.v1.InferenceService.Detokenize:input_type -> sullae.v1.DetokenizeRequest
+	24, // 31: sullae.v1.InferenceService.ListModels:input_type -> sullae.v1.ListModelsRequest
+	15, // 32: sullae.v1.InferenceService.Generate:output_type -> sullae.v1.GenerateResponse
+	18, // 33: sullae.v1.InferenceService.Chat:output_type -> sullae.v1.ChatResponse
+	21, // 34: sullae.v1.InferenceService.Tokenize:output_type -> sullae.v1.TokenizeResponse
+	23, // 35: sullae.v1.InferenceService.Detokenize:output_type -> sullae.v1.DetokenizeResponse
+	25, // 36: sullae.v1.InferenceService.ListModels:output_type -> sullae.v1.ListModelsResponse
+	32, // [32:37] is the sub-list for method output_type
+	27, // [27:32] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_sullae_v1_inference_proto_init() }
@@ -2173,20 +2389,27 @@ func file_sullae_v1_inference_proto_init() {
 		(*Finish_TokenId)(nil),
 	}
 	file_sullae_v1_inference_proto_msgTypes[11].OneofWrappers = []any{
+		(*Structure_JsonSchema)(nil),
+		(*Structure_JsonObject)(nil),
+		(*Structure_Regex)(nil),
+		(*Structure_Grammar)(nil),
+		(*Structure_Choice)(nil),
+	}
+	file_sullae_v1_inference_proto_msgTypes[13].OneofWrappers = []any{
 		(*GenerateRequest_Text)(nil),
 		(*GenerateRequest_TokenIds)(nil),
 	}
-	file_sullae_v1_inference_proto_msgTypes[12].OneofWrappers = []any{
+	file_sullae_v1_inference_proto_msgTypes[14].OneofWrappers = []any{
 		(*GenerateResponse_Prompt)(nil),
 		(*GenerateResponse_Delta)(nil),
 	}
-	file_sullae_v1_inference_proto_msgTypes[14].OneofWrappers = []any{}
-	file_sullae_v1_inference_proto_msgTypes[15].OneofWrappers = []any{
+	file_sullae_v1_inference_proto_msgTypes[16].OneofWrappers = []any{}
+	file_sullae_v1_inference_proto_msgTypes[17].OneofWrappers = []any{
 		(*ChatResponse_Prompt)(nil),
 		(*ChatResponse_Delta)(nil),
 	}
-	file_sullae_v1_inference_proto_msgTypes[16].OneofWrappers = []any{}
-	file_sullae_v1_inference_proto_msgTypes[17].OneofWrappers = []any{
+	file_sullae_v1_inference_proto_msgTypes[18].OneofWrappers = []any{}
+	file_sullae_v1_inference_proto_msgTypes[19].OneofWrappers = []any{
 		(*TokenizeRequest_Text)(nil),
 		(*TokenizeRequest_Chat)(nil),
 	}
@@ -2196,7 +2419,7 @@ func file_sullae_v1_inference_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sullae_v1_inference_proto_rawDesc), len(file_sullae_v1_inference_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ type Job struct {
 	Concurrency int
 	Attempts    int
 	Patience    time.Duration
+	Priority    int // of requests that name none; 0: they are sent as they are
 
 	In    *os.File
 	Out   *batchfile.Log
@@ -79,7 +80,7 @@ func (j *Job) Run(ctx context.Context) error {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = j.Concurrency, j.Concurrency
 	defer transport.CloseIdleConnections()
-	s := &sender{base: j.Base, key: j.Key, timeout: j.Timeout, client: &http.Client{Transport: transport}}
+	s := &sender{base: j.Base, key: j.Key, timeout: j.Timeout, priority: j.Priority, client: &http.Client{Transport: transport}}
 	in := batchfile.NewReader(j.In, batchfile.Rules{MaxLineBytes: 32 << 20})
 	r := &runner.Runner{Do: s.send, Write: j.write, Limit: runner.NewLimit(j.Concurrency), Attempts: j.Attempts, Patience: j.Patience}
 	if j.OnRetry != nil {

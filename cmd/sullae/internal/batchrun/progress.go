@@ -85,6 +85,9 @@ func (p *Progress) Close() {
 	close(p.stop)
 	p.gone.Wait()
 	t, took := p.tally(), time.Since(p.begun)
+	if t.Done == t.Before {
+		return
+	}
 	fmt.Fprintf(p.w, "%d of %d requests answered, %d with an error; %d in %v (%.1f requests/s, %.1f tok/s)\n",
 		t.Done, t.Total, t.Failed, t.Done-t.Before, took.Round(time.Second/10),
 		float64(t.Done-t.Before)/took.Seconds(), float64(t.Tokens)/took.Seconds())

@@ -23,14 +23,16 @@ type sender struct {
 	base    *url.URL
 	key     string
 	timeout time.Duration
-	client  *http.Client
+	// priority is that of requests that name none; 0: they are sent as they are.
+	priority int
+	client   *http.Client
 }
 
 func (s *sender) send(ctx context.Context, r batchfile.Request) (runner.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	// A line's url is one of a few known paths.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base.JoinPath(r.URL).String(), bytes.NewReader(r.Body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base.JoinPath(r.URL).String(), bytes.NewReader(r.At(s.priority)))
 	if err != nil {
 		return runner.Reply{}, err
 	}

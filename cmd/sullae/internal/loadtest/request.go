@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -103,7 +104,11 @@ func (c *Config) do(ctx context.Context, method, path string, body []byte) (*htt
 	if c.Key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Key)
 	}
-	return c.Client.Do(req)
+	resp, err := c.Client.Do(req)
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // who was asked is said where it matters
+	}
+	return resp, err
 }
 
 // statusError is an answer that is no 200.

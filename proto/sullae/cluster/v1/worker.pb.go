@@ -305,6 +305,9 @@ type PrepareRequest struct {
 	// The token of the group's epoch before this one, empty at the first: it shows
 	// a worker that cannot reach etcd that this is the coordinator it works for.
 	PreviousToken []byte `protobuf:"bytes,14,opt,name=previous_token,json=previousToken,proto3" json:"previous_token,omitempty"`
+	// How matrices are kept: empty as they are stored, "q8", "q4". Alike on all
+	// ranks, since results depend on it.
+	Quant         string `protobuf:"bytes,15,opt,name=quant,proto3" json:"quant,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -435,6 +438,13 @@ func (x *PrepareRequest) GetPreviousToken() []byte {
 		return x.PreviousToken
 	}
 	return nil
+}
+
+func (x *PrepareRequest) GetQuant() string {
+	if x != nil {
+		return x.Quant
+	}
+	return ""
 }
 
 type PrepareResponse struct {
@@ -1152,7 +1162,9 @@ type SequenceStep struct {
 	TokensHash    uint64 `protobuf:"varint,5,opt,name=tokens_hash,json=tokensHash,proto3" json:"tokens_hash,omitempty"`
 	CheckedTokens int32  `protobuf:"varint,6,opt,name=checked_tokens,json=checkedTokens,proto3" json:"checked_tokens,omitempty"`
 	// Choose the token after the last computed one.
-	Sample        bool `protobuf:"varint,7,opt,name=sample,proto3" json:"sample,omitempty"`
+	Sample bool `protobuf:"varint,7,opt,name=sample,proto3" json:"sample,omitempty"`
+	// One bit per token id, little-endian: which may be chosen. Empty: any.
+	Allowed       []byte `protobuf:"bytes,8,opt,name=allowed,proto3" json:"allowed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1234,6 +1246,13 @@ func (x *SequenceStep) GetSample() bool {
 		return x.Sample
 	}
 	return false
+}
+
+func (x *SequenceStep) GetAllowed() []byte {
+	if x != nil {
+		return x.Allowed
+	}
+	return nil
 }
 
 type RunResponse struct {
@@ -1537,10 +1556,13 @@ func (x *TokenScores) GetTopLogprobs() []float32 {
 
 // RunError ends the epoch.
 type RunError struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          RunError_Kind          `protobuf:"varint,1,opt,name=kind,proto3,enum=sullae.cluster.v1.RunError_Kind" json:"kind,omitempty"`
-	Step          uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
-	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Kind    RunError_Kind          `protobuf:"varint,1,opt,name=kind,proto3,enum=sullae.cluster.v1.RunError_Kind" json:"kind,omitempty"`
+	Step    uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
+	Message string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// The sequence whose own numbers are at fault, 0 for none: computing it again
+	// would fail again.
+	Sequence      uint64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1594,6 +1616,13 @@ func (x *RunError) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+func (x *RunError) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
 }
 
 type GetStatusRequest struct {
@@ -1784,7 +1813,7 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\bKvConfig\x12\x16\n" +
 	"\x06blocks\x18\x01 \x01(\x05R\x06blocks\x12\x1d\n" +
 	"\n" +
-	"block_size\x18\x02 \x01(\x05R\tblockSize\"\x83\x04\n" +
+	"block_size\x18\x02 \x01(\x05R\tblockSize\"\x99\x04\n" +
 	"\x0ePrepareRequest\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\x05R\x0fprotocolVersion\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
@@ -1801,7 +1830,8 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\x0fweights_address\x18\v \x01(\tR\x0eweightsAddress\x12+\n" +
 	"\x02kv\x18\f \x01(\v2\x1b.sullae.cluster.v1.KvConfigR\x02kv\x122\n" +
 	"\x15collective_timeout_ms\x18\r \x01(\x03R\x13collectiveTimeoutMs\x12%\n" +
-	"\x0eprevious_token\x18\x0e \x01(\fR\rpreviousToken\"\x8b\x01\n" +
+	"\x0eprevious_token\x18\x0e \x01(\fR\rpreviousToken\x12\x14\n" +
+	"\x05quant\x18\x0f \x01(\tR\x05quant\"\x8b\x01\n" +
 	"\x0fPrepareResponse\x12=\n" +
 	"\bprogress\x18\x01 \x01(\v2\x1f.sullae.cluster.v1.LoadProgressH\x00R\bprogress\x120\n" +
 	"\x05ready\x18\x02 \x01(\v2\x18.sullae.cluster.v1.ReadyH\x00R\x05readyB\a\n" +
@@ -1858,7 +1888,7 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\vstop_tokens\x18\r \x03(\x05R\n" +
 	"stopTokens\"!\n" +
 	"\rTokenSequence\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\x05R\x03ids\"\xd6\x01\n" +
+	"\x03ids\x18\x01 \x03(\x05R\x03ids\"\xf0\x01\n" +
 	"\fSequenceStep\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12!\n" +
 	"\fnum_computed\x18\x02 \x01(\x05R\vnumComputed\x12\x14\n" +
@@ -1868,7 +1898,8 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\vtokens_hash\x18\x05 \x01(\x04R\n" +
 	"tokensHash\x12%\n" +
 	"\x0echecked_tokens\x18\x06 \x01(\x05R\rcheckedTokens\x12\x16\n" +
-	"\x06sample\x18\a \x01(\bR\x06sample\"\x86\x01\n" +
+	"\x06sample\x18\a \x01(\bR\x06sample\x12\x18\n" +
+	"\aallowed\x18\b \x01(\fR\aallowed\"\x86\x01\n" +
 	"\vRunResponse\x127\n" +
 	"\x06result\x18\x01 \x01(\v2\x1d.sullae.cluster.v1.StepResultH\x00R\x06result\x123\n" +
 	"\x05error\x18\x02 \x01(\v2\x1b.sullae.cluster.v1.RunErrorH\x00R\x05errorB\t\n" +
@@ -1891,11 +1922,12 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\vTokenScores\x12\x18\n" +
 	"\alogprob\x18\x01 \x01(\x02R\alogprob\x12\x17\n" +
 	"\atop_ids\x18\x02 \x03(\x05R\x06topIds\x12!\n" +
-	"\ftop_logprobs\x18\x03 \x03(\x02R\vtopLogprobs\"\xe6\x01\n" +
+	"\ftop_logprobs\x18\x03 \x03(\x02R\vtopLogprobs\"\x82\x02\n" +
 	"\bRunError\x124\n" +
 	"\x04kind\x18\x01 \x01(\x0e2 .sullae.cluster.v1.RunError.KindR\x04kind\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"v\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x1a\n" +
+	"\bsequence\x18\x04 \x01(\x04R\bsequence\"v\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eKIND_PEER_LOST\x10\x01\x12\x10\n" +

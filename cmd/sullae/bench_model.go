@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sullae/sullae/cmd/sullae/internal/measure"
+	"github.com/sullae/sullae/cmd/sullae/internal/screen"
+	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/cpu"
+	"github.com/sullae/sullae/shard/synth"
+)
+
+// benchModelCmd is `sullae bench model`.
+type benchModelCmd struct {
+	Dir        string   `arg:"" optional:"" help:"The model's folder, or \"demo\"; nothing is a preset of random weights."`
+	Preset     string   `env:"-" default:"exaone-1b" placeholder:"NAME" help:"Without a folder: a shape that \"sullae model synth\" knows (${default})."`
+	Quant      []string `env:"-" default:"none,q8,q4" enum:"none,q8,q4" help:"Formats of the weights (${default})."`
+	Threads    int      `short:"t" env:"-" placeholder:"N" help:"Compute threads; default: all cores."`
+	CPUVariant string   `name:"cpu-variant" env:"-" placeholder:"NAME" help:"Kernels to use (avx512vnni, avx2, portable); default: the best that this CPU has."`
+	Prompt     int      `env:"-" default:"512" help:"Tokens of the prompt that is timed (${default})."`
+	Decode     int      `env:"-" default:"64" help:"Steps of decoding that are timed (${default})."`
+	Context    int      `env:"-" default:"128" help:"Tokens in each sequence's cache before (${default})."`
+	Batch      []int    `env:"-" default:"1,4,8,16,32" help:"Sequences decoded together (${default})."`
+	Repeat     int      `env:"-" default:"3" help:"Prefills that are timed (${default})."`
+	JSON       bool     `name:"json" env:"-" help:"Print one JSON object."`
+}
+
+// Help is what --help adds.
+func (*benchModelCmd) Help() string {
+	return `One rank in this process computes whole steps. tok/s is over all timed steps, best that of the
+fastest; GB/s and GOP/s are what the fastest took of the machine, beside the limits measured around it
+with as many threads.`
+}
+
+// Run measures.
+func (c *benchModelCmd) Run(ctx context.Context) error { return c.run(ctx, standard()) }
+
+func (c *benchModelCmd) run(ctx context.Context, std streams) error {
+	cfg := measure.ModelConfig{
+		Backend: cpu.Config{Threads: c.Threads, Variant: c.CPUVariant},
+		Prompt:  c.Prompt, Decode: c.Decode, Context: c.Context, Batches: c.Batch, Repeat: c.Repeat,
+	}
+	for _, n := range append([]int{c.Prompt, c.Decode, c.Context, c.Repeat, len(c.Batch)}, c.Batch...) {
+		if n < 1 {
+			return fmt.Errorf("--prompt, --decode, --context, --batch, --repeat: %d; a number from 1 on belongs here", n)
+		}
+	}
+	name := c.Preset
+	if c.Dir != "" {
+		m, err := openModel(c.Dir)
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		cfg.Spec, cfg.Source, name = m.Spec(), m, m.Name()
+	} else {
+		src, err := synth.NewSource(synth.Options{Preset: c.Preset})
+		if err != nil {
+			return err
+		}
+		cfg.Spec, cfg.Source = src.Spec(), src
+	}
+	if most := max(c.Prompt, c.Context+c.Decode); most > cfg.Spec.MaxPositions {
+		return fmt.Errorf("%d positions are asked for, but %s has a context of %d", most, name, cfg.Spec.MaxPositions)
+	}
+	for _, q := range c.Quant {
+		f, err := kernels.ParseFormat(q)
+		if err != nil {
+			return fmt.Errorf("--quant: %w", err)
+		}
+		cfg.Formats = append(cfg.Formats, f)
+	}
+	start := time.Now()
+	cfg.OnResult = func(r measure.ModelResult) {
+		fmt.Fprintf(std.err, "%3.0f s: %s %s, batch %d: %.1f tok/s\n", time.Since(start).Seconds(), r.Format, r.Phase, r.Batch, r.TokensPerSecond)
+	}
+	rep, err := measure.Model(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		enc := json.NewEncoder(std.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(struct {
+			Model string `json:"model"`
+			*measure.ModelReport
+		}{name, rep})
+	}
+	_, err = io.WriteString(std.out, modelReport(name, rep))
+	return err
+}
+
+// modelReport is the table of a report.
+func modelReport(name string, rep *measure.ModelReport) string {
+	head := fmt.Sprintf("%s, %.2f G parameters, cpu/%s, %s\n", name, float64(rep.Parameters)/1e9, rep.Variant, count(rep.Threads, "thread"))
+	rows := [][]screen.Cell{{{Text: "QUANT"}, {Text: "PHASE"}, figure("BATCH"), figure("TOK/S"), figure("BEST"), figure("GB/S"), figure("OF LIMIT"), figure("GOP/S"), figure("OF LIMIT")}}
+	for _, r := range rep.Results {
+		compute := 0.0
+		if r.OfCompute > 0 {
+			compute = r.Compute / r.OfCompute
+		}
+		rows = append(rows, []screen.Cell{{Text: r.Format}, {Text: r.Phase}, figure(fmt.Sprint(r.Batch)),
+			figure(fmt.Sprintf("%.1f", r.TokensPerSecond)), figure(fmt.Sprintf("%.1f", r.BestTokensPerSecond)),
+			figure(fmt.Sprintf("%.1f", r.Read)), figure(share(r.OfRead, r.Limits.Read)),
+			figure(fmt.Sprintf("%.0f", r.Compute)), figure(share(r.OfCompute, compute))})
+	}
+	return screen.Printable(head) + screen.Table(rows)
+}
+
+func figure(text string) screen.Cell { return screen.Cell{Text: text, Right: true} }
+
+// share is a figure as part of its limit, and the limit.
+func share(of, limit float64) string {
+	if limit == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f %% of %.0f", 100*of, limit)
+}

@@ -1,0 +1,77 @@
+// Package measure times the arithmetic of one machine: its limits, the kernels
+// beside them, and whole models. It uses the engine in this process, with no
+// network.
+package measure
+
+import (
+	"time"
+
+	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/cpu"
+)
+
+// Limits are what the machine can do at most with a number of threads, in
+// units of 10^9 per second; 0 where the variant has no such instruction.
+type Limits struct {
+	Threads int     `json:"threads"`
+	Read    float64 `json:"read_gb_per_second"`
+	FMA     float64 `json:"f32_gflop_per_second"`
+	Int8    float64 `json:"int8_gop_per_second"`
+	Int4    float64 `json:"int4_gop_per_second"`
+}
+
+// of is the arithmetic limit of a format's products.
+func (l Limits) of(f kernels.Format) float64 {
+	switch f {
+	case kernels.Q8:
+		return l.Int8
+	case kernels.Q4:
+		return l.Int4
+	}
+	return l.FMA
+}
+
+// prober measures limits again and again, so that each figure has one from the
+// same minute: on shared machines they move.
+type prober struct {
+	p    *cpu.Probes
+	best Limits
+}
+
+func newProber(b *cpu.Backend) (*prober, error) {
+	p, err := b.Probes()
+	if err != nil {
+		return nil, err
+	}
+	return &prober{p: p, best: Limits{Threads: b.Info().Threads}}, nil
+}
+
+func (p *prober) close() { p.p.Close() }
+
+// probeRuns of each probe; the best counts.
+const probeRuns = 5
+
+// now measures the limits and keeps the best in p.best.
+func (p *prober) now() Limits {
+	l := Limits{Threads: p.best.Threads}
+	for _, x := range []struct {
+		f        func() float64
+		to, best *float64
+	}{{p.p.Read, &l.Read, &p.best.Read}, {p.p.FMA, &l.FMA, &p.best.FMA}, {p.p.Int8, &l.Int8, &p.best.Int8}, {p.p.Int4, &l.Int4, &p.best.Int4}} {
+		if x.f == nil {
+			continue
+		}
+		for range probeRuns {
+			start := time.Now()
+			work := x.f()
+			*x.to = max(*x.to, work/float64(time.Since(start)))
+		}
+		*x.best = max(*x.best, *x.to)
+	}
+	return l
+}
+
+// higher is the larger of two measurements of each limit.
+func higher(a, b Limits) Limits {
+	return Limits{Threads: a.Threads, Read: max(a.Read, b.Read), FMA: max(a.FMA, b.FMA), Int8: max(a.Int8, b.Int8), Int4: max(a.Int4, b.Int4)}
+}
