@@ -93,6 +93,7 @@ func patch(t *testing.T, dir string, at int, b []byte) {
 
 // TestBadModels: each damage is named with its file and field.
 func TestBadModels(t *testing.T) {
+	long(t)
 	for name, c := range map[string]struct {
 		change func(dir string)
 		want   []string
@@ -125,11 +126,13 @@ func TestBadModels(t *testing.T) {
 // TestNaNWeights: found when a worker packs them; up ends with their name
 // instead of serving noise or trying for ever.
 func TestNaNWeights(t *testing.T) {
+	long(t)
 	dir := damaged(t, func(d string) { patch(t, d, 0, []byte{0xc0, 0x7f, 0xc0, 0x7f}) })
 	fails(t, []string{"up", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--model", dir}, "transformer.", "NaN")
 }
 
 func TestBadFlags(t *testing.T) {
+	long(t)
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

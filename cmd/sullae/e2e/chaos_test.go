@@ -22,9 +22,7 @@ var (
 // requests run, and compares every answer with the undisturbed run: none may
 // fail, none may differ.
 func TestChaos(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long")
-	}
+	long(t)
 	p := up(t, "--workers", "3", "--threads", "1")
 	const kinds = 6
 	var want [kinds]completion

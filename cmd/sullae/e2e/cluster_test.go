@@ -52,6 +52,7 @@ func worker(t *testing.T, args ...string) *exec.Cmd {
 // and know nothing but etcd, with encrypted gossip. The workers have no copy of
 // the model: their weights come from the coordinator. The bits are those of up.
 func TestSeparateProcesses(t *testing.T) {
+	long(t)
 	etcd := "127.0.0.1:" + freePort(t)
 	common := []string{"--cluster", "blue", "--gossip-key", "MDEyMzQ1Njc4OWFiY2RlZg=="}
 	p := launch(t, append([]string{"coordinator", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0",

@@ -12,6 +12,7 @@ import (
 // TestDemoHeldBack: at least 95 % of the questions that the demo model was not
 // trained with are answered as they should be, to the letter.
 func TestDemoHeldBack(t *testing.T) {
+	long(t)
 	f, err := os.Open(filepath.Join("..", "..", "..", "deploy", "demo-model", "heldback.jsonl"))
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 // away. Nothing fails, the group forms anew without it, and when etcd is back
 // the record is true again.
 func TestEtcdAway(t *testing.T) {
+	long(t)
 	cfg := embedetcd.Config{Dir: t.TempDir(), ClientAddr: "127.0.0.1:" + freePort(t), PeerAddr: "127.0.0.1:" + freePort(t)}
 	etcd, err := embedetcd.Start(t.Context(), cfg)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 // TestFailover: the leading coordinator is killed. The one that stands by leads,
 // the workers keep their processes and their shares, and the bits are the same.
 func TestFailover(t *testing.T) {
+	long(t)
 	etcd, err := embedetcd.Start(t.Context(), embedetcd.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

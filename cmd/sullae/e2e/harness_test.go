@@ -45,6 +45,15 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// long leaves a test out of -short runs. The binary under test is not built with
+// the race detector, so such a run has little to gain from it.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("long")
+	}
+}
+
 // process is a running `sullae up`.
 type process struct {
 	t          testing.TB

@@ -30,6 +30,7 @@ const personSchema = `{"type":"object","properties":{
 // TestStructured: outputs at temperature 1 keep to a schema, a regex, a list; the
 // bits don't depend on the workers, nor on one's death half-way.
 func TestStructured(t *testing.T) {
+	long(t)
 	ask := func(p *process, kind string, seed int) completion {
 		t.Helper()
 		body := map[string]any{"prompt": "[|user|]서울\n[|assistant|]", "temperature": 1, "seed": seed, "max_tokens": 400, "return_token_ids": true, "logprobs": 1}

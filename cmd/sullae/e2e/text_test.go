@@ -36,6 +36,7 @@ func e2eModel(t *testing.T) (dir string, cases []modeltest.E2ECase) {
 
 // TestTextToText: the golden text cases, chat and plain, whole and streamed.
 func TestTextToText(t *testing.T) {
+	long(t)
 	dir, cases := e2eModel(t)
 	p := up(t, "--model", dir, "--workers", "2", "--threads", "1")
 	for _, g := range cases {

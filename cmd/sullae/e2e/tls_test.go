@@ -33,6 +33,7 @@ func renew(t *testing.T, dir string, args ...string) {
 // both ends say why. A new pair under way costs no request, and serves for the
 // next epoch.
 func TestMutualTLS(t *testing.T) {
+	long(t)
 	etcd := "127.0.0.1:" + freePort(t)
 	dir, flags := certs(t)
 	_, foreign := certs(t)
@@ -102,6 +103,7 @@ func TestMutualTLS(t *testing.T) {
 
 // TestUpTLS: up makes certificates for its processes, and leaves none behind.
 func TestUpTLS(t *testing.T) {
+	long(t)
 	p := up(t, "--workers", "2", "--node-tls")
 	if made, _ := filepath.Glob(filepath.Join(p.tmp, "sullae-certs-*")); len(made) != 1 {
 		t.Errorf("certificates: %v", made)

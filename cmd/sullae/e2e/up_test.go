@@ -37,6 +37,7 @@ func TestDemoAnswers(t *testing.T) {
 
 // TestLeavesNothing: after SIGTERM and SIGINT no process and no file is left.
 func TestLeavesNothing(t *testing.T) {
+	long(t)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		p := up(t, "--workers", "2")
 		kids := children(t, p.cmd.Process.Pid)
@@ -58,6 +59,7 @@ func TestLeavesNothing(t *testing.T) {
 // TestKilledOutright: the workers end with up even if it has no chance to end
 // them.
 func TestKilledOutright(t *testing.T) {
+	long(t)
 	p := up(t, "--workers", "2")
 	kids := children(t, p.cmd.Process.Pid)
 	p.stop(syscall.SIGKILL)
@@ -161,6 +163,7 @@ func (p *process) stream(seed int) (completion, error) {
 // fails, every answer has the bits of the undisturbed run, and the other workers
 // keep their processes.
 func TestLoseWorker(t *testing.T) {
+	long(t)
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
 		t.Run(sig.String(), func(t *testing.T) { loseWorker(t, sig) })
 	}
@@ -232,6 +235,7 @@ func loseWorker(t *testing.T, sig syscall.Signal) {
 // TestDrain: a worker is drained by an operator and let in again while requests
 // run. None fails, and the bits stay.
 func TestDrain(t *testing.T) {
+	long(t)
 	p := up(t, "--workers", "3", "--threads", "1")
 	want, err := p.stream(2)
 	if err != nil {
