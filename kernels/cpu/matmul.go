@@ -19,6 +19,9 @@ const (
 	blockBytes = 32 << 10
 	// rowBlock rows share one reading of the weights from memory.
 	rowBlock = 192
+	// leafRows rows of one panel after the other are worked on where there are
+	// leaves, so that the partial sums of a tree stay in the second cache.
+	leafRows = 48
 	// tileMultiple divides the first row of a block, so that tiles of quantized
 	// rows lie in one.
 	tileMultiple = 8
@@ -56,6 +59,10 @@ func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
 		grain = groups
 	}
 	blocks := (rows + rowBlock - 1) / rowBlock
+	part := rowBlock
+	if m.w.levels() > 1 {
+		part = leafRows
+	}
 	for i := range blocks {
 		r0, r1 := rows*i/blocks&^(tileMultiple-1), rows*(i+1)/blocks
 		if i+1 < blocks {
@@ -63,9 +70,12 @@ func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
 		}
 		b.pool.run(groups, grain, func(worker, lo, hi int) {
 			s := &b.scratch[worker]
-			s.product = grow(s.product, m.w.levels()*(r1-r0)*m.group*panelWidth)
+			rows := min(r1-r0, part)
+			s.product = grow(s.product, m.w.levels()*rows*m.group*panelWidth)
 			for g := lo; g < hi; g++ {
-				m.panels(s.product, r0, r1-r0, g*m.group, min((g+1)*m.group, m.w.panels))
+				for r := r0; r < r1; r += part {
+					m.panels(s.product, r, min(part, r1-r), g*m.group, min((g+1)*m.group, m.w.panels))
+				}
 			}
 		})
 	}
