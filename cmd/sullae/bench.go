@@ -14,8 +14,9 @@ import (
 
 // benchCmd is `sullae bench`.
 type benchCmd struct {
-	Serve benchServeCmd `cmd:"" help:"Measure a server: time to the first token, between tokens, throughput, against load."`
-	Model benchModelCmd `cmd:"" help:"Measure a model on this machine: prefill and decode beside the machine's limits."`
+	Serve   benchServeCmd   `cmd:"" help:"Measure a server: time to the first token, between tokens, throughput, against load."`
+	Kernels benchKernelsCmd `cmd:"" help:"Measure this machine's limits and each kernel beside them."`
+	Model   benchModelCmd   `cmd:"" help:"Measure a model on this machine: prefill and decode beside the machine's limits."`
 }
 
 // benchServeCmd is `sullae bench serve`.

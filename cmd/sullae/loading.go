@@ -45,7 +45,7 @@ func (l *loading) progress(p group.Progress) {
 	if b == nil {
 		b = l.view.AddBar(max(p.Total, 1),
 			mpb.PrependDecorators(decor.Name(fmt.Sprintf("loading %s ", p.Worker))),
-			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.AverageSpeed(decor.SizeB1024(0), "  % .1f"), decor.AverageETA(decor.ET_STYLE_GO)))
+			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.AverageSpeed(decor.SizeB1024(0), "  % .1f  "), decor.AverageETA(decor.ET_STYLE_GO)))
 		l.bars[p.Worker] = b
 	}
 	if p.Total > 0 {

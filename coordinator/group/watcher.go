@@ -205,6 +205,9 @@ func (w *watcher) await(ctx context.Context, report func(string), served bool) (
 	tick := time.NewTicker(100 * time.Millisecond) // suspicions end by time
 	defer tick.Stop()
 	began := time.Now()
+	if err := w.update(); err != nil && ctx.Err() == nil {
+		return nil, err
+	}
 	for {
 		have := w.usable()
 		if len(have) >= w.cfg.Workers {

@@ -8,22 +8,21 @@ import "github.com/sullae/sullae/kernels/tensor"
 // inside the slices, tell the race detector, and leave what is beyond a multiple
 // of 8 to the portable form.
 var avx2 = &variant{
-	name:        "avx2",
-	gemm:        gemmAVX2,
-	quantGemm:   quantGemmAVX2,
-	tileRows:    4,
-	quantStrips: quantStrips4[:],
-	quantize:    quantizeVec,
-	weigh:       weighAVX2,
-	score:       scoreAVX2,
-	scaleMax:    scaleMaxVec,
-	expSum:      expSumVec,
-	blend:       blendVec,
-	siluMul:     siluMulVec,
-	add:         addVec,
-	sumSquares:  sumSquaresVec,
-	mulScaled:   mulScaledVec,
-	rotate:      rotateVec,
+	name:       "avx2",
+	gemm:       gemmAVX2,
+	quantGemm:  quantGemmAVX2,
+	tileRows:   4,
+	quantize:   quantizeVec,
+	weigh:      weighAVX2,
+	score:      scoreAVX2,
+	scaleMax:   scaleMaxVec,
+	expSum:     expSumVec,
+	blend:      blendVec,
+	siluMul:    siluMulVec,
+	add:        addVec,
+	sumSquares: sumSquaresVec,
+	mulScaled:  mulScaledVec,
+	rotate:     rotateVec,
 }
 
 // gemmTiles are by type and rows.

@@ -19,14 +19,11 @@ const (
 	blockBytes = 32 << 10
 	// rowBlock rows share one reading of the weights from memory.
 	rowBlock = 192
-	// leafRows rows of one panel after the other are worked on where there are
-	// leaves, so that the partial sums of a tree stay in the second cache.
-	leafRows = 48
 	// tileMultiple divides the first row of a block, so that tiles of quantized
 	// rows lie in one.
 	tileMultiple = 8
 	// quantBlock groups of a panel stay in the second cache while many rows pass.
-	quantBlock = 64
+	quantBlock = 16
 	// smallProduct multiply-adds are done faster than a helper is told of them.
 	smallProduct = 1 << 15
 )
@@ -47,7 +44,7 @@ func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
 		"MatMul", "%s [%d, %d], %d nodes, %d rows: x has %d values, dst %d",
 		m.w.spec.Name, out, k, len(m.w.nodes), rows, len(m.x), len(m.dst))
 	m.group = groupPanels
-	if rows <= maxTileRows || m.w.panels < 8*b.pool.threads {
+	if rows <= maxTileRows || m.w.panels < 8*b.pool.threads || m.quant != nil {
 		m.group = 1
 	}
 	if m.w.spec.Format != kernels.AsStored {
@@ -59,10 +56,6 @@ func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
 		grain = groups
 	}
 	blocks := (rows + rowBlock - 1) / rowBlock
-	part := rowBlock
-	if m.w.levels() > 1 {
-		part = leafRows
-	}
 	for i := range blocks {
 		r0, r1 := rows*i/blocks&^(tileMultiple-1), rows*(i+1)/blocks
 		if i+1 < blocks {
@@ -70,12 +63,9 @@ func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
 		}
 		b.pool.run(groups, grain, func(worker, lo, hi int) {
 			s := &b.scratch[worker]
-			rows := min(r1-r0, part)
-			s.product = grow(s.product, m.w.levels()*rows*m.group*panelWidth)
+			s.product = grow(s.product, m.w.levels()*(r1-r0)*m.group*panelWidth)
 			for g := lo; g < hi; g++ {
-				for r := r0; r < r1; r += part {
-					m.panels(s.product, r, min(part, r1-r), g*m.group, min((g+1)*m.group, m.w.panels))
-				}
+				m.panels(s.product, r0, r1-r0, g*m.group, min((g+1)*m.group, m.w.panels))
 			}
 		})
 	}
@@ -170,32 +160,25 @@ func (m *matmul) block(c []float32, ldc, r0, n, p0, p1, k0, k1 int) {
 // quantLeaf adds the products over groups [g0, g1) to c [n, ldc].
 func (m *matmul) quantLeaf(c []float32, ldc, r0, n, p0, p1, g0, g1 int) {
 	f := m.w.spec.Format
-	size := quantGroupBytes(f)
+	size, t := quantGroupBytes(f), m.v.tileRows
 	step := quantBlock
 	switch {
-	case n == 1:
+	case n <= t: // reads all as one stream, which the CPU fetches ahead by itself
 		step = g1 - g0
 	case n <= fewRows:
 		step = blockBytes / size
 	}
-	t := m.v.tileRows
-	tiles := (n + t - 1) / t
 	for ; g0 < g1; g0 += step {
 		groups := min(step, g1-g0)
-		for i := range tiles {
-			r := i * t
-			rows := min(t, n-r)
-			strips := m.v.quantStrips[rows]
+		for r := 0; r < n; r += t {
 			x := m.quant.at(r0+r, g0)
 			for p := p0; p < p1; p++ {
-				panel := m.w.mem.data[p*m.w.panelBytes+g0*size : (p+1)*m.w.panelBytes]
-				for q := 0; q < panelStrips; q += strips {
-					ahead := 0
-					if (p*panelStrips+q)/strips%tiles == i {
-						ahead = groups * size
-					}
-					m.v.quantGemm(f, c[r*ldc+(p-p0)*panelWidth+q*stripWidth:], ldc, x, panel, q, rows, strips, groups, ahead)
+				ahead := 0 // the panel's next block is fetched in the course of one whole tile
+				if p%max(n/t, 1) == r/t {
+					ahead = groups * size
 				}
+				panel := m.w.mem.data[p*m.w.panelBytes+g0*size : (p+1)*m.w.panelBytes]
+				m.v.quantGemm(f, c[r*ldc+(p-p0)*panelWidth:], ldc, x, panel, min(t, n-r), groups, ahead)
 			}
 		}
 	}

@@ -9,22 +9,21 @@ import (
 
 // portable is the plain Go twin of every variant.
 var portable = &variant{
-	name:        "portable",
-	gemm:        gemmGo,
-	quantGemm:   quantGemmGo(4),
-	tileRows:    4,
-	quantStrips: quantStrips4[:],
-	quantize:    quantizeGo,
-	weigh:       weighGo,
-	score:       scoreGo,
-	scaleMax:    scaleMaxGo,
-	expSum:      expSumGo,
-	blend:       blendGo,
-	siluMul:     siluMulGo,
-	add:         addGo,
-	sumSquares:  sumSquaresGo,
-	mulScaled:   mulScaledGo,
-	rotate:      rotateGo,
+	name:       "portable",
+	gemm:       gemmGo,
+	quantGemm:  quantGemmGo(4),
+	tileRows:   4,
+	quantize:   quantizeGo,
+	weigh:      weighGo,
+	score:      scoreGo,
+	scaleMax:   scaleMaxGo,
+	expSum:     expSumGo,
+	blend:      blendGo,
+	siluMul:    siluMulGo,
+	add:        addGo,
+	sumSquares: sumSquaresGo,
+	mulScaled:  mulScaledGo,
+	rotate:     rotateGo,
 }
 
 func gemmGo(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, _ int) {

@@ -4,101 +4,101 @@
 
 package cpu
 
-// quantGemmQ8VNNI_1x4 is variant.quantGemm for m = 1, p = 4 and Q8 weights, groups >= 1.
+// quantGemmQ8VNNI_1 is variant.quantGemm for m = 1 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8VNNI_1x4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8VNNI_1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8VNNI_2x4 is variant.quantGemm for m = 2, p = 4 and Q8 weights, groups >= 1.
+// quantGemmQ8VNNI_2 is variant.quantGemm for m = 2 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8VNNI_2x4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8VNNI_2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8VNNI_3x4 is variant.quantGemm for m = 3, p = 4 and Q8 weights, groups >= 1.
+// quantGemmQ8VNNI_3 is variant.quantGemm for m = 3 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8VNNI_3x4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8VNNI_3(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8VNNI_4x4 is variant.quantGemm for m = 4, p = 4 and Q8 weights, groups >= 1.
+// quantGemmQ8VNNI_4 is variant.quantGemm for m = 4 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8VNNI_4x4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8VNNI_4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8VNNI_5x2 is variant.quantGemm for m = 5, p = 2 and Q8 weights, groups >= 1.
+// quantGemmQ8VNNI_5 is variant.quantGemm for m = 5 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8VNNI_5x2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8VNNI_5(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8VNNI_6x2 is variant.quantGemm for m = 6, p = 2 and Q8 weights, groups >= 1.
+// quantGemmQ8VNNI_6 is variant.quantGemm for m = 6 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8VNNI_6x2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8VNNI_6(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8VNNI_7x2 is variant.quantGemm for m = 7, p = 2 and Q8 weights, groups >= 1.
+// quantGemmQ8VNNI_7 is variant.quantGemm for m = 7 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8VNNI_7x2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8VNNI_7(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8VNNI_8x2 is variant.quantGemm for m = 8, p = 2 and Q8 weights, groups >= 1.
+// quantGemmQ8VNNI_8 is variant.quantGemm for m = 8 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8VNNI_8x2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8VNNI_8(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ4VNNI_1x4 is variant.quantGemm for m = 1, p = 4 and Q4 weights, groups >= 1.
+// quantGemmQ4VNNI_1 is variant.quantGemm for m = 1 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ4VNNI_1x4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ4VNNI_1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ4VNNI_2x4 is variant.quantGemm for m = 2, p = 4 and Q4 weights, groups >= 1.
+// quantGemmQ4VNNI_2 is variant.quantGemm for m = 2 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ4VNNI_2x4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ4VNNI_2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ4VNNI_3x4 is variant.quantGemm for m = 3, p = 4 and Q4 weights, groups >= 1.
+// quantGemmQ4VNNI_3 is variant.quantGemm for m = 3 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ4VNNI_3x4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ4VNNI_3(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ4VNNI_4x4 is variant.quantGemm for m = 4, p = 4 and Q4 weights, groups >= 1.
+// quantGemmQ4VNNI_4 is variant.quantGemm for m = 4 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ4VNNI_4x4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ4VNNI_4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ4VNNI_5x2 is variant.quantGemm for m = 5, p = 2 and Q4 weights, groups >= 1.
+// quantGemmQ4VNNI_5 is variant.quantGemm for m = 5 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ4VNNI_5x2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ4VNNI_5(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ4VNNI_6x2 is variant.quantGemm for m = 6, p = 2 and Q4 weights, groups >= 1.
+// quantGemmQ4VNNI_6 is variant.quantGemm for m = 6 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ4VNNI_6x2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ4VNNI_6(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ4VNNI_7x2 is variant.quantGemm for m = 7, p = 2 and Q4 weights, groups >= 1.
+// quantGemmQ4VNNI_7 is variant.quantGemm for m = 7 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ4VNNI_7x2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ4VNNI_7(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ4VNNI_8x2 is variant.quantGemm for m = 8, p = 2 and Q4 weights, groups >= 1.
+// quantGemmQ4VNNI_8 is variant.quantGemm for m = 8 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ4VNNI_8x2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ4VNNI_8(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
 // vnniProbe does 12 n VPDPBUSD of 512 bits between registers, 1536 n operations.
 func vnniProbe(n int)

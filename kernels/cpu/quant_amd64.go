@@ -15,7 +15,6 @@ var avx512 = func() *variant {
 	v.name = "avx512vnni"
 	v.quantGemm = quantGemmAVX512
 	v.tileRows = 8
-	v.quantStrips = quantStrips8[:]
 	return &v
 }()
 
@@ -23,44 +22,37 @@ type quantGemmTile func(c *float32, ldc int, x, scales, lines *byte, groups, ahe
 
 // quantTiles are by format and rows.
 var quantTiles = [...][]quantGemmTile{
-	kernels.Q8: {1: quantGemmQ8_1x4, quantGemmQ8_2x2, quantGemmQ8_3x1, quantGemmQ8_4x1},
-	kernels.Q4: {1: quantGemmQ4_1x4, quantGemmQ4_2x2, quantGemmQ4_3x1, quantGemmQ4_4x1},
+	kernels.Q8: {1: quantGemmQ8_1, quantGemmQ8_2, quantGemmQ8_3, quantGemmQ8_4},
+	kernels.Q4: {1: quantGemmQ4_1, quantGemmQ4_2, quantGemmQ4_3, quantGemmQ4_4},
 }
 
 var quantTilesVNNI = [...][]quantGemmTile{
-	kernels.Q8: {1: quantGemmQ8VNNI_1x4, quantGemmQ8VNNI_2x4, quantGemmQ8VNNI_3x4, quantGemmQ8VNNI_4x4,
-		quantGemmQ8VNNI_5x2, quantGemmQ8VNNI_6x2, quantGemmQ8VNNI_7x2, quantGemmQ8VNNI_8x2},
-	kernels.Q4: {1: quantGemmQ4VNNI_1x4, quantGemmQ4VNNI_2x4, quantGemmQ4VNNI_3x4, quantGemmQ4VNNI_4x4,
-		quantGemmQ4VNNI_5x2, quantGemmQ4VNNI_6x2, quantGemmQ4VNNI_7x2, quantGemmQ4VNNI_8x2},
+	kernels.Q8: {1: quantGemmQ8VNNI_1, quantGemmQ8VNNI_2, quantGemmQ8VNNI_3, quantGemmQ8VNNI_4,
+		quantGemmQ8VNNI_5, quantGemmQ8VNNI_6, quantGemmQ8VNNI_7, quantGemmQ8VNNI_8},
+	kernels.Q4: {1: quantGemmQ4VNNI_1, quantGemmQ4VNNI_2, quantGemmQ4VNNI_3, quantGemmQ4VNNI_4,
+		quantGemmQ4VNNI_5, quantGemmQ4VNNI_6, quantGemmQ4VNNI_7, quantGemmQ4VNNI_8},
 }
 
-func quantGemmAVX2(f kernels.Format, c []float32, ldc int, x, w []byte, q, m, p, groups, ahead int) {
-	if p != quantStrips4[m] {
-		panic("cpu: quantGemm: no such tile")
-	}
-	quantGemmVec(quantTiles[f][m], 4, f, c, ldc, x, w, q, m, p, groups, ahead)
+func quantGemmAVX2(f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, ahead int) {
+	quantGemmVec(quantTiles[f][m], 4, f, c, ldc, x, w, m, groups, ahead)
 }
 
-func quantGemmAVX512(f kernels.Format, c []float32, ldc int, x, w []byte, q, m, p, groups, ahead int) {
-	if p != quantStrips8[m] {
-		panic("cpu: quantGemm: no such tile")
-	}
-	quantGemmVec(quantTilesVNNI[f][m], 8, f, c, ldc, x, w, q, m, p, groups, ahead)
+func quantGemmAVX512(f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, ahead int) {
+	quantGemmVec(quantTilesVNNI[f][m], 8, f, c, ldc, x, w, m, groups, ahead)
 }
 
-func quantGemmVec(tile quantGemmTile, tileRows int, f kernels.Format, c []float32, ldc int, x, w []byte, q, m, p, groups, ahead int) {
+func quantGemmVec(tile quantGemmTile, tileRows int, f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, ahead int) {
 	if groups == 0 {
 		return
 	}
-	strip := quantLines(f) * lineBytes
 	x, w = x[:groups*tileRows*rowGroupBytes], w[:groups*quantGroupBytes(f)]
-	_, _ = c[(m-1)*ldc+p*stripWidth-1], w[quantScaleBytes+(q+p)*strip-1]
+	_ = c[(m-1)*ldc+panelWidth-1]
 	raceRead(x)
 	raceRead(w)
 	for r := range m {
-		raceWrite(c[r*ldc:][:p*stripWidth])
+		raceWrite(c[r*ldc:][:panelWidth])
 	}
-	tile(&c[0], ldc, &x[0], &w[2*stripWidth*q], &w[quantScaleBytes+strip*q], groups, ahead)
+	tile(&c[0], ldc, &x[0], &w[0], &w[quantScaleBytes], groups, ahead)
 }
 
 func quantizeVec(tile []byte, tileRows, slot int, x []float32, offset int32) {

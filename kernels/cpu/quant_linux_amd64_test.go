@@ -19,18 +19,13 @@ func guardQuant(f *fences, v *variant) {
 	twin.tileRows, twin.quantGemm = v.tileRows, quantGemmGo(v.tileRows)
 	for _, format := range []kernels.Format{kernels.Q8, kernels.Q4} {
 		for m := 1; m <= v.tileRows; m++ {
-			p := v.quantStrips[m]
 			for groups := 1; groups <= 3; groups++ {
 				x, w := f.next().bytes(groups*v.tileRows*rowGroupBytes), f.next().bytes(groups*quantGroupBytes(format))
 				randomQuants(f, x, w, v.tileRows, groups, format)
-				c := f.random(m * stripWidth * p)
-				for q := 0; q < panelStrips; q += p {
-					f.both(fmt.Sprintf("quantGemm %v m=%d groups=%d", format, m, groups), v, &twin, c, func(v *variant) {
-						v.quantGemm(format, c, stripWidth*p, x, w, q, m, p, groups, 1<<16)
-					})
-					f.used = 3 // the operands stay
-				}
-				f.used = 0
+				c := f.random(m * panelWidth)
+				f.both(fmt.Sprintf("quantGemm %v m=%d groups=%d", format, m, groups), v, &twin, c, func(v *variant) {
+					v.quantGemm(format, c, panelWidth, x, w, m, groups, 1<<16)
+				})
 			}
 		}
 	}

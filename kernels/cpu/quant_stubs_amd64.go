@@ -4,53 +4,53 @@
 
 package cpu
 
-// quantGemmQ8_1x4 is variant.quantGemm for m = 1, p = 4 and Q8 weights, groups >= 1.
+// quantGemmQ8_1 is variant.quantGemm for m = 1 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8_1x4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8_1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8_2x2 is variant.quantGemm for m = 2, p = 2 and Q8 weights, groups >= 1.
+// quantGemmQ8_2 is variant.quantGemm for m = 2 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8_2x2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8_2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8_3x1 is variant.quantGemm for m = 3, p = 1 and Q8 weights, groups >= 1.
+// quantGemmQ8_3 is variant.quantGemm for m = 3 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8_3x1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8_3(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8_4x1 is variant.quantGemm for m = 4, p = 1 and Q8 weights, groups >= 1.
+// quantGemmQ8_4 is variant.quantGemm for m = 4 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8_4x1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8_4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ4_1x4 is variant.quantGemm for m = 1, p = 4 and Q4 weights, groups >= 1.
+// quantGemmQ4_1 is variant.quantGemm for m = 1 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ4_1x4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ4_1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ4_2x2 is variant.quantGemm for m = 2, p = 2 and Q4 weights, groups >= 1.
+// quantGemmQ4_2 is variant.quantGemm for m = 2 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ4_2x2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ4_2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ4_3x1 is variant.quantGemm for m = 3, p = 1 and Q4 weights, groups >= 1.
+// quantGemmQ4_3 is variant.quantGemm for m = 3 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ4_3x1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ4_3(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ4_4x1 is variant.quantGemm for m = 4, p = 1 and Q4 weights, groups >= 1.
+// quantGemmQ4_4 is variant.quantGemm for m = 4 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ4_4x1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ4_4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
 // quantizeAVX2 is variant.quantize: of each group the quants go to q, the scale to scale and the bias toBias bytes
 // behind it, and all three then move on by stride bytes.

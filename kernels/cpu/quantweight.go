@@ -108,14 +108,14 @@ func quantGroup(dst []byte, w []float32, j int, f kernels.Format) error {
 }
 
 func quantGemmGo(tileRows int) quantGemmFunc {
-	return func(f kernels.Format, c []float32, ldc int, x, w []byte, q, m, p, groups, _ int) {
+	return func(f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, _ int) {
 		for g := range groups {
 			group := w[g*quantGroupBytes(f):]
 			tile := x[g*tileRows*rowGroupBytes:]
-			for o := range p * stripWidth {
+			for o := range panelWidth {
 				var n [kernels.Group]int32
-				readGroup(&n, group, q*stripWidth+o, f)
-				scale := tensor.HalfToFloat32(binary.LittleEndian.Uint16(group[2*(q*stripWidth+o):]))
+				readGroup(&n, group, o, f)
+				scale := tensor.HalfToFloat32(binary.LittleEndian.Uint16(group[2*o:]))
 				for r := range m {
 					dot := int32(0)
 					for i, b := range tile[r*kernels.Group:][:kernels.Group] {

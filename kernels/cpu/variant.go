@@ -23,20 +23,18 @@ type variant struct {
 	// read are wanted next.
 	gemm func(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, ahead int)
 
-	// quantGemm adds to a tile of m rows and 16·p outputs, p = quantStrips[m], the
-	// products of quantized rows and weights: for each group in order
+	// quantGemm adds to a tile of m rows and a panel's 64 outputs the products of
+	// quantized rows and weights: for each group in order
 	//
 	//	c[r·ldc + j] = fma(dot, weight's scale · row's scale, ·)
 	//
 	// with dot the exact sum of the 32 products of integers, as a float32. x is a
 	// tile of quantRows with its first group, w a panel from the same group on
-	// (quantweight.go); the strips are q to q + p - 1. ahead is a hint, as gemm's.
+	// (quantweight.go). ahead is a hint, as gemm's.
 	quantGemm quantGemmFunc
 
 	// tileRows rows are a tile of quantRows, and the most that quantGemm takes.
 	tileRows int
-	// quantStrips[m] is the number of strips that quantGemm's tile of m rows has.
-	quantStrips []int
 
 	// quantize writes the groups of x, whole ones, as slot's of a tile of quantRows.
 	quantize func(tile []byte, tileRows, slot int, x []float32, offset int32)
@@ -87,19 +85,13 @@ type variant struct {
 	rotate func(a, b, cos, sin []float32)
 }
 
-type quantGemmFunc func(f kernels.Format, c []float32, ldc int, x, w []byte, q, m, p, groups, ahead int)
+type quantGemmFunc func(f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, ahead int)
 
 // maxStrips[m] is the number of 16-wide strips that a tile of m rows may have: as
 // many as the registers of AVX2 hold accumulators for.
 var maxStrips = [maxTileRows + 1]int{0, 4, 2, 2, 1, 1, 1}
 
 const maxTileRows = 6
-
-// quantStrips4 and quantStrips8 are variant.quantStrips for tiles of up to 4 and 8 rows.
-var (
-	quantStrips4 = [...]int{1: 4, 2, 1, 1}
-	quantStrips8 = [...]int{1: 4, 4, 4, 4, 2, 2, 2, 2}
-)
 
 // selectVariant finds a variant by name; "" takes SULLAE_CPU_VARIANT from the
 // environment or else the best that this CPU runs.

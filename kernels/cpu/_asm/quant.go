@@ -21,16 +21,10 @@ var quantLines = map[string]int{"Q8": 8, "Q4": 4}
 
 func groupBytes(format string) int { return stripCount * (stripScales + 64*quantLines[format]) }
 
-// quantStrips2 and quantStrips5 are how many strips a tile of 1, 2 ... rows has.
-var (
-	quantStrips2 = [quantTile2]int{4, 2, 1, 1}
-	quantStrips5 = [quantTile5]int{4, 4, 4, 4, 2, 2, 2, 2}
-)
-
 func quant() {
 	for _, format := range []string{"Q8", "Q4"} {
-		for m, p := range quantStrips2 {
-			quantGemm(format, m+1, p)
+		for m := range quantTile2 {
+			quantGemm(format, m+1)
 		}
 	}
 	quantizeRow()
@@ -70,19 +64,19 @@ func (a quantArgs) fetch(format string, s, line int) {
 	PREFETCHT1(Mem{Base: a.lines, Index: a.ahead, Scale: 1, Disp: 64 * (quantLines[format]*s + line)})
 }
 
-func quantDoc(name, format string, m, p int) {
-	Doc(fmt.Sprintf("%s is variant.quantGemm for m = %d, p = %d and %s weights, groups >= 1.", name, m, p, format),
+func quantDoc(name, format string, m int) {
+	Doc(fmt.Sprintf("%s is variant.quantGemm for m = %d and %s weights, groups >= 1.", name, m, format),
 		"Please refer to quantGemmGo for the reference implementation.")
 	Pragma("noescape")
 }
 
-// quantGemm writes quantGemm<format>_<m>x<p> for AVX2. The sums of a strip's
+// quantGemm writes quantGemm<format>_<m> for AVX2. The sums of a strip's
 // integers stay in registers for a group; c, which is wanted once a group, in
 // the first cache.
-func quantGemm(format string, m, p int) {
-	name := fmt.Sprintf("quantGemm%s_%dx%d", format, m, p)
+func quantGemm(format string, m int) {
+	name := fmt.Sprintf("quantGemm%s_%d", format, m)
 	TEXT(name, NOSPLIT, quantSignature)
-	quantDoc(name, format, m, p)
+	quantDoc(name, format, m)
 	c := rows{first: ptr("c"), stride: ptr("ldc")}
 	SHLQ(Imm(2), c.stride)
 	if m > 3 {
@@ -109,10 +103,10 @@ func quantGemm(format string, m, p int) {
 		acc[r] = [2]VecVirtual{YMM(), YMM()}
 	}
 	Label("group")
-	for s := range p {
+	for s := range stripCount {
 		Comment(fmt.Sprintf("strip + %d", s))
 		for l := range quantLines[format] {
-			if m > 1 {
+			if m == quantTile2 {
 				a.fetch(format, s, l)
 			}
 			at := Mem{Base: a.lines, Disp: 64 * (quantLines[format]*s + l)}

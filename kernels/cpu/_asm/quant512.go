@@ -10,41 +10,49 @@ import (
 
 func quant512() {
 	for _, format := range []string{"Q8", "Q4"} {
-		for m, p := range quantStrips5 {
-			quantGemm512(format, m+1, p)
+		for m := range quantTile5 {
+			quantGemm512(format, m+1)
 		}
 	}
 	vnniProbe()
 }
 
-// quantGemm512 writes quantGemm<format>VNNI_<m>x<p> for AVX-512 with VNNI.
+// quantGemm512 writes quantGemm<format>VNNI_<m> for AVX-512 with VNNI.
 // VPDPBUSD takes unsigned times signed bytes: 8-bit weights get 128 added, and
 // the rows' biases, from which the sums begin, take it away again.
-func quantGemm512(format string, m, p int) {
-	name := fmt.Sprintf("quantGemm%sVNNI_%dx%d", format, m, p)
+func quantGemm512(format string, m int) {
+	name := fmt.Sprintf("quantGemm%sVNNI_%d", format, m)
 	TEXT(name, NOSPLIT, quantSignature)
-	quantDoc(name, format, m, p)
-	c, ldc := ptr("c"), ptr("ldc")
+	quantDoc(name, format, m)
+	c, ldc := [3]Register{ptr("c"), GP64(), GP64()}, ptr("ldc") // rows 0, 3 and 6
 	SHLQ(Imm(2), ldc)
+	for i := 1; 3*i < m; i++ {
+		LEAQ(Mem{Base: c[i-1], Index: ldc, Scale: 2}, c[i])
+		ADDQ(ldc, c[i])
+	}
+	at := func(r, s int) Mem {
+		to := Mem{Base: c[r/3], Disp: 64 * s}
+		if r%3 > 0 {
+			to.Index, to.Scale = ldc, uint8(r%3)
+		}
+		return to
+	}
+	keep := m*stripCount <= 16
 	tile := make([][]VecVirtual, m)
-	row := GP64()
-	each := func(f func(r, s int, at Mem)) {
-		MOVQ(c, row)
+	each := func(f func(r, s int)) {
 		for r := range m {
-			for s := range p {
-				f(r, s, Mem{Base: row, Disp: 64 * s})
-			}
-			if r+1 < m {
-				ADDQ(ldc, row)
+			for s := range stripCount {
+				f(r, s)
 			}
 		}
 	}
-	Comment("The tile of c stays in registers.")
-	each(func(r, s int, at Mem) {
-		z := ZMM()
-		VMOVUPS(at, z)
-		tile[r] = append(tile[r], z)
-	})
+	if keep {
+		Comment("The tile of c stays in registers.")
+		each(func(r, s int) {
+			tile[r] = append(tile[r], ZMM())
+			VMOVUPS(at(r, s), tile[r][s])
+		})
+	}
 	a := loadQuantArgs(quantTile5)
 	bits := GP32()
 	fix := ZMM() // flips the sign of bytes, or cuts out low nibbles
@@ -59,14 +67,14 @@ func quantGemm512(format string, m, p int) {
 		acc[r] = ZMM()
 	}
 	Label("group")
-	for s := range p {
+	for s := range stripCount {
 		Comment(fmt.Sprintf("strip + %d", s))
 		for r := range m {
 			VPBROADCASTD(a.bias(r), acc[r])
 		}
 		for l := range quantLines[format] {
 			at := Mem{Base: a.lines, Disp: 64 * (quantLines[format]*s + l)}
-			if m > 1 {
+			if m == quantTile5 {
 				a.fetch(format, s, l)
 			}
 			w := ZMM()
@@ -95,11 +103,18 @@ func quantGemm512(format string, m, p int) {
 			x := ZMM()
 			VMULPS_BCST(a.scale(r), sw, x)
 			VCVTDQ2PS(acc[r], acc[r])
-			VFMADD231PS(acc[r], x, tile[r][s])
+			if keep {
+				VFMADD231PS(acc[r], x, tile[r][s])
+				continue
+			}
+			VFMADD213PS(at(r, s), x, acc[r])
+			VMOVUPS(acc[r], at(r, s))
 		}
 	}
 	a.next(format)
-	each(func(r, s int, at Mem) { VMOVUPS(tile[r][s], at) })
+	if keep {
+		each(func(r, s int) { VMOVUPS(tile[r][s], at(r, s)) })
+	}
 	VZEROUPPER()
 	RET()
 }
