@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -75,7 +76,10 @@ func untilSignalled() context.Context {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		<-signals
+		select {
+		case <-signals:
+		case <-goRunEnded():
+		}
 		cancel()
 		first := time.Now()
 		for s := range signals {
@@ -85,6 +89,24 @@ func untilSignalled() context.Context {
 		}
 	}()
 	return ctx
+}
+
+// goRunEnded is closed when this process was started by `go run` and that has
+// ended: it does not pass a SIGTERM on. Under any other parent it never is.
+func goRunEnded() <-chan struct{} {
+	parent := os.Getppid()
+	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", parent))
+	if err != nil || strings.TrimSpace(string(comm)) != "go" {
+		return nil
+	}
+	ended := make(chan struct{})
+	go func() { // ends with the parent, or with the process
+		for os.Getppid() == parent {
+			time.Sleep(200 * time.Millisecond)
+		}
+		close(ended)
+	}()
+	return ended
 }
 
 type versionCmd struct{}
