@@ -12,6 +12,7 @@ var avx2 = &variant{
 	gemm:       gemmAVX2,
 	quantGemm:  quantGemmAVX2,
 	tileRows:   4,
+	wide8:      true,
 	quantize:   quantizeVec,
 	weigh:      weighAVX2,
 	score:      scoreAVX2,

@@ -23,7 +23,7 @@ const (
 	// rows lie in one.
 	tileMultiple = 8
 	// quantBlock groups of a panel stay in the second cache while many rows pass.
-	quantBlock = 16
+	quantBlock = 64
 	// smallProduct multiply-adds are done faster than a helper is told of them.
 	smallProduct = 1 << 15
 )
@@ -178,7 +178,7 @@ func (m *matmul) quantLeaf(c []float32, ldc, r0, n, p0, p1, g0, g1 int) {
 					ahead = groups * size
 				}
 				panel := m.w.mem.data[p*m.w.panelBytes+g0*size : (p+1)*m.w.panelBytes]
-				m.v.quantGemm(f, c[r*ldc+(p-p0)*panelWidth:], ldc, x, panel, min(t, n-r), groups, ahead)
+				m.v.quantGemm(f, c[r*ldc+(p-p0)*panelWidth:], ldc, m.quant.wide, x, panel, min(t, n-r), groups, ahead)
 			}
 		}
 	}

@@ -14,7 +14,7 @@ var avx512 = func() *variant {
 	v := *avx2
 	v.name = "avx512vnni"
 	v.quantGemm = quantGemmAVX512
-	v.tileRows = 8
+	v.tileRows, v.wide8 = 8, false
 	return &v
 }()
 
@@ -22,9 +22,12 @@ type quantGemmTile func(c *float32, ldc int, x, scales, lines *byte, groups, ahe
 
 // quantTiles are by format and rows.
 var quantTiles = [...][]quantGemmTile{
-	kernels.Q8: {1: quantGemmQ8_1, quantGemmQ8_2, quantGemmQ8_3, quantGemmQ8_4},
+	kernels.Q8: {1: quantGemmQ8_1},
 	kernels.Q4: {1: quantGemmQ4_1, quantGemmQ4_2, quantGemmQ4_3, quantGemmQ4_4},
 }
+
+// quantTilesWide are for 8-bit weights and wide rows, by rows.
+var quantTilesWide = []quantGemmTile{1: quantGemmQ8Wide_1, quantGemmQ8Wide_2, quantGemmQ8Wide_3, quantGemmQ8Wide_4}
 
 var quantTilesVNNI = [...][]quantGemmTile{
 	kernels.Q8: {1: quantGemmQ8VNNI_1, quantGemmQ8VNNI_2, quantGemmQ8VNNI_3, quantGemmQ8VNNI_4,
@@ -33,19 +36,23 @@ var quantTilesVNNI = [...][]quantGemmTile{
 		quantGemmQ4VNNI_5, quantGemmQ4VNNI_6, quantGemmQ4VNNI_7, quantGemmQ4VNNI_8},
 }
 
-func quantGemmAVX2(f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, ahead int) {
-	quantGemmVec(quantTiles[f][m], 4, f, c, ldc, x, w, m, groups, ahead)
+func quantGemmAVX2(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, ahead int) {
+	tiles := quantTiles[f]
+	if wide {
+		tiles = quantTilesWide
+	}
+	quantGemmVec(tiles[m], tileStride(4, wide), f, c, ldc, x, w, m, groups, ahead)
 }
 
-func quantGemmAVX512(f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, ahead int) {
-	quantGemmVec(quantTilesVNNI[f][m], 8, f, c, ldc, x, w, m, groups, ahead)
+func quantGemmAVX512(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, ahead int) {
+	quantGemmVec(quantTilesVNNI[f][m], tileStride(8, false), f, c, ldc, x, w, m, groups, ahead)
 }
 
-func quantGemmVec(tile quantGemmTile, tileRows int, f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, ahead int) {
+func quantGemmVec(tile quantGemmTile, stride int, f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, ahead int) {
 	if groups == 0 {
 		return
 	}
-	x, w = x[:groups*tileRows*rowGroupBytes], w[:groups*quantGroupBytes(f)]
+	x, w = x[:groups*stride], w[:groups*quantGroupBytes(f)]
 	_ = c[(m-1)*ldc+panelWidth-1]
 	raceRead(x)
 	raceRead(w)
@@ -55,17 +62,21 @@ func quantGemmVec(tile quantGemmTile, tileRows int, f kernels.Format, c []float3
 	tile(&c[0], ldc, &x[0], &w[0], &w[quantScaleBytes], groups, ahead)
 }
 
-func quantizeVec(tile []byte, tileRows, slot int, x []float32, offset int32) {
+func quantizeVec(tile []byte, tileRows int, wide bool, slot int, x []float32, offset int32) {
 	groups := len(x) / kernels.Group
 	if groups == 0 {
 		return
 	}
-	stride := tileRows * rowGroupBytes
+	stride, size := tileStride(tileRows, wide), quantBytes(wide)
 	tile = tile[:groups*stride]
 	raceRead(x)
 	for g := range groups {
-		raceWrite(tile[g*stride+slot*kernels.Group:][:kernels.Group])
+		raceWrite(tile[g*stride+slot*size:][:size])
 	}
-	scale := &tile[tileRows*kernels.Group+4*slot]
-	quantizeAVX2(&tile[slot*kernels.Group], (*float32)(unsafe.Pointer(scale)), 4*tileRows, stride, &x[0], groups, offset)
+	f := quantizeAVX2
+	if wide {
+		f = quantizeWideAVX2
+	}
+	scale := &tile[tileRows*size+4*slot]
+	f(&tile[slot*size], (*float32)(unsafe.Pointer(scale)), 4*tileRows, stride, &x[0], groups, offset)
 }

@@ -18,36 +18,42 @@ func guardQuant(f *fences, v *variant) {
 	twin := *portable
 	twin.tileRows, twin.quantGemm = v.tileRows, quantGemmGo(v.tileRows)
 	for _, format := range []kernels.Format{kernels.Q8, kernels.Q4} {
-		for m := 1; m <= v.tileRows; m++ {
+		for m := range 2 * v.tileRows {
+			m, wide := m/2+1, m%2 == 1
+			if only8 := v.wide8 && format == kernels.Q8; wide && !only8 || !wide && only8 && m > 1 {
+				continue // a form that is never asked for
+			}
 			for groups := 1; groups <= 3; groups++ {
-				x, w := f.next().bytes(groups*v.tileRows*rowGroupBytes), f.next().bytes(groups*quantGroupBytes(format))
-				randomQuants(f, x, w, v.tileRows, groups, format)
+				x, w := f.next().bytes(groups*tileStride(v.tileRows, wide)), f.next().bytes(groups*quantGroupBytes(format))
+				randomQuants(f, x, w, v.tileRows, wide, groups, format)
 				c := f.random(m * panelWidth)
 				f.both(fmt.Sprintf("quantGemm %v m=%d groups=%d", format, m, groups), v, &twin, c, func(v *variant) {
-					v.quantGemm(format, c, panelWidth, x, w, m, groups, 1<<16)
+					v.quantGemm(format, c, panelWidth, wide, x, w, m, groups, 1<<16)
 				})
 			}
 		}
 	}
-	for groups := 1; groups <= 3; groups++ {
-		x := f.random(groups * kernels.Group)
-		size := groups * v.tileRows * rowGroupBytes
-		got, want := f.next().bytes(size), make([]byte, size)
-		for slot := range v.tileRows {
-			clear(got)
-			clear(want)
-			v.quantize(got, v.tileRows, slot, x, 8)
-			quantizeGo(want, v.tileRows, slot, x, 8)
-			if !bytes.Equal(got, want) {
-				f.t.Fatalf("%s: quantize, %d groups, slot %d: other bytes than the twin", v.name, groups, slot)
+	for _, wide := range []bool{false, true} {
+		for groups := 1; groups <= 3; groups++ {
+			x := f.random(groups * kernels.Group)
+			size := groups * tileStride(v.tileRows, wide)
+			got, want := f.next().bytes(size), make([]byte, size)
+			for slot := range v.tileRows {
+				clear(got)
+				clear(want)
+				v.quantize(got, v.tileRows, wide, slot, x, 8)
+				quantizeGo(want, v.tileRows, wide, slot, x, 8)
+				if !bytes.Equal(got, want) {
+					f.t.Fatalf("%s: quantize, wide %v, %d groups, slot %d: other bytes than the twin", v.name, wide, groups, slot)
+				}
 			}
+			f.used = 0
 		}
-		f.used = 0
 	}
 }
 
 // randomQuants fills a tile and a panel with anything that quantizing can make.
-func randomQuants(f *fences, x, w []byte, tileRows, groups int, format kernels.Format) {
+func randomQuants(f *fences, x, w []byte, tileRows int, wide bool, groups int, format kernels.Format) {
 	values := make([]float32, kernels.Group)
 	for slot := range tileRows {
 		for g := range groups {
@@ -57,7 +63,7 @@ func randomQuants(f *fences, x, w []byte, tileRows, groups int, format kernels.F
 					values[i] = float32(math.Copysign(3, float64(values[i]))) // extremes beside each other
 				}
 			}
-			quantizeGo(x[g*tileRows*rowGroupBytes:], tileRows, slot, values, quantOffset(format))
+			quantizeGo(x[g*tileStride(tileRows, wide):], tileRows, wide, slot, values, quantOffset(format))
 		}
 	}
 	for i := range w {
@@ -80,10 +86,10 @@ func FuzzQuantize(f *testing.F) {
 		x := make([]float32, (len(raw)/4+kernels.Group)/kernels.Group*kernels.Group)
 		tensor.Widen(x[:len(raw)/4], raw, tensor.F32)
 		for _, v := range variants() {
-			size := len(x) / kernels.Group * v.tileRows * rowGroupBytes
+			size := len(x) / kernels.Group * tileStride(v.tileRows, v.wide8)
 			got, want := make([]byte, size), make([]byte, size)
-			v.quantize(got, v.tileRows, 1, x, 128)
-			quantizeGo(want, v.tileRows, 1, x, 128)
+			v.quantize(got, v.tileRows, v.wide8, 1, x, 128)
+			quantizeGo(want, v.tileRows, v.wide8, 1, x, 128)
 			for i := 0; i < size; i += 4 {
 				if g, w := binary.LittleEndian.Uint32(got[i:]), binary.LittleEndian.Uint32(want[i:]); g != w && !sameFloat(math.Float32frombits(g), math.Float32frombits(w)) {
 					t.Fatalf("%s: word %d: %x, want %x", v.name, i/4, g, w)

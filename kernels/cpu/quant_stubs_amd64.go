@@ -4,29 +4,29 @@
 
 package cpu
 
-// quantGemmQ8_1 is variant.quantGemm for m = 1 and Q8 weights, groups >= 1.
+// quantGemmQ8Wide_1 is variant.quantGemm for m = 1 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8_1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8Wide_1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8_2 is variant.quantGemm for m = 2 and Q8 weights, groups >= 1.
+// quantGemmQ8Wide_2 is variant.quantGemm for m = 2 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8_2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8Wide_2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8_3 is variant.quantGemm for m = 3 and Q8 weights, groups >= 1.
+// quantGemmQ8Wide_3 is variant.quantGemm for m = 3 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8_3(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8Wide_3(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
-// quantGemmQ8_4 is variant.quantGemm for m = 4 and Q8 weights, groups >= 1.
+// quantGemmQ8Wide_4 is variant.quantGemm for m = 4 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantGemmQ8_4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantGemmQ8Wide_4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
 // quantGemmQ4_1 is variant.quantGemm for m = 1 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
@@ -52,12 +52,25 @@ func quantGemmQ4_3(c *float32, ldc int, x *byte, scales *byte, lines *byte, grou
 //go:noescape
 func quantGemmQ4_4(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
+// quantGemmQ8_1 is variant.quantGemm for m = 1 and Q8 weights, groups >= 1.
+// Please refer to quantGemmGo for the reference implementation.
+//
+//go:noescape
+func quantGemmQ8_1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+
 // quantizeAVX2 is variant.quantize: of each group the quants go to q, the scale to scale and the bias toBias bytes
 // behind it, and all three then move on by stride bytes.
 // Please refer to quantizeGo for the reference implementation.
 //
 //go:noescape
 func quantizeAVX2(q *byte, scale *float32, toBias int, stride int, x *float32, groups int, offset int32)
+
+// quantizeWideAVX2 is variant.quantize: of each group the quants go to q, the scale to scale and the bias toBias bytes
+// behind it, and all three then move on by stride bytes.
+// Please refer to quantizeGo for the reference implementation.
+//
+//go:noescape
+func quantizeWideAVX2(q *byte, scale *float32, toBias int, stride int, x *float32, groups int, offset int32)
 
 // dot3Probe does maddubs, madd and add for each 32 products, between registers, 256 operations in each of n turns.
 func dot3Probe(n int)

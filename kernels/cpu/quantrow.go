@@ -12,19 +12,27 @@ import (
 //
 //	[tile][group]{ quants [tileRows][32] int8, scale [tileRows] f32, bias [tileRows] i32 }
 //
-// so that a tile of a product reads them front to back. A bias is minus the sum
+// or, wide, of each 32 quants the even ones and then the odd ones, as int16; so that a tile of a product reads them front to back. A bias is minus the sum
 // of the group's quants times what the weights' integers are kept too large by.
 type quantRows struct {
 	mem      []byte
 	tileRows int
+	wide     bool
 	groups   int // of a row, over all leaves
 }
 
-// rowGroupBytes is the size of one row's group.
-const rowGroupBytes = kernels.Group + 8
+// quantBytes is the size of one row's quants in a group.
+func quantBytes(wide bool) int {
+	if wide {
+		return 2 * kernels.Group
+	}
+	return kernels.Group
+}
 
-// stride is the distance between the groups of a tile.
-func (q *quantRows) stride() int { return q.tileRows * rowGroupBytes }
+// tileStride is the distance between the groups of a tile.
+func tileStride(tileRows int, wide bool) int { return tileRows * (quantBytes(wide) + 8) }
+
+func (q *quantRows) stride() int { return tileStride(q.tileRows, q.wide) }
 
 // at is the tile with row r, which must be its first, from group g on.
 func (q *quantRows) at(r, g int) []byte {
@@ -44,6 +52,7 @@ func quantOffset(f kernels.Format) int32 {
 func (b *Backend) quantizeRows(x []float32, rows int, w *weight) *quantRows {
 	q := &b.rows
 	q.tileRows, q.groups = b.v.tileRows, w.groupOf[len(w.leaves)-1]
+	q.wide = b.v.wide8 && w.spec.Format == kernels.Q8 && rows > 1
 	tiles := (rows + q.tileRows - 1) / q.tileRows
 	q.mem = grow(q.mem, tiles*q.groups*q.stride())
 	k := w.spec.K
@@ -58,17 +67,17 @@ func (b *Backend) quantizeRows(x []float32, rows int, w *weight) *quantRows {
 func (q *quantRows) quantize(v *variant, x []float32, r int, w *weight) {
 	tile, slot, offset := q.at(r/q.tileRows*q.tileRows, 0), r%q.tileRows, quantOffset(w.spec.Format)
 	if w.wholeGroups {
-		v.quantize(tile, q.tileRows, slot, x, offset)
+		v.quantize(tile, q.tileRows, q.wide, slot, x, offset)
 		return
 	}
 	for i, g := range w.groupOf[:len(w.leaves)-1] {
 		leaf := x[w.leaves[i]:w.leaves[i+1]]
 		whole := len(leaf) / kernels.Group
-		v.quantize(tile[g*q.stride():], q.tileRows, slot, leaf[:whole*kernels.Group], offset)
+		v.quantize(tile[g*q.stride():], q.tileRows, q.wide, slot, leaf[:whole*kernels.Group], offset)
 		if rest := leaf[whole*kernels.Group:]; len(rest) > 0 {
 			var last [kernels.Group]float32
 			copy(last[:], rest)
-			v.quantize(tile[(g+whole)*q.stride():], q.tileRows, slot, last[:], offset)
+			v.quantize(tile[(g+whole)*q.stride():], q.tileRows, q.wide, slot, last[:], offset)
 		}
 	}
 }
@@ -77,7 +86,7 @@ func (q *quantRows) quantize(v *variant, x []float32, r int, w *weight) {
 // would not be finite.
 const leastQuantized = 0x1p-100
 
-func quantizeGo(tile []byte, tileRows, slot int, x []float32, offset int32) {
+func quantizeGo(tile []byte, tileRows int, wide bool, slot int, x []float32, offset int32) {
 	for ; len(x) > 0; x = x[kernels.Group:] {
 		g := x[:kernels.Group]
 		top := uint32(0) // bits order as magnitudes do, NaN above all
@@ -91,20 +100,25 @@ func quantizeGo(tile []byte, tileRows, slot int, x []float32, offset int32) {
 		case m >= leastQuantized:
 			scale, inv = m*(1.0/127), 127/m
 		}
-		quants := tile[slot*kernels.Group:][:kernels.Group]
+		quants := tile[slot*quantBytes(wide):][:quantBytes(wide)]
 		sum := int32(0)
 		for i, v := range g {
 			var n int32
 			if inv != 0 {
 				n = roundInt(float32(v * inv))
 			}
-			quants[i] = byte(n)
 			sum += n
+			if wide {
+				// Of four, 0 and 2 are a word of the first half, 1 and 3 one of the second.
+				binary.LittleEndian.PutUint16(quants[i%2*kernels.Group+i/4*4+i%4/2*2:], uint16(n))
+			} else {
+				quants[i] = byte(n)
+			}
 		}
-		binary.LittleEndian.PutUint32(tile[tileRows*kernels.Group+4*slot:], math.Float32bits(scale))
-		binary.LittleEndian.PutUint32(tile[tileRows*(kernels.Group+4)+4*slot:], uint32(-offset*sum))
+		binary.LittleEndian.PutUint32(tile[tileRows*quantBytes(wide)+4*slot:], math.Float32bits(scale))
+		binary.LittleEndian.PutUint32(tile[tileRows*(quantBytes(wide)+4)+4*slot:], uint32(-offset*sum))
 		if len(x) > kernels.Group {
-			tile = tile[tileRows*rowGroupBytes:]
+			tile = tile[tileStride(tileRows, wide):]
 		}
 	}
 }

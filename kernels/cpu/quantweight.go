@@ -108,20 +108,25 @@ func quantGroup(dst []byte, w []float32, j int, f kernels.Format) error {
 }
 
 func quantGemmGo(tileRows int) quantGemmFunc {
-	return func(f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, _ int) {
+	return func(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, _ int) {
 		for g := range groups {
 			group := w[g*quantGroupBytes(f):]
-			tile := x[g*tileRows*rowGroupBytes:]
+			tile := x[g*tileStride(tileRows, wide):]
 			for o := range panelWidth {
 				var n [kernels.Group]int32
 				readGroup(&n, group, o, f)
 				scale := tensor.HalfToFloat32(binary.LittleEndian.Uint16(group[2*o:]))
 				for r := range m {
 					dot := int32(0)
-					for i, b := range tile[r*kernels.Group:][:kernels.Group] {
-						dot += n[i] * int32(int8(b))
+					quants := tile[r*quantBytes(wide):][:quantBytes(wide)]
+					for i, w := range n {
+						if wide {
+							dot += w * int32(int16(binary.LittleEndian.Uint16(quants[i%2*kernels.Group+i/4*4+i%4/2*2:])))
+						} else {
+							dot += w * int32(int8(quants[i]))
+						}
 					}
-					rowScale := math.Float32frombits(binary.LittleEndian.Uint32(tile[tileRows*kernels.Group+4*r:]))
+					rowScale := math.Float32frombits(binary.LittleEndian.Uint32(tile[tileRows*quantBytes(wide)+4*r:]))
 					acc := &c[r*ldc+o]
 					*acc = fma32(float32(dot), float32(scale*rowScale), *acc)
 				}

@@ -30,14 +30,16 @@ type variant struct {
 	//
 	// with dot the exact sum of the 32 products of integers, as a float32. x is a
 	// tile of quantRows with its first group, w a panel from the same group on
-	// (quantweight.go). ahead is a hint, as gemm's.
+	// (quantweight.go). wide tells that the rows are. ahead is a hint, as gemm's.
 	quantGemm quantGemmFunc
 
+	// wide8 asks for wide rows with 8-bit weights, where they are more than one.
+	wide8 bool
 	// tileRows rows are a tile of quantRows, and the most that quantGemm takes.
 	tileRows int
 
 	// quantize writes the groups of x, whole ones, as slot's of a tile of quantRows.
-	quantize func(tile []byte, tileRows, slot int, x []float32, offset int32)
+	quantize func(tile []byte, tileRows int, wide bool, slot int, x []float32, offset int32)
 
 	// weigh adds rows of v, each times a factor, to m rows of c, 16·p wide:
 	//
@@ -85,7 +87,7 @@ type variant struct {
 	rotate func(a, b, cos, sin []float32)
 }
 
-type quantGemmFunc func(f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, ahead int)
+type quantGemmFunc func(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, ahead int)
 
 // maxStrips[m] is the number of 16-wide strips that a tile of m rows may have: as
 // many as the registers of AVX2 hold accumulators for.

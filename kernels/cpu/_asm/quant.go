@@ -24,10 +24,12 @@ func groupBytes(format string) int { return stripCount * (stripScales + 64*quant
 func quant() {
 	for _, format := range []string{"Q8", "Q4"} {
 		for m := range quantTile2 {
-			quantGemm(format, m+1)
+			quantGemm(format, m+1, format == "Q8")
 		}
 	}
-	quantizeRow()
+	quantGemm("Q8", 1, false)
+	quantizeRow(false)
+	quantizeRow(true)
 	dotProbe("dot3Probe", "maddubs, madd and add for each 32 products", 1)
 	dotProbe("dot8Probe", "eight times maddubs and add, then madd and add, for each 256 products", 8)
 }
@@ -35,24 +37,25 @@ func quant() {
 // quantArgs are the pointers of a product of quantized operands.
 type quantArgs struct {
 	x, scales, lines, groups, ahead Register
-	tileRows                        int
+	tileRows, rowBytes              int
 }
 
-func loadQuantArgs(tileRows int) quantArgs {
-	return quantArgs{ptr("x"), ptr("scales"), ptr("lines"), ptr("groups"), ptr("ahead"), tileRows}
+func loadQuantArgs(tileRows, rowBytes int) quantArgs {
+	return quantArgs{ptr("x"), ptr("scales"), ptr("lines"), ptr("groups"), ptr("ahead"), tileRows, rowBytes}
 }
 
 const quantSignature = "func(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)"
 
-// quad is four values of row r, from 4·i on.
-func (a quantArgs) quad(r, i int) Mem { return Mem{Base: a.x, Disp: 32*r + 4*i} }
+// quad is four values of row r, from 4·i on; of wide rows the even two, the odd
+// ones being 32 bytes behind.
+func (a quantArgs) quad(r, i int) Mem { return Mem{Base: a.x, Disp: a.rowBytes*r + 4*i} }
 
 // scale and bias are those of row r.
-func (a quantArgs) scale(r int) Mem { return Mem{Base: a.x, Disp: 32*a.tileRows + 4*r} }
-func (a quantArgs) bias(r int) Mem  { return Mem{Base: a.x, Disp: 36*a.tileRows + 4*r} }
+func (a quantArgs) scale(r int) Mem { return Mem{Base: a.x, Disp: a.rowBytes*a.tileRows + 4*r} }
+func (a quantArgs) bias(r int) Mem  { return Mem{Base: a.x, Disp: (a.rowBytes+4)*a.tileRows + 4*r} }
 
 func (a quantArgs) next(format string) {
-	ADDQ(U32(40*a.tileRows), a.x)
+	ADDQ(U32((a.rowBytes+8)*a.tileRows), a.x)
 	ADDQ(U32(groupBytes(format)), a.scales)
 	ADDQ(U32(groupBytes(format)), a.lines)
 	DECQ(a.groups)
@@ -73,8 +76,11 @@ func quantDoc(name, format string, m int) {
 // quantGemm writes quantGemm<format>_<m> for AVX2. The sums of a strip's
 // integers stay in registers for a group; c, which is wanted once a group, in
 // the first cache.
-func quantGemm(format string, m int) {
+func quantGemm(format string, m int, wide bool) {
 	name := fmt.Sprintf("quantGemm%s_%d", format, m)
+	if wide {
+		name = fmt.Sprintf("quantGemm%sWide_%d", format, m)
+	}
 	TEXT(name, NOSPLIT, quantSignature)
 	quantDoc(name, format, m)
 	c := rows{first: ptr("c"), stride: ptr("ldc")}
@@ -84,12 +90,17 @@ func quantGemm(format string, m int) {
 		LEAQ(Mem{Base: c.first, Index: c.stride, Scale: 2}, c.third)
 		ADDQ(c.stride, c.third)
 	}
-	a := loadQuantArgs(quantTile2)
-	ones := YMM()
-	Comment("1 in every 16-bit lane")
-	VPCMPEQW(ones, ones, ones)
-	VPSRLW(Imm(15), ones, ones)
-	low := YMM()
+	rowBytes := 32
+	if wide {
+		rowBytes = 64
+	}
+	a := loadQuantArgs(quantTile2, rowBytes)
+	ones, low := YMM(), YMM()
+	if !wide {
+		Comment("1 in every 16-bit lane")
+		VPCMPEQW(ones, ones, ones)
+		VPSRLW(Imm(15), ones, ones)
+	}
 	if format == "Q4" {
 		Comment("0x0f in every byte")
 		VPCMPEQW(low, low, low)
@@ -115,7 +126,9 @@ func quantGemm(format string, m int) {
 			w := [2]VecVirtual{YMM(), YMM()}
 			VMOVDQU(at, w[0])
 			VMOVDQU(next, w[1])
-			if format == "Q8" {
+			if wide {
+				quantLine8Wide(a, l, w, acc)
+			} else if format == "Q8" {
 				quantLine8(a, l, w, ones, acc)
 			} else {
 				quantLine4(a, l, w, low, acc)
@@ -179,6 +192,40 @@ func quantLine8(a quantArgs, l int, w [2]VecVirtual, ones VecVirtual, acc [][2]V
 	}
 }
 
+// quantLine8Wide is quantLine8 in 16 bits: for several rows, where the signs
+// would take the multipliers' ports once for each.
+func quantLine8Wide(a quantArgs, l int, w [2]VecVirtual, acc [][2]VecVirtual) {
+	for odd := range 2 {
+		var u [2]VecVirtual
+		for h := range w {
+			u[h] = w[h]
+			if odd == 0 {
+				u[h] = YMM()
+				VPSLLW(Imm(8), w[h], u[h])
+			}
+			VPSRAW(Imm(8), u[h], u[h])
+		}
+		for r := range acc {
+			x := YMM()
+			at := a.quad(r, l)
+			at.Disp += 32 * odd
+			VPBROADCASTD(at, x)
+			for h, sum := range acc[r] {
+				if l == 0 && odd == 0 {
+					VPMADDWD(x, u[h], sum)
+					continue
+				}
+				y := x
+				if h == 0 {
+					y = YMM()
+				}
+				VPMADDWD(x, u[h], y)
+				VPADDD(y, sum, sum)
+			}
+		}
+	}
+}
+
 // quantLine4 adds a line of 4-bit weights. Eight sums of two products, each at
 // most 2·15·127, fit 16 bits.
 func quantLine4(a quantArgs, l int, w [2]VecVirtual, low VecVirtual, acc [][2]VecVirtual) {
@@ -213,18 +260,26 @@ func quantLine4(a quantArgs, l int, w [2]VecVirtual, low VecVirtual, acc [][2]Ve
 	}
 }
 
-// quantizeRow writes quantizeAVX2.
-func quantizeRow() {
-	TEXT("quantizeAVX2", NOSPLIT, "func(q *byte, scale *float32, toBias int, stride int, x *float32, groups int, offset int32)")
-	Doc("quantizeAVX2 is variant.quantize: of each group the quants go to q, the scale to scale and the bias toBias bytes",
+// quantizeRow writes quantizeAVX2 or quantizeWideAVX2.
+func quantizeRow(wide bool) {
+	name := "quantizeAVX2"
+	if wide {
+		name = "quantizeWideAVX2"
+	}
+	TEXT(name, NOSPLIT, "func(q *byte, scale *float32, toBias int, stride int, x *float32, groups int, offset int32)")
+	Doc(name+" is variant.quantize: of each group the quants go to q, the scale to scale and the bias toBias bytes",
 		"behind it, and all three then move on by stride bytes.",
 		"Please refer to quantizeGo for the reference implementation.")
 	Pragma("noescape")
 	q, scale, toBias, stride, x, groups := ptr("q"), ptr("scale"), ptr("toBias"), ptr("stride"), ptr("x"), ptr("groups")
 	offset := Load(Param("offset"), GP32())
-	order := GLOBL("groupOrder", RODATA|NOPTR)
-	for i, v := range []uint32{0, 4, 1, 5, 2, 6, 3, 7} {
-		DATA(4*i, U32(v))
+	order, ok := constants["groupOrder"]
+	if !ok {
+		order = GLOBL("groupOrder", RODATA|NOPTR)
+		for i, v := range []uint32{0, 4, 1, 5, 2, 6, 3, 7} {
+			DATA(4*i, U32(v))
+		}
+		constants["groupOrder"] = order
 	}
 	bits, sum := GP32(), GP32()
 	Label("group")
@@ -271,7 +326,16 @@ func quantizeRow() {
 	VPACKSSWB(v[2], v[0], v[0])
 	VMOVDQU(order, v[1])
 	VPERMD(v[0], v[1], v[0])
-	VMOVDQU(v[0], mem(q))
+	if wide {
+		Comment("values 0 and 2 of each four, then 1 and 3")
+		VPSLLW(Imm(8), v[0], v[1])
+		VPSRAW(Imm(8), v[1], v[1])
+		VMOVDQU(v[1], mem(q))
+		VPSRAW(Imm(8), v[0], v[1])
+		VMOVDQU(v[1], Mem{Base: q, Disp: 32})
+	} else {
+		VMOVDQU(v[0], mem(q))
+	}
 	Comment("the sum, by way of unsigned bytes")
 	zero := YMM()
 	VPXOR(constant("signBytes", 0x80808080), v[0], v[0])
@@ -302,6 +366,9 @@ func quantizeRow() {
 		none := YMM()
 		VPXOR(none, none, none)
 		VMOVDQU(none, mem(q))
+		if wide {
+			VMOVDQU(none, Mem{Base: q, Disp: 32})
+		}
 		MOVL(U32(c.scale), mem(scale))
 		MOVL(U32(0), Mem{Base: scale, Index: toBias, Scale: 1})
 		JMP(LabelRef("next"))

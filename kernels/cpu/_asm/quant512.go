@@ -53,7 +53,7 @@ func quantGemm512(format string, m int) {
 			VMOVUPS(at(r, s), tile[r][s])
 		})
 	}
-	a := loadQuantArgs(quantTile5)
+	a := loadQuantArgs(quantTile5, 32)
 	bits := GP32()
 	fix := ZMM() // flips the sign of bytes, or cuts out low nibbles
 	if format == "Q8" {
