@@ -24,7 +24,7 @@ type upCmd struct {
 	Model   string `placeholder:"DIR" help:"Model folder as Hugging Face publishes it; default: the built-in demo model."`
 	Threads int    `short:"t" help:"Compute threads of each worker; default: all cores, shared out."`
 	servingFlags
-	CPUVariant string `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx2, portable); default: the best that this CPU has."`
+	CPUVariant string `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avx2, portable); default: the best that this CPU has."`
 	NodeTLS    bool   `name:"node-tls" help:"Mutual TLS between the processes, with certificates made for this run. Off by default: on one machine it costs a tenth or two of the speed of a small model."`
 	etcdFlags
 	tlsFlags

@@ -12,6 +12,14 @@
 // NaN is the exception to "every bit": that a result is NaN is the same
 // everywhere, its sign and payload are not.
 //
+// Products of quantized weights and activations (quantweight.go, quantrow.go)
+// are exact in integers within a group of 32, so that any instruction may make
+// them; the groups' scales are applied in one order.
+//
+// The variants "avx2", "avx512vnni" and "portable" are run by the tests wherever
+// the CPU has them. There is none for AVX-VNNI without AVX-512, nor for NEON:
+// other CPUs run the portable one.
+//
 // The build tag noasm leaves the assembly out.
 package cpu
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/shard/model"
 )
 
@@ -132,5 +133,37 @@ func TestTable(t *testing.T) {
 `, "\n")
 	if got := table.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestPackedBytes: a leaf's last group counts whole, so small heads and FFN
+// units pay for what they lack, and ranks hold as much as one would.
+func TestPackedBytes(t *testing.T) {
+	for _, c := range []struct {
+		s         *model.Spec
+		o, gate   int64 // groups of one row of the matrix
+		downUnits int64
+	}{
+		{spec(t, 2048, 1, 16, 4, 128, 7168, 4096, false), 64, 64, 224},
+		{spec(t, 64, 1, 8, 4, 8, 160, 512, false), 8, 2, 20}, // heads of 8, units of 8
+		{spec(t, 64, 1, 8, 4, 40, 48, 512, false), 16, 2, 6}, // heads of 32 + 8
+	} {
+		s := c.s
+		norms, table := int64(3*s.Hidden*4), int64(s.Vocab*s.Hidden*2)
+		row := c.gate // groups of a row of Hidden
+		qkv := int64((s.Heads+2*s.KVHeads)*s.HeadDim) * row
+		groups := qkv + int64(s.Hidden)*(c.o+c.downUnits) + int64(2*s.FFN+s.Vocab)*row
+		for f, size := range map[kernels.Format]int64{kernels.Q8: 34, kernels.Q4: 18} {
+			if got, want := PackedBytes(s, mustMake(t, UnitsOf(s), ones(1)), 0, f), norms+table+groups*size; got != want {
+				t.Errorf("%v, hidden %d: %d bytes, want %d", f, s.Hidden, got, want)
+			}
+			p, sum := mustMake(t, UnitsOf(s), ones(4)), int64(0)
+			for rank := range p.Shares {
+				sum += PackedBytes(s, p, rank, f) - norms
+			}
+			if want := table + groups*size; sum != want {
+				t.Errorf("%v, hidden %d: 4 ranks hold %d bytes, want %d", f, s.Hidden, sum, want)
+			}
+		}
 	}
 }

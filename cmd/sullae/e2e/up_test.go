@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"os"
 	"os/exec"
 	"reflect"
@@ -271,4 +272,26 @@ func TestDrain(t *testing.T) {
 	if out, err := exec.Command(sullae, "drain", "nobody", "--http", p.http).CombinedOutput(); err == nil || !strings.Contains(string(out), "nobody") {
 		t.Errorf("an unknown worker: %v %s", err, out)
 	}
+}
+
+// TestDeadline: a request's time limit ends it within a step and frees what it
+// held.
+func TestDeadline(t *testing.T) {
+	long(t)
+	p := up(t)
+	req, _ := http.NewRequest("POST", p.http+"/v1/completions", strings.NewReader(`{"prompt":[1,2],"max_tokens":2000,"ignore_eos":true}`))
+	req.Header.Set("X-Request-Timeout", "100ms")
+	began := time.Now()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusGatewayTimeout {
+		t.Errorf("status %d after %v, want 504", res.StatusCode, time.Since(began))
+	}
+	eventually(t, 5*time.Second, "its blocks are free", func() bool {
+		s, err := p.status()
+		return err == nil && s.Group.Running == 0 && s.Group.KVBlocksFree == s.Group.KVBlocksTotal
+	})
 }

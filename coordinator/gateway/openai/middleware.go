@@ -1,10 +1,13 @@
 package openai
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -65,8 +68,33 @@ func (h *handler) wrap(route string, next http.HandlerFunc) http.Handler {
 				panic(p)
 			}
 		}()
+		if v := r.Header.Get(timeoutHeader); v != "" {
+			limit, err := parseTimeout(v)
+			if err != nil {
+				h.fail(sw, r, err)
+				return
+			}
+			ctx, cancel := context.WithTimeout(r.Context(), limit)
+			defer cancel()
+			r = r.WithContext(ctx)
+		}
 		next(sw, r)
 	})
+}
+
+// timeoutHeader bounds a request's time, waiting included: seconds ("1.5") or a
+// Go duration ("1500ms"). When it is over the request ends within a step.
+const timeoutHeader = "X-Request-Timeout"
+
+func parseTimeout(v string) (time.Duration, error) {
+	limit, err := time.ParseDuration(v)
+	if seconds, ferr := strconv.ParseFloat(v, 64); ferr == nil {
+		limit, err = time.Duration(seconds*float64(time.Second)), nil
+	}
+	if err != nil || limit <= 0 {
+		return 0, &gateway.FieldError{Field: timeoutHeader, Problem: fmt.Sprintf("must be seconds or a duration above 0, got %q", v)}
+	}
+	return limit, nil
 }
 
 // statusWriter remembers the status. Unwrap lets http.ResponseController flush.
