@@ -1,0 +1,198 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/sullae/sullae/collective"
+	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
+	"github.com/sullae/sullae/worker/engine"
+)
+
+// joinTimeout is how long a rank waits for its peers to link up. All ranks have
+// loaded by then, so it covers a round of dialling only.
+const joinTimeout = 20 * time.Second
+
+// Linker forms the links of an epoch (collective/link/grpc's Hub).
+type Linker interface {
+	Join(ctx context.Context, f Formation) (collective.Communicator, error)
+}
+
+// Formation is one rank's view of an epoch that forms.
+type Formation struct {
+	Group   string
+	Epoch   uint64
+	Rank    int
+	Peers   []string // address of every rank
+	Token   []byte
+	Timeout time.Duration // longest silence within a collective
+}
+
+// Run implements WorkerService.
+func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	open := first.GetOpen()
+	if open == nil {
+		return status.Error(codes.InvalidArgument, "the first message of Run must be Open")
+	}
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	r, err := s.start(open, cancel)
+	if err != nil {
+		return err
+	}
+	defer s.release(r)
+	log := s.log.With("epoch", r.req.Epoch, "rank", r.req.Rank)
+
+	e, comm, err := s.form(ctx, r)
+	if err != nil {
+		return status.Errorf(codes.Unavailable, "worker %s: form epoch %d: %v", s.id, r.req.Epoch, err)
+	}
+	defer e.Close()
+	defer comm.Close()
+	if err := stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Result{Result: &clusterv1.StepResult{}}}); err != nil {
+		return err
+	}
+	log.Info("epoch formed")
+	orders := receive(ctx, stream)
+	for {
+		var m *clusterv1.RunRequest
+		select {
+		case o := <-orders:
+			if o.err == io.EOF {
+				return nil
+			}
+			if o.err != nil {
+				log.Info("epoch ended", "err", o.err)
+				return o.err
+			}
+			m = o.msg
+		case <-broken(comm):
+			return s.fail(stream, comm, log, 0, brokenBy(comm))
+		case <-ctx.Done():
+			return status.Errorf(codes.Unavailable, "worker %s leaves epoch %d", s.id, r.req.Epoch)
+		}
+		res, err := e.Step(ctx, stepOf(m.GetStep()))
+		if err != nil {
+			return s.fail(stream, comm, log, m.GetStep().GetStep(), err)
+		}
+		s.mu.Lock()
+		r.lastStep = res.Step
+		s.mu.Unlock()
+		if err := stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Result{Result: resultOf(res, r.req.Rank == 0)}}); err != nil {
+			return err
+		}
+	}
+}
+
+// fail ends the epoch because of err. Closing the links first makes every peer
+// fail at once instead of waiting.
+func (s *service) fail(stream clusterv1.WorkerService_RunServer, comm collective.Communicator, log *slog.Logger, step uint64, err error) error {
+	log.Warn("epoch failed", "err", err)
+	comm.Close()
+	return stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Error{Error: runError(step, err)}})
+}
+
+// order is what came over a Run stream.
+type order struct {
+	msg *clusterv1.RunRequest
+	err error
+}
+
+// receive reads a stream until it ends, so that its handler can wait for other
+// things too. The goroutine ends with the handler, which ends the stream.
+func receive(ctx context.Context, stream clusterv1.WorkerService_RunServer) <-chan order {
+	out := make(chan order)
+	go func() {
+		for {
+			m, err := stream.Recv()
+			select {
+			case out <- order{m, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// watched is a communicator that notices a broken link between collectives too.
+type watched interface {
+	Done() <-chan struct{}
+	Err() error
+}
+
+func broken(c collective.Communicator) <-chan struct{} {
+	if w, ok := c.(watched); ok {
+		return w.Done()
+	}
+	return nil
+}
+
+func brokenBy(c collective.Communicator) error { return c.(watched).Err() }
+
+// start moves the prepared rank to running.
+func (s *service) start(open *clusterv1.Open, cancel context.CancelFunc) (*rank, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.cur
+	if r == nil || r.req.Group != open.Group || r.req.Epoch != open.Epoch || r.state != "ready" {
+		return nil, status.Errorf(codes.FailedPrecondition, "worker %s is not prepared for epoch %d of group %s", s.id, open.Epoch, open.Group)
+	}
+	r.state, r.cancel, r.done = "running", cancel, make(chan struct{})
+	return r, nil
+}
+
+// form links the ranks up and allocates the KV pool.
+func (s *service) form(ctx context.Context, r *rank) (*engine.Engine, collective.Communicator, error) {
+	f := Formation{Group: r.req.Group, Epoch: r.req.Epoch, Rank: int(r.req.Rank), Token: r.req.Token,
+		Timeout: time.Duration(r.req.CollectiveTimeoutMs) * time.Millisecond}
+	for _, p := range r.req.Ranks {
+		f.Peers = append(f.Peers, p.Address)
+	}
+	jctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	comm, err := s.links.Join(jctx, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := engine.New(engine.Config{Model: r.model, Backend: s.backend, Comm: comm, Epoch: r.req.Epoch,
+		Blocks: int(r.req.Kv.Blocks), BlockSize: int(r.req.Kv.BlockSize)})
+	if err != nil {
+		comm.Close()
+		return nil, nil, err
+	}
+	return e, comm, nil
+}
+
+// runError names what ended an epoch, for the coordinator to act on.
+func runError(step uint64, err error) *clusterv1.RunError {
+	kind := clusterv1.RunError_KIND_BACKEND
+	switch {
+	case errors.Is(err, collective.ErrPeerLost), errors.Is(err, collective.ErrClosed), errors.Is(err, context.Canceled):
+		kind = clusterv1.RunError_KIND_PEER_LOST
+	case errors.Is(err, collective.ErrTimeout):
+		kind = clusterv1.RunError_KIND_TIMEOUT
+	case errors.Is(err, collective.ErrMismatch):
+		kind = clusterv1.RunError_KIND_MISMATCH
+	case errors.Is(err, engine.ErrPlan):
+		kind = clusterv1.RunError_KIND_PLAN
+	}
+	e := &clusterv1.RunError{Kind: kind, Step: step, Message: err.Error()}
+	if se := (*engine.SequenceError)(nil); errors.As(err, &se) {
+		e.Sequence = se.ID
+	}
+	return e
+}
