@@ -137,10 +137,10 @@ func unreached(target string, err error) error {
 	switch {
 	case errors.As(err, &dial) && dial.Op == "dial", errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no coordinator is reached at %s (%w): start one with \"sullae up\", or give the HTTP address of one with --http", target, remote.Reason(err))
-	case strings.Contains(err.Error(), "malformed HTTP"):
-		return fmt.Errorf("%s answered, but not as HTTP: give a coordinator's HTTP address with --http", target)
 	}
-	return err
+	// Something accepts connections there. A gRPC port speaks first, which comes
+	// out as one of several errors, by who is quicker.
+	return fmt.Errorf("%s answered, but not as HTTP: give a coordinator's HTTP address with --http (%w)", target, err)
 }
 
 // servingError says why requests are not served, nil where they are.
