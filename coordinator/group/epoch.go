@@ -20,7 +20,7 @@ import (
 )
 
 // ProtocolVersion is the version of proto/sullae/cluster/v1 that this build speaks.
-const ProtocolVersion = 1
+const ProtocolVersion = registry.ProtocolVersion
 
 // formTimeout bounds the linking up of ranks that have all loaded.
 const formTimeout = 30 * time.Second

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/kernels"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/worker/engine"
@@ -15,7 +16,7 @@ import (
 
 // ProtocolVersion is the version of proto/sullae/cluster/v1 that this build
 // speaks. Coordinator and workers must have the same.
-const ProtocolVersion = 1
+const ProtocolVersion = registry.ProtocolVersion
 
 // service implements clusterv1.WorkerServiceServer: one rank at a time.
 type service struct {

@@ -16,7 +16,7 @@ import (
 
 // Names of the service and its only method.
 const (
-	ServiceName = "sullae.internal.v1.LinkService"
+	ServiceName = "sullae.cluster.v1.LinkService"
 	methodName  = "Exchange"
 )
 
