@@ -105,6 +105,8 @@ type AttentionSpec struct {
 	KVHead []int
 	Scale  float32
 	Window int // positions visible, the query's own counted; 0 means all
+	// Cap > 0: a score s, scaled, is replaced by Cap·tanh(s/Cap).
+	Cap float32
 }
 
 // RopeTable holds cos and sin for positions [0, len/half), half = rotated size / 2,
@@ -160,8 +162,18 @@ type Backend interface {
 	Attention(dst, q Buffer, kv KV, spec AttentionSpec, seqs []SeqRows)
 	// SiLUMul: dst[i] = gate[i]/(1+exp(-gate[i])) * up[i]. dst may be gate.
 	SiLUMul(dst, gate, up Buffer)
+	// GELUMul: dst[i] = GELU(gate[i]) * up[i], GELU(x) = x/2 * (1 + tanh(sqrt(2/pi) *
+	// (x + 0.044715 x^3))). dst may be gate.
+	// After: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
+	GELUMul(dst, gate, up Buffer)
 	// Add: dst[i] += x[i].
 	Add(dst, x Buffer)
+	// AddBias: dst[t,:] += bias, for rows of dst as long as bias.
+	AddBias(dst, bias Buffer, rows int)
+	// Scale: dst[i] *= f.
+	Scale(dst Buffer, f float32)
+	// SoftCap: dst[i] = limit * tanh(dst[i]/limit).
+	SoftCap(dst Buffer, limit float32)
 	// ExpSums: for each row of logits [rows, n] and each block of `block`
 	// columns (the last may be shorter): dst[row, b, 0] = the block's maximum,
 	// dst[row, b, 1] = sum of exp(logit - maximum), summed in one fixed order.

@@ -22,7 +22,7 @@ const (
 //
 // The order of operations of one (row, head) depends on its position and window
 // alone. A score is fma over the head's elements in order, from zero, times
-// scale. For each chunk of positions: m the largest score, w_s = exp(score_s -
+// scale, and soft-capped if there is a Cap. For each chunk of positions: m the largest score, w_s = exp(score_s -
 // m), l = Σ w_s (softmax says how), o = fma over the positions in order of
 // w_s·v_s. Chunks are merged in order: with m' the larger maximum, both l and o
 // become old·exp(m_old - m') + new·exp(m_new - m'). At the end dst = o·(1/l).
@@ -213,7 +213,12 @@ func (a *attention) tile(s *attnScratch, it *attnItem, keys keyFinder, c, i0, i1
 	for i := range n {
 		lo, hi := span(i0 + i)
 		row := s.score[i*scoreStride:]
-		top[i], sum[i] = a.b.softmax(row[lo:hi], a.spec.Scale)
+		scale := a.spec.Scale
+		if a.spec.Cap > 0 {
+			a.v.softCap(row[lo:hi], scale, a.spec.Cap)
+			scale = 1
+		}
+		top[i], sum[i] = a.b.softmax(row[lo:hi], scale)
 	}
 
 	clear(s.part[:n*pad])

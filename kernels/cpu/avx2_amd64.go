@@ -20,6 +20,8 @@ var avx2 = &variant{
 	expSum:     expSumVec,
 	blend:      blendVec,
 	siluMul:    siluMulVec,
+	geluMul:    geluMulVec,
+	softCap:    softCapVec,
 	add:        addVec,
 	sumSquares: sumSquaresVec,
 	mulScaled:  mulScaledVec,
@@ -125,15 +127,35 @@ func blendVec(dst, src []float32, a, b float32) {
 }
 
 func siluMulVec(dst, gate, up []float32) {
+	n := gateVec(siluMulAVX2, dst, gate, up)
+	siluMulGo(dst[n:], gate[n:], up[n:])
+}
+
+func geluMulVec(dst, gate, up []float32) {
+	n := gateVec(geluMulAVX2, dst, gate, up)
+	geluMulGo(dst[n:], gate[n:], up[n:])
+}
+
+// gateVec runs f over the first elements, and says how many.
+func gateVec(f func(dst, gate, up *float32, n int), dst, gate, up []float32) int {
 	n := len(gate) &^ 7
 	dst, up = dst[:len(gate)], up[:len(gate)]
 	if n > 0 {
 		raceRead(gate)
 		raceRead(up)
 		raceWrite(dst)
-		siluMulAVX2(&dst[0], &gate[0], &up[0], n)
+		f(&dst[0], &gate[0], &up[0], n)
 	}
-	siluMulGo(dst[n:], gate[n:], up[n:])
+	return n
+}
+
+func softCapVec(x []float32, f, limit float32) {
+	n := len(x) &^ 7
+	if n > 0 {
+		raceWrite(x)
+		softCapAVX2(&x[0], n, f, limit)
+	}
+	softCapGo(x[n:], f, limit)
 }
 
 func addVec(dst, x []float32) {

@@ -20,6 +20,8 @@ var portable = &variant{
 	expSum:     expSumGo,
 	blend:      blendGo,
 	siluMul:    siluMulGo,
+	geluMul:    geluMulGo,
+	softCap:    softCapGo,
 	add:        addGo,
 	sumSquares: sumSquaresGo,
 	mulScaled:  mulScaledGo,
@@ -128,6 +130,18 @@ func blendGo(dst, src []float32, a, b float32) {
 func siluMulGo(dst, gate, up []float32) {
 	for i, g := range gate {
 		dst[i] = float32(g/(1+exp32(-g))) * up[i]
+	}
+}
+
+func geluMulGo(dst, gate, up []float32) {
+	for i, g := range gate {
+		dst[i] = gelu32(g) * up[i]
+	}
+}
+
+func softCapGo(x []float32, f, limit float32) {
+	for i, v := range x {
+		x[i] = tanh32(float32(v*f)/limit) * limit
 	}
 }
 

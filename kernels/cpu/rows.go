@@ -70,12 +70,50 @@ func (b *Backend) Rope(x kernels.Buffer, heads, headDim int, pos []int32, t *ker
 	})
 }
 
+// AddBias: dst[t, :] += bias.
+//
+//	dst [rows, len(bias)]
+func (b *Backend) AddBias(dst, bias kernels.Buffer, rows int) {
+	d, w := host(dst), host(bias)
+	c := len(w)
+	must(c > 0 && len(d) >= rows*c, "AddBias", "%d rows of %d in %d values", rows, c, len(d))
+	b.pool.run(rows, rowGrain(c), func(_, lo, hi int) {
+		for t := lo; t < hi; t++ {
+			b.v.add(d[t*c:(t+1)*c], w)
+		}
+	})
+}
+
+// Scale: dst[i] *= f.
+func (b *Backend) Scale(dst kernels.Buffer, f float32) {
+	d := host(dst)
+	b.pool.run(len(d), elementGrain, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			d[i] *= f
+		}
+	})
+}
+
+// SoftCap: dst[i] = limit · tanh(dst[i]/limit), with tanh32 for tanh.
+func (b *Backend) SoftCap(dst kernels.Buffer, limit float32) {
+	d := host(dst)
+	must(limit > 0, "SoftCap", "limit %v", limit)
+	b.pool.run(len(d), elementGrain/4, func(_, lo, hi int) { b.v.softCap(d[lo:hi], 1, limit) })
+}
+
 // SiLUMul: dst[i] = gate[i]/(1+exp(-gate[i])) · up[i], each operation rounded,
 // with exp32 for exp. dst may be gate.
 func (b *Backend) SiLUMul(dst, gate, up kernels.Buffer) {
 	d, g, u := host(dst), host(gate), host(up)
 	must(len(d) == len(g) && len(d) == len(u), "SiLUMul", "lengths %d, %d, %d", len(d), len(g), len(u))
 	b.pool.run(len(d), elementGrain/4, func(_, lo, hi int) { b.v.siluMul(d[lo:hi], g[lo:hi], u[lo:hi]) })
+}
+
+// GELUMul: dst[i] = gelu32(gate[i]) · up[i]. dst may be gate.
+func (b *Backend) GELUMul(dst, gate, up kernels.Buffer) {
+	d, g, u := host(dst), host(gate), host(up)
+	must(len(d) == len(g) && len(d) == len(u), "GELUMul", "lengths %d, %d, %d", len(d), len(g), len(u))
+	b.pool.run(len(d), elementGrain/4, func(_, lo, hi int) { b.v.geluMul(d[lo:hi], g[lo:hi], u[lo:hi]) })
 }
 
 // Add: dst[i] += x[i].

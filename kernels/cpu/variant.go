@@ -73,6 +73,12 @@ type variant struct {
 	// siluMul: dst[i] = gate[i] / (1 + exp(-gate[i])) · up[i]. dst may be gate.
 	siluMul func(dst, gate, up []float32)
 
+	// geluMul: dst[i] = gate[i] / (1 + exp(t)) · up[i], t as gelu32 says. dst may be gate.
+	geluMul func(dst, gate, up []float32)
+
+	// softCap: x[i] = limit · tanh(x[i]·f / limit), each operation rounded.
+	softCap func(x []float32, f, limit float32)
+
 	// add: dst[i] += x[i].
 	add func(dst, x []float32)
 

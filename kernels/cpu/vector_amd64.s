@@ -202,6 +202,236 @@ DATA bias<>+24(SB)/4, $0x0000007f
 DATA bias<>+28(SB)/4, $0x0000007f
 GLOBL bias<>(SB), RODATA|NOPTR, $32
 
+// func geluMulAVX2(dst *float32, gate *float32, up *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluMulAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ gate+8(FP), CX
+	MOVQ up+16(FP), DX
+	MOVQ n+24(FP), BX
+	SHRQ $0x03, BX
+	JZ   done
+
+loop:
+	VMOVUPS     (CX), Y0
+	VMULPS      Y0, Y0, Y1
+	VMOVUPS     geluB<>+0(SB), Y2
+	VFMADD213PS geluA<>+0(SB), Y1, Y2
+	VMULPS      Y2, Y0, Y1
+	VMOVUPS     expLo<>+0(SB), Y2
+	VMAXPS      Y1, Y2, Y1
+	VMOVUPS     expHi<>+0(SB), Y2
+	VMINPS      Y1, Y2, Y1
+
+	// n = round(x log2 e), r = x - n ln 2
+	VMOVUPS      log2E<>+0(SB), Y2
+	VFMADD213PS  roundMagic<>+0(SB), Y1, Y2
+	VSUBPS       roundMagic<>+0(SB), Y2, Y3
+	VFNMADD231PS ln2Hi<>+0(SB), Y3, Y1
+	VFNMADD231PS ln2Lo<>+0(SB), Y3, Y1
+
+	// the polynomial
+	VMOVUPS     expC6<>+0(SB), Y4
+	VFMADD213PS expC5<>+0(SB), Y1, Y4
+	VFMADD213PS expC4<>+0(SB), Y1, Y4
+	VFMADD213PS expC3<>+0(SB), Y1, Y4
+	VFMADD213PS expC2<>+0(SB), Y1, Y4
+	VFMADD213PS one<>+0(SB), Y1, Y4
+	VFMADD213PS one<>+0(SB), Y1, Y4
+
+	// times 2^n in two halves
+	VPSUBD  roundMagic<>+0(SB), Y2, Y2
+	VPSRAD  $0x01, Y2, Y3
+	VPSUBD  Y3, Y2, Y2
+	VPADDD  bias<>+0(SB), Y3, Y3
+	VPADDD  bias<>+0(SB), Y2, Y2
+	VPSLLD  $0x17, Y3, Y3
+	VPSLLD  $0x17, Y2, Y2
+	VMULPS  Y3, Y4, Y4
+	VMULPS  Y2, Y4, Y4
+	VADDPS  one<>+0(SB), Y4, Y4
+	VDIVPS  Y4, Y0, Y0
+	VMULPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	DECQ    BX
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
+DATA geluB<>+0(SB)/4, $0xbd922279
+DATA geluB<>+4(SB)/4, $0xbd922279
+DATA geluB<>+8(SB)/4, $0xbd922279
+DATA geluB<>+12(SB)/4, $0xbd922279
+DATA geluB<>+16(SB)/4, $0xbd922279
+DATA geluB<>+20(SB)/4, $0xbd922279
+DATA geluB<>+24(SB)/4, $0xbd922279
+DATA geluB<>+28(SB)/4, $0xbd922279
+GLOBL geluB<>(SB), RODATA|NOPTR, $32
+
+DATA geluA<>+0(SB)/4, $0xbfcc422a
+DATA geluA<>+4(SB)/4, $0xbfcc422a
+DATA geluA<>+8(SB)/4, $0xbfcc422a
+DATA geluA<>+12(SB)/4, $0xbfcc422a
+DATA geluA<>+16(SB)/4, $0xbfcc422a
+DATA geluA<>+20(SB)/4, $0xbfcc422a
+DATA geluA<>+24(SB)/4, $0xbfcc422a
+DATA geluA<>+28(SB)/4, $0xbfcc422a
+GLOBL geluA<>(SB), RODATA|NOPTR, $32
+
+// func softCapAVX2(x *float32, n int, f float32, limit float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softCapAVX2(SB), NOSPLIT, $0-24
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS f+16(FP), Y0
+	VBROADCASTSS limit+20(FP), Y1
+	SHRQ         $0x03, CX
+	JZ           done
+
+loop:
+	VMULPS (AX), Y0, Y2
+	VDIVPS Y1, Y2, Y2
+	VANDPS signBit<>+0(SB), Y2, Y4
+	VXORPS Y4, Y2, Y3
+
+	// 1 - 2/(exp(2a) + 1)
+	VADDPS  Y3, Y3, Y2
+	VMOVUPS expLo<>+0(SB), Y5
+	VMAXPS  Y2, Y5, Y2
+	VMOVUPS expHi<>+0(SB), Y5
+	VMINPS  Y2, Y5, Y2
+
+	// n = round(x log2 e), r = x - n ln 2
+	VMOVUPS      log2E<>+0(SB), Y5
+	VFMADD213PS  roundMagic<>+0(SB), Y2, Y5
+	VSUBPS       roundMagic<>+0(SB), Y5, Y6
+	VFNMADD231PS ln2Hi<>+0(SB), Y6, Y2
+	VFNMADD231PS ln2Lo<>+0(SB), Y6, Y2
+
+	// the polynomial
+	VMOVUPS     expC6<>+0(SB), Y7
+	VFMADD213PS expC5<>+0(SB), Y2, Y7
+	VFMADD213PS expC4<>+0(SB), Y2, Y7
+	VFMADD213PS expC3<>+0(SB), Y2, Y7
+	VFMADD213PS expC2<>+0(SB), Y2, Y7
+	VFMADD213PS one<>+0(SB), Y2, Y7
+	VFMADD213PS one<>+0(SB), Y2, Y7
+
+	// times 2^n in two halves
+	VPSUBD  roundMagic<>+0(SB), Y5, Y5
+	VPSRAD  $0x01, Y5, Y6
+	VPSUBD  Y6, Y5, Y5
+	VPADDD  bias<>+0(SB), Y6, Y6
+	VPADDD  bias<>+0(SB), Y5, Y5
+	VPSLLD  $0x17, Y6, Y6
+	VPSLLD  $0x17, Y5, Y5
+	VMULPS  Y6, Y7, Y7
+	VMULPS  Y5, Y7, Y7
+	VADDPS  one<>+0(SB), Y7, Y7
+	VMOVUPS two<>+0(SB), Y2
+	VDIVPS  Y7, Y2, Y7
+	VMOVUPS one<>+0(SB), Y2
+	VSUBPS  Y7, Y2, Y2
+
+	// a + a z P(z)
+	VMULPS      Y3, Y3, Y5
+	VMOVUPS     tanhC4<>+0(SB), Y6
+	VFMADD213PS tanhC3<>+0(SB), Y5, Y6
+	VFMADD213PS tanhC2<>+0(SB), Y5, Y6
+	VFMADD213PS tanhC1<>+0(SB), Y5, Y6
+	VFMADD213PS tanhC0<>+0(SB), Y5, Y6
+	VMULPS      Y5, Y6, Y6
+	VFMADD213PS Y3, Y3, Y6
+
+	// which of them; NaN is not greater
+	VCMPPS    $0x0d, tanhSplit<>+0(SB), Y3, Y3
+	VBLENDVPS Y3, Y2, Y6, Y6
+	VORPS     Y4, Y6, Y6
+	VMULPS    Y1, Y6, Y6
+	VMOVUPS   Y6, (AX)
+	ADDQ      $0x20, AX
+	DECQ      CX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET
+
+DATA two<>+0(SB)/4, $0x40000000
+DATA two<>+4(SB)/4, $0x40000000
+DATA two<>+8(SB)/4, $0x40000000
+DATA two<>+12(SB)/4, $0x40000000
+DATA two<>+16(SB)/4, $0x40000000
+DATA two<>+20(SB)/4, $0x40000000
+DATA two<>+24(SB)/4, $0x40000000
+DATA two<>+28(SB)/4, $0x40000000
+GLOBL two<>(SB), RODATA|NOPTR, $32
+
+DATA tanhC4<>+0(SB)/4, $0xbbbaf0e6
+DATA tanhC4<>+4(SB)/4, $0xbbbaf0e6
+DATA tanhC4<>+8(SB)/4, $0xbbbaf0e6
+DATA tanhC4<>+12(SB)/4, $0xbbbaf0e6
+DATA tanhC4<>+16(SB)/4, $0xbbbaf0e6
+DATA tanhC4<>+20(SB)/4, $0xbbbaf0e6
+DATA tanhC4<>+24(SB)/4, $0xbbbaf0e6
+DATA tanhC4<>+28(SB)/4, $0xbbbaf0e6
+GLOBL tanhC4<>(SB), RODATA|NOPTR, $32
+
+DATA tanhC3<>+0(SB)/4, $0x3ca9134e
+DATA tanhC3<>+4(SB)/4, $0x3ca9134e
+DATA tanhC3<>+8(SB)/4, $0x3ca9134e
+DATA tanhC3<>+12(SB)/4, $0x3ca9134e
+DATA tanhC3<>+16(SB)/4, $0x3ca9134e
+DATA tanhC3<>+20(SB)/4, $0x3ca9134e
+DATA tanhC3<>+24(SB)/4, $0x3ca9134e
+DATA tanhC3<>+28(SB)/4, $0x3ca9134e
+GLOBL tanhC3<>(SB), RODATA|NOPTR, $32
+
+DATA tanhC2<>+0(SB)/4, $0xbd5c1e2d
+DATA tanhC2<>+4(SB)/4, $0xbd5c1e2d
+DATA tanhC2<>+8(SB)/4, $0xbd5c1e2d
+DATA tanhC2<>+12(SB)/4, $0xbd5c1e2d
+DATA tanhC2<>+16(SB)/4, $0xbd5c1e2d
+DATA tanhC2<>+20(SB)/4, $0xbd5c1e2d
+DATA tanhC2<>+24(SB)/4, $0xbd5c1e2d
+DATA tanhC2<>+28(SB)/4, $0xbd5c1e2d
+GLOBL tanhC2<>(SB), RODATA|NOPTR, $32
+
+DATA tanhC1<>+0(SB)/4, $0x3e088393
+DATA tanhC1<>+4(SB)/4, $0x3e088393
+DATA tanhC1<>+8(SB)/4, $0x3e088393
+DATA tanhC1<>+12(SB)/4, $0x3e088393
+DATA tanhC1<>+16(SB)/4, $0x3e088393
+DATA tanhC1<>+20(SB)/4, $0x3e088393
+DATA tanhC1<>+24(SB)/4, $0x3e088393
+DATA tanhC1<>+28(SB)/4, $0x3e088393
+GLOBL tanhC1<>(SB), RODATA|NOPTR, $32
+
+DATA tanhC0<>+0(SB)/4, $0xbeaaaa99
+DATA tanhC0<>+4(SB)/4, $0xbeaaaa99
+DATA tanhC0<>+8(SB)/4, $0xbeaaaa99
+DATA tanhC0<>+12(SB)/4, $0xbeaaaa99
+DATA tanhC0<>+16(SB)/4, $0xbeaaaa99
+DATA tanhC0<>+20(SB)/4, $0xbeaaaa99
+DATA tanhC0<>+24(SB)/4, $0xbeaaaa99
+DATA tanhC0<>+28(SB)/4, $0xbeaaaa99
+GLOBL tanhC0<>(SB), RODATA|NOPTR, $32
+
+DATA tanhSplit<>+0(SB)/4, $0x3f200000
+DATA tanhSplit<>+4(SB)/4, $0x3f200000
+DATA tanhSplit<>+8(SB)/4, $0x3f200000
+DATA tanhSplit<>+12(SB)/4, $0x3f200000
+DATA tanhSplit<>+16(SB)/4, $0x3f200000
+DATA tanhSplit<>+20(SB)/4, $0x3f200000
+DATA tanhSplit<>+24(SB)/4, $0x3f200000
+DATA tanhSplit<>+28(SB)/4, $0x3f200000
+GLOBL tanhSplit<>(SB), RODATA|NOPTR, $32
+
 // func addAVX2(dst *float32, x *float32, n int)
 // Requires: AVX
 TEXT ·addAVX2(SB), NOSPLIT, $0-24

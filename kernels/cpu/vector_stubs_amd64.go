@@ -10,6 +10,18 @@ package cpu
 //go:noescape
 func siluMulAVX2(dst *float32, gate *float32, up *float32, n int)
 
+// geluMulAVX2 is variant.geluMul for n divisible by 8.
+// Please refer to geluMulGo for the reference implementation.
+//
+//go:noescape
+func geluMulAVX2(dst *float32, gate *float32, up *float32, n int)
+
+// softCapAVX2 is variant.softCap for n divisible by 8.
+// Please refer to softCapGo for the reference implementation.
+//
+//go:noescape
+func softCapAVX2(x *float32, n int, f float32, limit float32)
+
 // addAVX2 is variant.add for n divisible by 8.
 // Please refer to addGo for the reference implementation.
 //

@@ -137,10 +137,10 @@ func (sc *scene) want(p part) (want, tol []float64) {
 					size += math.Abs(q[j] * float64(s.k[at+j]))
 					largest = max(largest, math.Abs(float64(s.v[at+j])))
 				}
-				slip = max(slip, size*float64(sc.spec.Scale)*float64(d+3)*eps)
+				slip = max(slip, size*float64(sc.spec.Scale)*float64(d+3)*eps+float64(sc.spec.Cap)*6*eps)
 			}
 			out := make([]float64, d)
-			reference.Attention(out, q, k, v, float64(sc.spec.Scale))
+			reference.Attention(out, q, k, v, float64(sc.spec.Scale), float64(sc.spec.Cap))
 			want = append(want, out...)
 			// A score's error is a weight's relative error; the weights' sums round
 			// once per position of a chunk and a few times per chunk.
@@ -173,12 +173,28 @@ func attentionCases() []testCase {
 		add(2*group, 2, 16, 16, 0, []part{{0, 0, 40}, {1, 18, 19}, {2, 511, 513}}, 40, 19, 513)
 	}
 	add(32, 8, 128, 16, 0, []part{{0, 300, 301}, {1, 0, 20}}, 301, 20)
+	list = append(list,
+		cappedCase(50, 0, part{0, 0, 40}, part{0, 255, 260}),
+		cappedCase(1.5, 0, part{0, 0, 40}, part{0, 255, 260}),
+		cappedCase(3, 37, part{0, 0, 40}, part{0, 250, 263}))
 	return list
+}
+
+// cappedCase has scores under a soft cap.
+func cappedCase(limit float32, window int, parts ...part) testCase {
+	name := fmt.Sprintf("Attention/cap=%v,window=%d", limit, window)
+	sc := newScene(seeded(name), 4, 2, 24, 16, window, 270)
+	sc.spec.Cap = limit
+	return sc.testCase(name, parts)
 }
 
 func attentionCase(heads, kvHeads, headDim, blockSize, window int, parts []part, lengths ...int) testCase {
 	name := fmt.Sprintf("Attention/heads=%d:%d,dim=%d,block=%d,window=%d,lengths=%v", heads, kvHeads, headDim, blockSize, window, lengths)
 	sc := newScene(seeded(name), heads, kvHeads, headDim, blockSize, window, lengths...)
+	return sc.testCase(name, parts)
+}
+
+func (sc *scene) testCase(name string, parts []part) testCase {
 	return testCase{
 		name: name,
 		run: func(t *testing.T, b kernels.Backend) []float32 {

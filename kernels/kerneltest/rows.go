@@ -22,9 +22,11 @@ func rowCases() []testCase {
 	}
 	list = append(list, ropeCase(40, 8, 128, 64))
 	for n := range 50 {
-		list = append(list, siluMulCase(n, n%2 == 0), addCase(n))
+		list = append(list, gateCase("SiLUMul", n, n%2 == 0), gateCase("GELUMul", n, n%2 == 0), addCase(n),
+			softCapCase(n, 30), addBiasCase(1+n%4, n+1), scaleCase(n))
 	}
-	return append(list, siluMulCase(30_000, false), addCase(70_000))
+	return append(list, gateCase("SiLUMul", 30_000, false), gateCase("GELUMul", 30_000, false), addCase(70_000),
+		softCapCase(70_000, 50), addBiasCase(30, 1000), scaleCase(70_000))
 }
 
 func rmsNormCase(rows, c int, inPlace bool) testCase {
@@ -101,12 +103,16 @@ func ropeCase(rows, heads, headDim, half int) testCase {
 	}
 }
 
-func siluMulCase(n int, inPlace bool) testCase {
-	name := fmt.Sprintf("SiLUMul/n=%d,inPlace=%v", n, inPlace)
+// gateCase is SiLUMul or GELUMul.
+func gateCase(op string, n int, inPlace bool) testCase {
+	name := fmt.Sprintf("%s/n=%d,inPlace=%v", op, n, inPlace)
 	s := seeded(name)
 	gate, up := s.floats(n), s.floats(n)
 	for i := range gate {
 		gate[i] *= 20
+		if op == "GELUMul" {
+			gate[i] /= 4
+		}
 	}
 	s.special(gate)
 	return testCase{
@@ -120,17 +126,109 @@ func siluMulCase(n int, inPlace bool) testCase {
 				}
 				g = dst.buf
 			}
-			b.SiLUMul(dst.buf, g, put(t, b, up, 5))
+			f := b.SiLUMul
+			if op == "GELUMul" {
+				f = b.GELUMul
+			}
+			f(dst.buf, g, put(t, b, up, 5))
 			return dst.take(t, b)
 		},
 		check: func(t *testing.T, got []float32) {
 			want, tol := make([]float64, n), make([]float64, n)
-			reference.SiLUMul(want, wide(gate), wide(up))
-			for i := range tol {
+			f := reference.SiLUMul
+			if op == "GELUMul" {
+				f = reference.GELUMul
+			}
+			f(want, wide(gate), wide(up))
+			for i, g := range wide(gate) {
 				// exp is within 2 eps; then a sum, a quotient, a product. Below
 				// -88 exp is infinite and the quotient 0 instead of some 1e-37.
 				tol[i] = 6*eps*math.Abs(want[i]) + 2e-36*math.Abs(float64(up[i])) + tiny
+				if op == "GELUMul" {
+					// exp's argument, 2·√(2/π)·(g + 0.044715·g³), is rounded at its size.
+					// Near -1 the reference itself loses digits of 1 + tanh.
+					size := math.Min(1.6*math.Abs(g+0.044715*g*g*g), 100)
+					tol[i] += 3*size*eps*math.Abs(want[i]) + 1e-15*math.Abs(g*float64(up[i]))
+				}
+				if math.IsInf(tol[i], 0) {
+					tol[i] = 0
+				}
 			}
+			near(t, got, want, tol)
+		},
+	}
+}
+
+func softCapCase(n int, limit float32) testCase {
+	name := fmt.Sprintf("SoftCap/n=%d,limit=%v", n, limit)
+	s := seeded(name)
+	x := s.floats(n)
+	for i := range x {
+		x[i] *= 30
+	}
+	return inPlaceCase(name, s.special(x), func(b kernels.Backend, dst kernels.Buffer) { b.SoftCap(dst, limit) },
+		func(want, tol []float64) {
+			reference.SoftCap(want, float64(limit))
+			for i := range tol {
+				tol[i] = 6*eps*math.Abs(want[i]) + 2*float64(limit)*tiny // tanh is within 2 ulp, and the quotient may be subnormal
+			}
+		})
+}
+
+func addBiasCase(rows, c int) testCase {
+	name := fmt.Sprintf("AddBias/rows=%d,c=%d", rows, c)
+	s := seeded(name)
+	x, bias := s.floats(rows*c), s.floats(c)
+	return testCase{
+		name: name,
+		run: func(t *testing.T, b kernels.Backend) []float32 {
+			dst := newOutput(t, b, len(x), 1)
+			if err := b.Upload(dst.buf, x); err != nil {
+				t.Fatal(err)
+			}
+			b.AddBias(dst.buf, put(t, b, bias, 3), rows)
+			return dst.take(t, b)
+		},
+		check: func(t *testing.T, got []float32) {
+			want, tol := wide(x), make([]float64, len(x))
+			reference.AddBias(want, wide(bias), rows)
+			for i := range tol {
+				tol[i] = eps * math.Abs(want[i])
+			}
+			near(t, got, want, tol)
+		},
+	}
+}
+
+func scaleCase(n int) testCase {
+	name := fmt.Sprintf("Scale/n=%d", n)
+	s := seeded(name)
+	const f = 55.42563
+	return inPlaceCase(name, s.special(s.floats(n)), func(b kernels.Backend, dst kernels.Buffer) { b.Scale(dst, f) },
+		func(want, tol []float64) {
+			for i := range want {
+				want[i] *= float64(float32(f))
+				tol[i] = eps*math.Abs(want[i]) + tiny
+			}
+		})
+}
+
+// inPlaceCase is an op on one buffer. check turns the input into what is wanted
+// and says how far from it a result may be; NaN and infinities must be met.
+func inPlaceCase(name string, x []float32, op func(kernels.Backend, kernels.Buffer), check func(want, tol []float64)) testCase {
+	return testCase{
+		name: name,
+		run: func(t *testing.T, b kernels.Backend) []float32 {
+			dst := newOutput(t, b, len(x), 1)
+			if err := b.Upload(dst.buf, x); err != nil {
+				t.Fatal(err)
+			}
+			op(b, dst.buf)
+			return dst.take(t, b)
+		},
+		check: func(t *testing.T, got []float32) {
+			want, tol := wide(x), make([]float64, len(x))
+			check(want, tol)
 			near(t, got, want, tol)
 		},
 	}

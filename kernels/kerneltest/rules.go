@@ -204,6 +204,9 @@ func misuseRule(t *testing.T, b kernels.Backend) {
 		"MatMul dst": func() { b.MatMul(buf(5), buf(8), w, 2) },
 		"Add":        func() { b.Add(buf(5), buf(4)) },
 		"SiLUMul":    func() { b.SiLUMul(buf(5), buf(5), buf(4)) },
+		"GELUMul":    func() { b.GELUMul(buf(5), buf(4), buf(5)) },
+		"AddBias":    func() { b.AddBias(buf(8), buf(3), 3) },
+		"SoftCap":    func() { b.SoftCap(buf(8), 0) },
 		"RMSNorm":    func() { b.RMSNorm(buf(8), buf(8), buf(3), 3, 1) },
 	} {
 		func() {

@@ -84,6 +84,33 @@ func SiLUMul(dst, gate, up []float64) {
 	}
 }
 
+// GELUMul: dst[i] = GELU(gate[i]) · up[i], with
+// GELU(x) = x/2 · (1 + tanh(√(2/π) · (x + 0.044715·x³))).
+// After: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
+func GELUMul(dst, gate, up []float64) {
+	for i, g := range gate {
+		dst[i] = 0.5 * g * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(g+0.044715*g*g*g))) * up[i]
+	}
+}
+
+// SoftCap: x[i] = limit · tanh(x[i]/limit).
+func SoftCap(x []float64, limit float64) {
+	for i, v := range x {
+		x[i] = limit * math.Tanh(v/limit)
+	}
+}
+
+// AddBias: dst[t, :] += bias.
+//
+//	dst [rows, len(bias)]
+func AddBias(dst, bias []float64, rows int) {
+	for t := range rows {
+		for i, v := range bias {
+			dst[t*len(bias)+i] += v
+		}
+	}
+}
+
 // Add: dst[i] += x[i].
 func Add(dst, x []float64) {
 	for i := range x {
@@ -122,10 +149,10 @@ func ExpSums(dst, logits []float64, rows, n, block int) {
 
 // Attention is one query's attention over one head: dst = Σ_p softmax(scale ·
 // q·key[p]) value[p], over the n positions given, which are those the query
-// sees.
+// sees. With limit > 0 scores are soft-capped before the softmax.
 //
 //	dst, q [headDim]   keys, values [n, headDim]
-func Attention(dst, q, keys, values []float64, scale float64) {
+func Attention(dst, q, keys, values []float64, scale, limit float64) {
 	d := len(q)
 	n := len(keys) / d
 	scores := make([]float64, n)
@@ -135,7 +162,12 @@ func Attention(dst, q, keys, values []float64, scale float64) {
 			scores[p] += q[i] * keys[p*d+i]
 		}
 		scores[p] *= scale
-		m = max(m, scores[p])
+	}
+	if limit > 0 {
+		SoftCap(scores, limit)
+	}
+	for _, s := range scores {
+		m = max(m, s)
 	}
 	sum := 0.0
 	for p := range scores {

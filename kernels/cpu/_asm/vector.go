@@ -10,6 +10,8 @@ import (
 
 func vector() {
 	siluMul()
+	geluMul()
+	softCap()
 	add()
 	sumSquares()
 	mulScaled()
@@ -185,6 +187,69 @@ func siluMul() {
 		VMULPS(mem(up), g, g)
 		VMOVUPS(g, mem(dst))
 	}, dst, gate, up)
+	VZEROUPPER()
+	RET()
+}
+
+// geluMul follows gelu32.
+func geluMul() {
+	function("geluMulAVX2", "func(dst *float32, gate *float32, up *float32, n int)",
+		"variant.geluMul for n divisible by 8.")
+	dst, gate, up, n := ptr("dst"), ptr("gate"), ptr("up"), ptr("n")
+	eights(n, func() {
+		g, x, t := YMM(), YMM(), YMM()
+		VMOVUPS(mem(gate), g)
+		VMULPS(g, g, x)
+		VMOVUPS(float("geluB", -0.0713548162726), t)
+		VFMADD213PS(float("geluA", -1.5957691216057308), x, t)
+		VMULPS(t, g, x)
+		e := exp(x)
+		VADDPS(float("one", 1), e, e)
+		VDIVPS(e, g, g)
+		VMULPS(mem(up), g, g)
+		VMOVUPS(g, mem(dst))
+	}, dst, gate, up)
+	VZEROUPPER()
+	RET()
+}
+
+// softCap follows tanh32.
+func softCap() {
+	function("softCapAVX2", "func(x *float32, n int, f float32, limit float32)", "variant.softCap for n divisible by 8.")
+	x, n := ptr("x"), ptr("n")
+	f, limit := broadcast("f"), broadcast("limit")
+	eights(n, func() {
+		y, a, sign := YMM(), YMM(), YMM()
+		VMULPS(mem(x), f, y)
+		VDIVPS(limit, y, y)
+		VANDPS(constant("signBit", 0x80000000), y, sign)
+		VXORPS(sign, y, a)
+		Comment("1 - 2/(exp(2a) + 1)")
+		VADDPS(a, a, y)
+		e := exp(y)
+		VADDPS(float("one", 1), e, e)
+		big := YMM()
+		VMOVUPS(float("two", 2), big)
+		VDIVPS(e, big, e)
+		VMOVUPS(float("one", 1), big)
+		VSUBPS(e, big, big)
+		Comment("a + a z P(z)")
+		z, p := YMM(), YMM()
+		VMULPS(a, a, z)
+		VMOVUPS(float("tanhC4", -0.0057049869934552029), p)
+		VFMADD213PS(float("tanhC3", 0.020639087244729173), z, p)
+		VFMADD213PS(float("tanhC2", -0.053739715085824959), z, p)
+		VFMADD213PS(float("tanhC1", 0.13331442198175808), z, p)
+		VFMADD213PS(float("tanhC0", -0.33333281942012773), z, p)
+		VMULPS(z, p, p)
+		VFMADD213PS(a, a, p)
+		Comment("which of them; NaN is not greater")
+		VCMPPS(Imm(13), float("tanhSplit", 0.625), a, a)
+		VBLENDVPS(a, big, p, p)
+		VORPS(sign, p, p)
+		VMULPS(limit, p, p)
+		VMOVUPS(p, mem(x))
+	}, x)
 	VZEROUPPER()
 	RET()
 }
