@@ -61,11 +61,22 @@ type WeightSpec struct {
 	Nodes []tree.Range
 }
 
-// RowReader yields the stored bytes (little-endian, WeightSpec.DType) of
-// consecutive rows of a matrix. It is called from several goroutines.
+// RowReader yields the stored bytes (little-endian, WeightSpec.DType) of a
+// matrix. It is called from several goroutines.
 type RowReader interface {
-	// ReadRows fills dst with rows [row, row+n), K values each.
-	ReadRows(dst []byte, row, n int) error
+	// ReadRows fills dst with columns [col, col+cols) of rows [row, row+n), row
+	// after row.
+	ReadRows(dst []byte, row, n, col, cols int) error
+}
+
+// Piece is a part of a matrix that is packed already, as a part of another one
+// of the same type, format and leaves (a rank's share before it changed, a unit
+// from disk): rows Rows and leaves Leaves of From are rows from Row on and
+// leaves from Leaf on.
+type Piece struct {
+	From         Weight
+	Rows, Leaves tree.Range
+	Row, Leaf    int
 }
 
 // Table is an embedding table [Rows, C], kept as stored.
@@ -136,8 +147,9 @@ type Backend interface {
 	Sync() error
 	Close() error
 
-	// Pack reads a matrix once and keeps it in the device's layout.
-	Pack(spec WeightSpec, rows RowReader) (Weight, error)
+	// Pack keeps a matrix in the device's layout: it copies the pieces and reads
+	// what they leave, once. Pieces may overlap.
+	Pack(spec WeightSpec, rows RowReader, pieces ...Piece) (Weight, error)
 	// NewTable keeps n rows of c stored values of type d.
 	NewTable(n, c int, d tensor.DType, rows RowReader) (Table, error)
 	NewKV(cfg KVConfig) (KV, error)
@@ -180,13 +192,18 @@ type Backend interface {
 	ExpSums(dst, logits Buffer, rows, n, block int)
 }
 
-// Unpacker is a Backend that can give back what it was given, so that a rank
-// whose share changes reads only what it lacks. No bit is lost, so a quantized
-// matrix cannot be unpacked.
-type Unpacker interface {
-	// Unpack fills dst with rows [row, row+n), columns [col, col+cols) of a
-	// packed matrix, as they were stored.
-	Unpack(dst []byte, w Weight, row, n, col, cols int)
-	// UnpackTable does the same for whole rows of a table.
-	UnpackTable(dst []byte, t Table, row, n int)
+// Storer is a Backend whose packed matrices can be kept as bytes, from which
+// pieces of later ones are made.
+type Storer interface {
+	// Layout names the layout of the bytes; it changes when their meaning does.
+	Layout() string
+	// Extract is a part of a packed matrix as bytes: what FromPacked takes for a
+	// matrix of these rows and leaves alone. It may be called beside other ops.
+	Extract(w Weight, rows, leaves tree.Range) []byte
+	// FromPacked is a matrix over data, which must outlive it. It serves as a
+	// Piece only.
+	FromPacked(spec WeightSpec, data []byte) (Weight, error)
+	// TableRows is rows [row, row+n) of a table as they were stored. The bytes
+	// are the table's own.
+	TableRows(t Table, row, n int) []byte
 }

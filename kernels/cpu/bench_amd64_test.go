@@ -102,7 +102,7 @@ func BenchmarkLimits(b *testing.B) {
 // noise is a RowReader of small values of any type, the same for every row.
 type noise []byte
 
-func (z noise) ReadRows(dst []byte, _, n int) error {
+func (z noise) ReadRows(dst []byte, _, n, _, _ int) error {
 	for i := range n {
 		copy(dst[i*len(z):], z)
 	}

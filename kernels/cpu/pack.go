@@ -65,43 +65,29 @@ func (w *weight) levels() int {
 	return n
 }
 
-// Pack reads the matrix once, 64 rows at a time on every thread. A weight that
-// is NaN or infinite is an error that names it.
-func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader) (kernels.Weight, error) {
+// Pack works on 64 rows at a time on every thread. A weight that is NaN or
+// infinite is an error that names it.
+func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader, pieces ...kernels.Piece) (kernels.Weight, error) {
 	w, err := newWeight(spec)
 	if err != nil {
 		return nil, err
+	}
+	for _, p := range pieces {
+		w.checkPiece(p)
 	}
 	if w.mem, err = newRegion(w.panels * w.panelBytes); err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Name, err)
 	}
 	var first firstError
-	rowBytes := spec.K * spec.DType.Size()
 	b.pool.run(w.panels, 1, func(_, lo, hi int) {
-		buf := make([]byte, panelWidth*rowBytes)
-		var row []float32 // one row, widened
-		if spec.Format != kernels.AsStored {
-			row = make([]float32, spec.K)
-		}
+		r := panelReader{w: w, rows: rows}
 		for p := lo; p < hi && !first.before(p); p++ {
-			n := min(panelWidth, spec.Out-p*panelWidth)
-			clear(buf[n*rowBytes:])
-			err := rows.ReadRows(buf[:n*rowBytes], p*panelWidth, n)
-			if err != nil {
-				err = fmt.Errorf("%s: rows %d to %d: %w", spec.Name, p*panelWidth, p*panelWidth+n-1, err)
-			} else {
-				err = checkFinite(buf[:n*rowBytes], spec, p*panelWidth)
-			}
-			panel := w.mem.data[p*w.panelBytes:][:w.panelBytes]
-			if err == nil && spec.Format != kernels.AsStored {
-				err = w.quantPanel(panel, buf[:n*rowBytes], row, p*panelWidth)
-			}
-			if err != nil {
+			if err := r.read(p, w.holes(p, pieces)); err != nil {
 				first.set(p, err)
 				return
 			}
-			if spec.Format == kernels.AsStored {
-				packPanel(panel, buf, spec.K, spec.DType)
+			for _, piece := range pieces {
+				w.copyPiece(p, piece)
 			}
 		}
 	})
@@ -111,6 +97,62 @@ func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader) (kernels
 	}
 	return w, nil
 }
+
+// panelReader reads what pieces leave of a panel and packs it.
+type panelReader struct {
+	w    *weight
+	rows kernels.RowReader
+	buf  []byte    // 64 rows as stored
+	part []byte    // columns of some of them
+	row  []float32 // one row, widened
+}
+
+func (r *panelReader) read(p int, holes []hole) error {
+	if len(holes) == 0 {
+		return nil
+	}
+	spec := r.w.spec
+	size := spec.DType.Size()
+	rowBytes := spec.K * size
+	if r.buf == nil {
+		r.buf = make([]byte, panelWidth*rowBytes)
+	}
+	clear(r.buf)
+	for _, h := range holes {
+		col, cols := r.w.leaves[h.leaves.Lo], r.w.leaves[h.leaves.Hi]-r.w.leaves[h.leaves.Lo]
+		row, n := p*panelWidth+h.rows.Lo, h.rows.Len()
+		at := r.buf[h.rows.Lo*rowBytes:]
+		dst := at[:n*rowBytes]
+		if cols < spec.K {
+			r.part = slices.Grow(r.part[:0], n*cols*size)
+			dst = r.part[:n*cols*size]
+		}
+		if err := r.rows.ReadRows(dst, row, n, col, cols); err != nil {
+			return fmt.Errorf("%s: rows %d to %d: %w", spec.Name, row, row+n-1, err)
+		}
+		if cols < spec.K {
+			for i := range n {
+				copy(at[i*rowBytes+col*size:], dst[i*cols*size:(i+1)*cols*size])
+			}
+		}
+	}
+	n := min(panelWidth, spec.Out-p*panelWidth)
+	if err := checkFinite(r.buf[:n*rowBytes], spec, p*panelWidth); err != nil {
+		return err
+	}
+	panel := r.w.panel(p)
+	if spec.Format == kernels.AsStored {
+		packPanel(panel, r.buf, spec.K, spec.DType)
+		return nil
+	}
+	if r.row == nil {
+		r.row = make([]float32, spec.K)
+	}
+	return r.w.quantPanel(panel, r.buf[:n*rowBytes], r.row, p*panelWidth)
+}
+
+// panel is the memory of panel p.
+func (w *weight) panel(p int) []byte { return w.mem.data[p*w.panelBytes:][:w.panelBytes] }
 
 func newWeight(spec kernels.WeightSpec) (*weight, error) {
 	if spec.Out <= 0 || spec.K <= 0 || spec.DType.Size() == 0 || spec.Format > kernels.Q4 {

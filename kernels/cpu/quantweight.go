@@ -146,3 +146,12 @@ func readGroup(n *[kernels.Group]int32, group []byte, j int, f kernels.Format) {
 		}
 	}
 }
+
+// copyGroup copies output from of a panel's group to output to of another's.
+func copyGroup(dst []byte, to int, src []byte, from int, f kernels.Format) {
+	copy(dst[2*to:][:2], src[2*from:])
+	at := func(j int) int { return quantScaleBytes + j/stripWidth*quantLines(f)*lineBytes + j%stripWidth*4 }
+	for l := range quantLines(f) {
+		copy(dst[at(to)+l*lineBytes:][:4], src[at(from)+l*lineBytes:])
+	}
+}

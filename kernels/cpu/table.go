@@ -32,7 +32,7 @@ func (b *Backend) NewTable(n, c int, d tensor.DType, rows kernels.RowReader) (ke
 	b.pool.run(n, grain, func(_, lo, hi int) {
 		for r := lo; r < hi; r += grain {
 			end := min(r+grain, hi)
-			if err := rows.ReadRows(mem.data[r*rowBytes:end*rowBytes], r, end-r); err != nil {
+			if err := rows.ReadRows(mem.data[r*rowBytes:end*rowBytes], r, end-r, 0, c); err != nil {
 				first.set(r, fmt.Errorf("cpu: table rows %d to %d: %w", r, end-1, err))
 				return
 			}

@@ -80,17 +80,19 @@ func toHalf(f float32) uint16 {
 	return sign
 }
 
-// memory is a RowReader over bytes.
+// memory is a RowReader over rows of k values.
 type memory struct {
-	raw      []byte
-	rowBytes int
+	raw     []byte
+	size, k int
 }
 
-func (m memory) ReadRows(dst []byte, row, n int) error {
-	if len(dst) != n*m.rowBytes || (row+n)*m.rowBytes > len(m.raw) {
-		return errors.New("kerneltest: rows out of range")
+func (m memory) ReadRows(dst []byte, row, n, col, cols int) error {
+	if len(dst) != n*cols*m.size || (row+n)*m.k*m.size > len(m.raw) || col+cols > m.k {
+		return errors.New("kerneltest: rows or columns out of range")
 	}
-	copy(dst, m.raw[row*m.rowBytes:])
+	for i := range n {
+		copy(dst[i*cols*m.size:][:cols*m.size], m.raw[((row+i)*m.k+col)*m.size:])
+	}
 	return nil
 }
 
@@ -155,7 +157,7 @@ func (o output) take(t *testing.T, b kernels.Backend) []float32 {
 
 func pack(t *testing.T, b kernels.Backend, spec kernels.WeightSpec, raw []byte) kernels.Weight {
 	t.Helper()
-	w, err := b.Pack(spec, memory{raw, spec.K * spec.DType.Size()})
+	w, err := b.Pack(spec, memory{raw, spec.DType.Size(), spec.K})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -127,7 +127,7 @@ func packErrorsRule(t *testing.T, b kernels.Backend) {
 			one := badBytes(bad, d)
 			copy(raw[(37*k+11)*d.Size():], one)
 			copy(raw[(68*k+3)*d.Size():], one)
-			_, err := b.Pack(kernels.WeightSpec{Name: "bad.weight", Out: out, K: k, DType: d}, memory{raw, k * d.Size()})
+			_, err := b.Pack(kernels.WeightSpec{Name: "bad.weight", Out: out, K: k, DType: d}, memory{raw, d.Size(), k})
 			if err == nil || !strings.Contains(err.Error(), "bad.weight") || !strings.Contains(err.Error(), "[37, 11]") {
 				t.Errorf("%v, %v: error %v, want one that names bad.weight and [37, 11]", d, bad, err)
 			}
@@ -139,7 +139,7 @@ func packErrorsRule(t *testing.T, b kernels.Backend) {
 	if _, err := b.NewTable(40, 3, tensor.BF16, broken{}); !errors.Is(err, errBroken) {
 		t.Errorf("a reader's error: %v", err)
 	}
-	raw := memory{make([]byte, 24), 12}
+	raw := memory{make([]byte, 24), 4, 3}
 	for _, spec := range []kernels.WeightSpec{
 		{Out: 0, K: 3, DType: tensor.F32},
 		{Out: 2, K: 3},
@@ -174,7 +174,7 @@ var errBroken = errors.New("broken")
 
 type broken struct{}
 
-func (broken) ReadRows([]byte, int, int) error { return errBroken }
+func (broken) ReadRows([]byte, int, int, int, int) error { return errBroken }
 
 func newKVErrorsRule(t *testing.T, b kernels.Backend) {
 	good := kernels.KVConfig{Layers: 1, Blocks: 1, BlockSize: 16, KVHeads: 1, HeadDim: 8}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/sullae/sullae/shard/mapfile"
 )
 
 // blob is one safetensors file: mapped into memory where the system can, else
@@ -30,7 +32,7 @@ func openBlob(fsys fs.FS, name, shown string) (*blob, error) {
 	}
 	b := &blob{name: shown, file: f, size: info.Size()}
 	if osFile, ok := f.(*os.File); ok && b.size > 0 {
-		if data, err := mmap(osFile, b.size); err == nil {
+		if data, err := mapfile.Map(osFile, b.size); err == nil {
 			b.data, b.mapped = data, true
 			b.file = nil
 			return b, f.Close() // the mapping stays
@@ -110,7 +112,7 @@ func (b *blob) recoverFault(err *error) {
 // willNeed tells the system that bytes [off, off+n) are read next.
 func (b *blob) willNeed(off, n int64) {
 	if b.mapped {
-		willNeed(b.data, off, n)
+		mapfile.WillNeed(b.data, off, n)
 	}
 }
 
@@ -118,7 +120,7 @@ func (b *blob) willNeed(off, n int64) {
 func (b *blob) close() error {
 	var err error
 	if b.mapped {
-		err = munmap(b.data)
+		err = mapfile.Unmap(b.data)
 	}
 	b.data, b.mapped, b.at = nil, false, nil
 	if b.file != nil {

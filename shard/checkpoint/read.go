@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/sullae/sullae/shard/mapfile"
 	"github.com/sullae/sullae/shard/model"
 )
 
@@ -135,7 +136,7 @@ func (c *Checkpoint) ReadRegion(ctx context.Context, dst []byte, name string, ro
 			dst = dst[now.run:]
 		}
 		if at.blob.mapped && now.count == 1 { // whole rows: nobody else wants these pages
-			drop(at.blob.data, at.off+now.first, now.run)
+			mapfile.Drop(at.blob.data, at.off+now.first, now.run)
 		}
 	}
 	return nil
@@ -147,7 +148,7 @@ func (c *Checkpoint) Release(name string) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if at, ok := c.data[name]; ok && !c.closed && at.blob.mapped {
-		drop(at.blob.data, at.off, at.End-at.Begin)
+		mapfile.Drop(at.blob.data, at.off, at.End-at.Begin)
 	}
 }
 

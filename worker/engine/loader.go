@@ -13,23 +13,18 @@ import (
 	"github.com/sullae/sullae/shard/model"
 )
 
-// reduction is how a product's K is cut; the zero value is one leaf.
-type reduction struct {
-	leaves []int
-	nodes  []tree.Range
-}
-
 // loader loads weights one after the other and keeps the first error.
 type loader struct {
 	LoadConfig
 	ctx        context.Context
 	done, read atomic.Int64
 	total      int64
+	units      openUnits // of the layer that is being loaded
+	cached     int64     // bytes that came from units on disk
 	err        error
 }
 
-// open finds the rank's slice of a weight in its stored tensor, and how much of
-// it an old share has.
+// open finds the rank's slice of a weight in its stored tensor.
 func (l *loader) open(role model.Role, i int) (r *region, rows int, ok bool) {
 	if l.err == nil {
 		l.err = l.ctx.Err()
@@ -43,25 +38,8 @@ func (l *loader) open(role model.Role, i int) (r *region, rows int, ok bool) {
 		l.err = err
 		return nil, 0, false
 	}
-	slice := l.Plan.Slice(l.Spec, l.Rank, role)
-	row, rows, col, cols := slice.Region(ref)
-	r = &region{l: l, name: ref.Name, dtype: info.DType, row: row, col: col, cols: cols}
-	if l.Old.spec != nil {
-		had := l.Old.plan.Slice(l.Spec, l.Old.rank, role)
-		r.haveRows = overlap(had.Rows, slice.Rows, slice.Rows.Lo)
-		r.haveCols = overlap(had.Cols, slice.Cols, slice.Cols.Lo)
-		r.oldRow, r.oldCol = slice.Rows.Lo-had.Rows.Lo, slice.Cols.Lo-had.Cols.Lo
-	}
-	return r, rows, true
-}
-
-// overlap is what a and b have in common, less by.
-func overlap(a, b tree.Range, by int) tree.Range {
-	r := tree.Range{Lo: max(a.Lo, b.Lo) - by, Hi: min(a.Hi, b.Hi) - by}
-	if r.Empty() {
-		return tree.Range{}
-	}
-	return r
+	row, rows, col, cols := l.Plan.Slice(l.Spec, l.Rank, role).Region(ref)
+	return &region{l: l, name: ref.Name, dtype: info.DType, row: row, col: col, cols: cols}, rows, true
 }
 
 func (l *loader) vector(role model.Role, i int) kernels.Buffer {
@@ -70,7 +48,7 @@ func (l *loader) vector(role model.Role, i int) kernels.Buffer {
 		return nil
 	}
 	raw := make([]byte, r.cols*r.dtype.Size())
-	if l.err = r.ReadRows(raw, 0, 1); l.err != nil {
+	if l.err = r.ReadRows(raw, 0, 1, 0, r.cols); l.err != nil {
 		return nil
 	}
 	host := make([]float32, r.cols)
@@ -86,17 +64,14 @@ func (l *loader) vector(role model.Role, i int) kernels.Buffer {
 	return buf
 }
 
-// matrix packs the rank's slice of a matrix. old is the old share's slice, which
-// is freed.
-func (l *loader) matrix(role model.Role, i int, red reduction, old *kernels.Weight) kernels.Weight {
-	r, rows, ok := l.open(role, i)
+// matrix packs the rank's slice of a matrix, from what is packed of it and from
+// the source. old is the old share's slice, which is freed.
+func (l *loader) matrix(role model.Role, i int, old *kernels.Weight) kernels.Weight {
+	r, _, ok := l.open(role, i)
 	if !ok {
 		return nil
 	}
-	if u, can := l.Backend.(kernels.Unpacker); can && *old != nil && l.Old.format == kernels.AsStored {
-		r.unpack = func(dst []byte, row, n, col, cols int) { u.Unpack(dst, *old, row, n, col, cols) }
-	}
-	w, err := l.Backend.Pack(kernels.WeightSpec{Name: r.name, Out: rows, K: r.cols, DType: r.dtype, Format: l.Format, Leaves: red.leaves, Nodes: red.nodes}, r)
+	w, err := l.Backend.Pack(weightSpec(l.Spec, l.Plan, l.Rank, role, r.name, r.dtype, l.Format), r, l.pieces(role, i, r.dtype, *old)...)
 	l.release(r.name)
 	if *old != nil {
 		(*old).Free()
@@ -106,6 +81,9 @@ func (l *loader) matrix(role model.Role, i int, red reduction, old *kernels.Weig
 		l.err = err
 		return nil
 	}
+	// What came from pieces counts as loaded too.
+	slice := l.Plan.Slice(l.Spec, l.Rank, role)
+	l.note(slice.Rows.Len()*slice.Cols.Len()*r.dtype.Size() - int(r.bytes.Load()))
 	return w
 }
 
@@ -115,10 +93,7 @@ func (l *loader) table(role model.Role, old *kernels.Table) kernels.Table {
 	if !ok {
 		return nil
 	}
-	if u, can := l.Backend.(kernels.Unpacker); can && *old != nil {
-		r.unpack = func(dst []byte, row, n, _, _ int) { u.UnpackTable(dst, *old, row, n) }
-	}
-	t, err := l.Backend.NewTable(rows, r.cols, r.dtype, finite{r})
+	t, err := l.Backend.NewTable(rows, r.cols, r.dtype, finite{r, l.tablePieces(role, r.cols*r.dtype.Size(), *old)})
 	l.release(r.name)
 	if *old != nil {
 		(*old).Free()
@@ -138,89 +113,31 @@ func (l *loader) release(name string) {
 }
 
 // region is the part of a stored tensor that one weight is made of: its row 0,
-// column 0 is the tensor's (row, col). Rows haveRows and columns haveCols of it
-// are in an old weight, from (oldRow, oldCol) on.
+// column 0 is the tensor's (row, col).
 type region struct {
-	l                  *loader
-	name               string
-	dtype              tensor.DType
-	row, col, cols     int
-	haveRows, haveCols tree.Range
-	oldRow, oldCol     int
-	unpack             func(dst []byte, row, n, col, cols int) // nil: nothing is at hand
+	l              *loader
+	name           string
+	dtype          tensor.DType
+	row, col, cols int
+	bytes          atomic.Int64 // read so far
 }
 
 // ReadRows implements kernels.RowReader.
-func (r *region) ReadRows(dst []byte, row, n int) error {
-	rowBytes := r.cols * r.dtype.Size()
-	for n > 0 {
-		had := r.unpack != nil && row >= r.haveRows.Lo && row < r.haveRows.Hi && !r.haveCols.Empty()
-		run := n // rows that are all had, or all not
-		if r.unpack != nil && !r.haveCols.Empty() {
-			if had {
-				run = min(n, r.haveRows.Hi-row)
-			} else if row < r.haveRows.Lo {
-				run = min(n, r.haveRows.Lo-row)
-			}
-		}
-		var err error
-		if had {
-			err = r.readMixed(dst[:run*rowBytes], row, run)
-		} else {
-			err = r.fetch(dst[:run*rowBytes], row, run, 0, r.cols)
-		}
-		if err != nil {
-			return err
-		}
-		dst, row, n = dst[run*rowBytes:], row+run, n-run
-	}
-	return nil
-}
-
-// readMixed reads rows of which the old weight has columns haveCols.
-func (r *region) readMixed(dst []byte, row, n int) error {
-	size := r.dtype.Size()
-	for _, c := range []struct {
-		cols tree.Range
-		had  bool
-	}{{tree.Range{Lo: 0, Hi: r.haveCols.Lo}, false}, {r.haveCols, true}, {tree.Range{Lo: r.haveCols.Hi, Hi: r.cols}, false}} {
-		if c.cols.Empty() {
-			continue
-		}
-		part := dst
-		if c.cols.Len() < r.cols {
-			part = make([]byte, n*c.cols.Len()*size)
-		}
-		if c.had {
-			r.unpack(part, r.oldRow+row, n, r.oldCol+c.cols.Lo, c.cols.Len())
-			r.note(len(part))
-		} else if err := r.fetch(part, row, n, c.cols.Lo, c.cols.Len()); err != nil {
-			return err
-		}
-		if c.cols.Len() < r.cols {
-			w := c.cols.Len() * size
-			for i := range n {
-				copy(dst[(i*r.cols+c.cols.Lo)*size:], part[i*w:(i+1)*w])
-			}
-		}
-	}
-	return nil
-}
-
-// fetch reads from the source.
-func (r *region) fetch(dst []byte, row, n, col, cols int) error {
+func (r *region) ReadRows(dst []byte, row, n, col, cols int) error {
 	if err := r.l.Source.ReadRegion(r.l.ctx, dst, r.name, r.row+row, n, r.col+col, cols); err != nil {
 		return err
 	}
+	r.bytes.Add(int64(len(dst)))
 	r.l.read.Add(int64(len(dst)))
-	r.note(len(dst))
+	r.l.note(len(dst))
 	return nil
 }
 
-func (r *region) note(bytes int) {
-	done := r.l.done.Add(int64(bytes))
-	if r.l.Progress != nil {
-		r.l.Progress(done, r.l.total)
+// note counts bytes of the share that are loaded.
+func (l *loader) note(bytes int) {
+	done := l.done.Add(int64(bytes))
+	if l.Progress != nil {
+		l.Progress(done, l.total)
 	}
 }
 
@@ -233,22 +150,53 @@ func (r *region) checkFinite(values []float32, row int) error {
 	return nil
 }
 
-// finite refuses rows that hold a value that is not a number; Pack looks by
-// itself.
-type finite struct{ *region }
+// finite reads a table's rows, from what is in memory of it or from the source,
+// and refuses those that hold a value that is not a number. (Pack looks by
+// itself.)
+type finite struct {
+	*region
+	have []tablePiece
+}
+
+// tablePiece is rows of a table, as stored.
+type tablePiece struct {
+	rows tree.Range
+	data []byte
+}
 
 // ReadRows implements kernels.RowReader.
-func (f finite) ReadRows(dst []byte, row, n int) error {
-	if err := f.region.ReadRows(dst, row, n); err != nil {
-		return err
-	}
-	values := make([]float32, f.cols)
+func (f finite) ReadRows(dst []byte, row, n, col, cols int) error {
 	rowBytes := f.cols * f.dtype.Size()
-	for i := range n {
-		tensor.Widen(values, dst[i*rowBytes:], f.dtype)
-		if err := f.checkFinite(values, row+i); err != nil {
+	values := make([]float32, f.cols)
+	for n > 0 {
+		run, err := f.readRun(dst, row, n, rowBytes)
+		if err != nil {
 			return err
 		}
+		for i := range run {
+			tensor.Widen(values, dst[i*rowBytes:], f.dtype)
+			if err := f.checkFinite(values, row+i); err != nil {
+				return err
+			}
+		}
+		dst, row, n = dst[run*rowBytes:], row+run, n-run
 	}
 	return nil
+}
+
+// readRun reads as many of n rows as lie in one place.
+func (f finite) readRun(dst []byte, row, n, rowBytes int) (int, error) {
+	run := n
+	for _, p := range f.have {
+		if row >= p.rows.Lo && row < p.rows.Hi {
+			run = min(n, p.rows.Hi-row)
+			copy(dst[:run*rowBytes], p.data[(row-p.rows.Lo)*rowBytes:])
+			f.l.note(run * rowBytes)
+			return run, nil
+		}
+		if row < p.rows.Lo {
+			run = min(run, p.rows.Lo-row)
+		}
+	}
+	return run, f.region.ReadRows(dst[:run*rowBytes], row, run, 0, f.cols)
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 
 	"github.com/sullae/sullae/kernels"
-	"github.com/sullae/sullae/kernels/tree"
 	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/model"
+	"github.com/sullae/sullae/shard/packcache"
 	"github.com/sullae/sullae/shard/plan"
 )
 
@@ -27,7 +27,9 @@ type Model struct {
 	kvHead    []int // local KV head of each local query head
 
 	bytes int64
-	read  int64 // bytes that came from the source
+	// read are bytes that came from the source, cached those that came from
+	// packed units on disk.
+	read, cached int64
 }
 
 // layer holds one layer's weights; the MLP's are nil where the share's MLP
@@ -49,9 +51,12 @@ type LoadConfig struct {
 	// and the norms stay as they are stored.
 	Format kernels.Format
 	// Old is another share of the same checkpoint that is in memory, or nil.
-	// What both have is taken from it, but for quantized matrices, which are made
-	// anew. Load frees it, weight by weight.
+	// What both have is taken from it. Load frees it, weight by weight.
 	Old *Model
+	// Cache has packed units on disk, those of the checkpoint with this ID among
+	// them; nil: there is none. It serves a Backend that is a kernels.Storer.
+	Cache        *packcache.Cache
+	CheckpointID string
 	// Progress is called with the bytes packed so far and the total; may be nil.
 	Progress func(done, total int64)
 }
@@ -71,29 +76,31 @@ func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 	}()
 	u := p.Units
 	l := &loader{LoadConfig: cfg, ctx: ctx, total: plan.WeightBytes(spec, p, cfg.Rank)}
+	defer l.units.close()
+	if cfg.Cache != nil {
+		cfg.Cache.Begin()
+	}
 
 	heads, kv := m.share.Heads, u.KVRange(m.share)
 	group := u.Heads / u.KVHeads
 	for h := heads.Lo; h < heads.Hi; h++ {
 		m.kvHead = append(m.kvHead, h/group-kv.Lo)
 	}
-	attn := reduction{boundaries(heads, spec.HeadDim, u.Heads*spec.HeadDim), rebase(tree.Maximal(u.Heads, heads), heads.Lo)}
-	mlp := reduction{boundaries(m.share.MLP, u.MLPUnit, u.FFN), rebase(tree.Maximal(u.MLPLeaves(), m.share.MLP), m.share.MLP.Lo)}
-
 	for i := range spec.Layers {
 		m.layers = append(m.layers, layer{})
 		ly, old := &m.layers[i], cfg.Old.layer(i)
 		ly.attnNorm = l.vector(model.AttnNorm, i)
-		ly.q = l.matrix(model.Q, i, reduction{}, &old.q)
-		ly.k = l.matrix(model.K, i, reduction{}, &old.k)
-		ly.v = l.matrix(model.V, i, reduction{}, &old.v)
-		ly.o = l.matrix(model.O, i, attn, &old.o)
+		ly.q = l.matrix(model.Q, i, &old.q)
+		ly.k = l.matrix(model.K, i, &old.k)
+		ly.v = l.matrix(model.V, i, &old.v)
+		ly.o = l.matrix(model.O, i, &old.o)
 		ly.mlpNorm = l.vector(model.MLPNorm, i)
 		if !m.share.MLP.Empty() {
-			ly.gate = l.matrix(model.Gate, i, reduction{}, &old.gate)
-			ly.up = l.matrix(model.Up, i, reduction{}, &old.up)
-			ly.down = l.matrix(model.Down, i, mlp, &old.down)
+			ly.gate = l.matrix(model.Gate, i, &old.gate)
+			ly.up = l.matrix(model.Up, i, &old.up)
+			ly.down = l.matrix(model.Down, i, &old.down)
 		}
+		l.units.close()
 		if l.err != nil {
 			return nil, l.err
 		}
@@ -101,13 +108,13 @@ func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 	m.finalNorm = l.vector(model.FinalNorm, 0)
 	if !m.share.Vocab.Empty() {
 		m.embed = l.table(model.Embed, &cfg.Old.embed)
-		m.head = l.matrix(model.Head, 0, reduction{}, &cfg.Old.head)
+		m.head = l.matrix(model.Head, 0, &cfg.Old.head)
 	}
 	if l.err != nil {
 		return nil, l.err
 	}
 	m.rope = kernels.NewRopeTable(spec.Rope.Scale(kernels.InvFreq(spec.Rope.Theta, spec.Rope.Dim)), 1, spec.MaxPositions)
-	m.bytes, m.read = plan.PackedBytes(spec, p, cfg.Rank, cfg.Format), l.read.Load()
+	m.bytes, m.read, m.cached = plan.PackedBytes(spec, p, cfg.Rank, cfg.Format), l.read.Load(), l.cached
 	if cfg.Progress != nil {
 		cfg.Progress(l.total, l.total) // norms grow as they are widened
 	}
@@ -117,8 +124,11 @@ func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 // Bytes is the size of the share's weights, as plan.PackedBytes counts them.
 func (m *Model) Bytes() int64 { return m.bytes }
 
-// BytesRead is how much of it Load read from its source; the rest was in memory.
+// BytesRead is how much of it Load read from its source.
 func (m *Model) BytesRead() int64 { return m.read }
+
+// BytesCached is how much came from packed units on disk.
+func (m *Model) BytesCached() int64 { return m.cached }
 
 // layer is layer i's weights, none of them if the model is empty.
 func (m *Model) layer(i int) *layer {
@@ -151,22 +161,4 @@ func (m *Model) Free() {
 		m.embed.Free()
 	}
 	m.layers, m.head, m.embed = nil, nil, nil
-}
-
-// boundaries are the K boundaries of the leaves in r, relative to the first:
-// leaf i spans unit columns, the last of all ends at total.
-func boundaries(r tree.Range, unit, total int) []int {
-	var b []int
-	for i := r.Lo; i <= r.Hi; i++ {
-		b = append(b, min(i*unit, total)-min(r.Lo*unit, total))
-	}
-	return b
-}
-
-func rebase(nodes []tree.Range, by int) []tree.Range {
-	out := make([]tree.Range, len(nodes))
-	for i, n := range nodes {
-		out[i] = tree.Range{Lo: n.Lo - by, Hi: n.Hi - by}
-	}
-	return out
 }

@@ -210,7 +210,7 @@ type pattern struct {
 }
 
 // ReadRows implements kernels.RowReader.
-func (p pattern) ReadRows(dst []byte, row, n int) error {
+func (p pattern) ReadRows(dst []byte, row, _, _, _ int) error {
 	size := p.d.Size()
 	for i := range dst {
 		dst[i] = byte((i + row*31) * 167)

@@ -1,6 +1,7 @@
 //go:build unix
 
-package checkpoint
+// Package mapfile maps files into memory, read-only.
+package mapfile
 
 import (
 	"math"
@@ -9,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mmap maps a file read-only. Its reads are announced (willNeed) rather than
+// Map maps a file. Its reads are announced (WillNeed) rather than
 // guessed by the system, which would read ahead into other ranks' units.
-func mmap(f *os.File, size int64) ([]byte, error) {
+func Map(f *os.File, size int64) ([]byte, error) {
 	if size > math.MaxInt {
 		return nil, unix.EFBIG
 	}
@@ -23,14 +24,15 @@ func mmap(f *os.File, size int64) ([]byte, error) {
 	return data, nil
 }
 
-func munmap(data []byte) error { return unix.Munmap(data) }
+// Unmap gives a mapping back.
+func Unmap(data []byte) error { return unix.Munmap(data) }
 
 // announceStep is the most that one call announces: Linux cuts longer ranges to
 // the device's read-ahead, which is 128 KiB by default, without a word.
 const announceStep = 128 << 10
 
-// willNeed starts reading the pages of bytes [off, off+n).
-func willNeed(data []byte, off, n int64) {
+// WillNeed starts reading the pages of bytes [off, off+n).
+func WillNeed(data []byte, off, n int64) {
 	end := off + n
 	off -= off % int64(os.Getpagesize())
 	for ; off < end; off += announceStep {
@@ -38,9 +40,9 @@ func willNeed(data []byte, off, n int64) {
 	}
 }
 
-// drop gives the pages of bytes [off, off+n) back to the system; they are read
+// Drop gives the pages of bytes [off, off+n) back to the system; they are read
 // again, most likely from its cache, where they are touched again.
-func drop(data []byte, off, n int64) {
+func Drop(data []byte, off, n int64) {
 	end := off + n
 	off -= off % int64(os.Getpagesize())
 	_ = unix.Madvise(data[off:end], unix.MADV_DONTNEED) // only advice: the mapping is read-only

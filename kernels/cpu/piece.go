@@ -1,0 +1,202 @@
+package cpu
+
+import (
+	"fmt"
+	"math/bits"
+
+	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/tensor"
+	"github.com/sullae/sullae/kernels/tree"
+)
+
+var _ kernels.Storer = (*Backend)(nil)
+
+// hole is a part of a panel that no piece covers: some of its 64 rows, and
+// consecutive leaves.
+type hole struct{ rows, leaves tree.Range }
+
+// holes are what pieces leave of panel p.
+func (w *weight) holes(p int, pieces []kernels.Piece) []hole {
+	n := min(panelWidth, w.spec.Out-p*panelWidth)
+	all := ^uint64(0) >> (panelWidth - n)
+	leaves := len(w.leaves) - 1
+	lacking := make([]uint64, leaves) // a bit per row
+	for i := range lacking {
+		lacking[i] = all
+	}
+	for _, piece := range pieces {
+		rows := w.pieceRows(p, piece)
+		if rows.Empty() {
+			continue
+		}
+		have := ^uint64(0) >> (panelWidth - rows.Len()) << rows.Lo
+		for i := range piece.Leaves.Len() {
+			lacking[piece.Leaf+i] &^= have
+		}
+	}
+	var out []hole
+	for lo := 0; lo < leaves; {
+		hi := lo + 1
+		for hi < leaves && lacking[hi] == lacking[lo] {
+			hi++
+		}
+		for rest := lacking[lo]; rest != 0; {
+			row := bits.TrailingZeros64(rest)
+			n := bits.TrailingZeros64(^(rest >> row))
+			out = append(out, hole{tree.Range{Lo: row, Hi: row + n}, tree.Range{Lo: lo, Hi: hi}})
+			rest &^= ^uint64(0) >> (panelWidth - n) << row
+		}
+		lo = hi
+	}
+	return out
+}
+
+// pieceRows are the rows of panel p that a piece covers, counted from the
+// panel's first.
+func (w *weight) pieceRows(p int, piece kernels.Piece) tree.Range {
+	first := p * panelWidth
+	r := tree.Range{Lo: max(piece.Row-first, 0), Hi: min(piece.Row+piece.Rows.Len()-first, panelWidth)}
+	if r.Empty() {
+		return tree.Range{}
+	}
+	return r
+}
+
+// checkPiece panics where a piece does not fit.
+func (w *weight) checkPiece(p kernels.Piece) {
+	from := p.From.(*weight)
+	fits := from.spec.DType == w.spec.DType && from.spec.Format == w.spec.Format &&
+		p.Rows.Lo >= 0 && p.Rows.Hi <= from.spec.Out && p.Leaves.Lo >= 0 && p.Leaves.Hi < len(from.leaves) &&
+		p.Row >= 0 && p.Row+p.Rows.Len() <= w.spec.Out && p.Leaf >= 0 && p.Leaf+p.Leaves.Len() < len(w.leaves)
+	for i := 0; fits && i < p.Leaves.Len(); i++ {
+		fits = from.leafLen(p.Leaves.Lo+i) == w.leafLen(p.Leaf+i)
+	}
+	must(fits, "Pack", "%s: rows %v, leaves %v of [%d, %d] with %d leaves do not fit at row %d, leaf %d of [%d, %d] with %d",
+		w.spec.Name, p.Rows, p.Leaves, from.spec.Out, from.spec.K, len(from.leaves)-1, p.Row, p.Leaf, w.spec.Out, w.spec.K, len(w.leaves)-1)
+}
+
+func (w *weight) leafLen(i int) int { return w.leaves[i+1] - w.leaves[i] }
+
+// copyPiece copies what a piece has of panel p.
+func (w *weight) copyPiece(p int, piece kernels.Piece) {
+	rows := w.pieceRows(p, piece)
+	if rows.Empty() || piece.Leaves.Empty() {
+		return
+	}
+	from := piece.From.(*weight)
+	row := piece.Rows.Lo + p*panelWidth + rows.Lo - piece.Row // in from
+	last := min(panelWidth, w.spec.Out-p*panelWidth)
+	if row%panelWidth == rows.Lo && rows.Lo == 0 && rows.Hi == last && (last == panelWidth || row+last == from.spec.Out) {
+		if dst, src, ok := w.runs(p, piece.Leaf, from, row/panelWidth, piece.Leaves); ok {
+			copy(dst, src)
+			return
+		}
+	}
+	for i := range rows.Len() {
+		w.copyRow(p, rows.Lo+i, piece.Leaf, from, row+i, piece.Leaves)
+	}
+}
+
+// runs are leaves of a panel of w and of one of from as runs of bytes, if they
+// do not share lines with other leaves.
+func (w *weight) runs(p, leaf int, from *weight, fromPanel int, leaves tree.Range) (dst, src []byte, ok bool) {
+	to := tree.Range{Lo: leaf, Hi: leaf + leaves.Len()}
+	a, b, ok := w.run(to)
+	c, d, ok2 := from.run(leaves)
+	if !ok || !ok2 || b-a != d-c {
+		return nil, nil, false
+	}
+	return w.panel(p)[a:b], from.panel(fromPanel)[c:d], true
+}
+
+// run is where leaves lie in a panel.
+func (w *weight) run(leaves tree.Range) (lo, hi int, ok bool) {
+	if w.spec.Format != kernels.AsStored {
+		size := quantGroupBytes(w.spec.Format)
+		return w.groupOf[leaves.Lo] * size, w.groupOf[leaves.Hi] * size, true
+	}
+	k0, k1 := w.leaves[leaves.Lo], w.leaves[leaves.Hi]
+	if w.spec.DType == tensor.F32 {
+		return place(k0, 0, tensor.F32), place(k1, 0, tensor.F32), true
+	}
+	if k1 == w.spec.K {
+		k1 += k1 % 2
+	}
+	return place(k0, 0, w.spec.DType), place(k1, 0, w.spec.DType), k0%2 == 0 && k1%2 == 0
+}
+
+// copyRow copies leaves of one output: row fromRow of from is output out of
+// panel p.
+func (w *weight) copyRow(p, out, leaf int, from *weight, fromRow int, leaves tree.Range) {
+	dst, src := w.panel(p), from.panel(fromRow/panelWidth)
+	j := fromRow % panelWidth
+	if w.spec.Format != kernels.AsStored {
+		size := quantGroupBytes(w.spec.Format)
+		for i := range from.groupOf[leaves.Hi] - from.groupOf[leaves.Lo] {
+			copyGroup(dst[(w.groupOf[leaf]+i)*size:], out, src[(from.groupOf[leaves.Lo]+i)*size:], j, w.spec.Format)
+		}
+		return
+	}
+	d := w.spec.DType
+	size := d.Size()
+	to, at := lane(out%stripWidth, d), lane(j%stripWidth, d)
+	k, k0 := w.leaves[leaf], from.leaves[leaves.Lo]
+	for i := range from.leaves[leaves.Hi] - k0 {
+		copy(dst[place(k+i, out/stripWidth, d)+to:][:size], src[place(k0+i, j/stripWidth, d)+at:])
+	}
+}
+
+// lane is where output j of a strip lies within the 16 weights of one k, in bytes.
+func lane(j int, d tensor.DType) int {
+	if d != tensor.BF16 {
+		return j * d.Size()
+	}
+	if j < stripWidth/2 {
+		return 4 * j
+	}
+	return 4*(j-stripWidth/2) + 2
+}
+
+// Layout implements kernels.Storer.
+func (b *Backend) Layout() string { return "cpu-64x16-1" }
+
+// Extract implements kernels.Storer.
+func (b *Backend) Extract(packed kernels.Weight, rows, leaves tree.Range) []byte {
+	w := packed.(*weight)
+	spec := w.spec
+	spec.Out, spec.Leaves, spec.Nodes = rows.Len(), make([]int, leaves.Len()+1), nil
+	for i := range spec.Leaves {
+		spec.Leaves[i] = w.leaves[leaves.Lo+i] - w.leaves[leaves.Lo]
+	}
+	spec.K = spec.Leaves[leaves.Len()]
+	part, err := newWeight(spec)
+	must(err == nil, "Extract", "%s: rows %v, leaves %v: %v", w.spec.Name, rows, leaves, err)
+	part.mem = &region{data: make([]byte, part.Bytes())}
+	piece := kernels.Piece{From: w, Rows: rows, Leaves: leaves}
+	part.checkPiece(piece)
+	for p := range part.panels {
+		part.copyPiece(p, piece)
+	}
+	return part.mem.data
+}
+
+// FromPacked implements kernels.Storer.
+func (b *Backend) FromPacked(spec kernels.WeightSpec, data []byte) (kernels.Weight, error) {
+	w, err := newWeight(spec)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) != w.Bytes() {
+		return nil, fmt.Errorf("%s: %d packed bytes, want %d", spec.Name, len(data), w.Bytes())
+	}
+	w.mem = &region{data: data}
+	return w, nil
+}
+
+// TableRows implements kernels.Storer.
+func (b *Backend) TableRows(t kernels.Table, row, n int) []byte {
+	tab := t.(*table)
+	rowBytes := tab.cols * tab.dtype.Size()
+	must(row >= 0 && n >= 0 && row+n <= tab.rows, "TableRows", "rows %d+%d of %d", row, n, tab.rows)
+	return tab.mem.data[row*rowBytes:][:n*rowBytes]
+}

@@ -1,0 +1,268 @@
+package engine
+
+import (
+	"context"
+	"slices"
+
+	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/tensor"
+	"github.com/sullae/sullae/kernels/tree"
+	"github.com/sullae/sullae/shard/model"
+	"github.com/sullae/sullae/shard/packcache"
+	"github.com/sullae/sullae/shard/plan"
+)
+
+// unitKind is a kind of the units in which packed weights are kept on disk.
+type unitKind struct {
+	name  string
+	once  bool // not one for each layer
+	roles []model.Role
+	// of are the units in a share; share is the share that is unit i alone.
+	of    func(u plan.Units, s plan.Share) tree.Range
+	share func(u plan.Units, i int) plan.Share
+}
+
+var unitKinds = []unitKind{
+	{"head", false, []model.Role{model.Q, model.O},
+		func(_ plan.Units, s plan.Share) tree.Range { return s.Heads },
+		func(_ plan.Units, i int) plan.Share { return plan.Share{Heads: one(i)} }},
+	{"kv", false, []model.Role{model.K, model.V},
+		plan.Units.KVRange,
+		func(u plan.Units, i int) plan.Share { return plan.Share{Heads: one(i * (u.Heads / u.KVHeads))} }},
+	{"mlp", false, []model.Role{model.Gate, model.Up, model.Down},
+		func(_ plan.Units, s plan.Share) tree.Range { return s.MLP },
+		func(_ plan.Units, i int) plan.Share { return plan.Share{MLP: one(i)} }},
+	{"vocab", true, []model.Role{model.Embed, model.Head},
+		func(_ plan.Units, s plan.Share) tree.Range { return s.Vocab },
+		func(_ plan.Units, i int) plan.Share { return plan.Share{Vocab: one(i)} }},
+}
+
+func one(i int) tree.Range { return tree.Range{Lo: i, Hi: i + 1} }
+
+// kindOf is the kind of the units that hold parts of a weight.
+func kindOf(role model.Role) *unitKind {
+	for i := range unitKinds {
+		if slices.Contains(unitKinds[i].roles, role) {
+			return &unitKinds[i]
+		}
+	}
+	return nil
+}
+
+// openUnits are the units of a layer that were looked for; nil: not there.
+type openUnits map[packcache.Key]*packcache.Unit
+
+func (o openUnits) close() {
+	for k, u := range o {
+		if u != nil {
+			u.Close()
+		}
+		delete(o, k)
+	}
+}
+
+// key is the key of a unit of this checkpoint.
+func (l *loader) key(st kernels.Storer, k *unitKind, layer, index int) packcache.Key {
+	return unitKey(l.CheckpointID, st, l.Format, k, layer, index)
+}
+
+func unitKey(checkpointID string, st kernels.Storer, f kernels.Format, k *unitKind, layer, index int) packcache.Key {
+	if k.once {
+		layer = 0
+	}
+	return packcache.Key{Checkpoint: checkpointID, Layout: st.Layout(), Format: f.String(), Layer: layer, Kind: k.name, Index: index}
+}
+
+// segment is a weight's part of a unit on disk; nil if it is not there.
+func (l *loader) segment(st kernels.Storer, role model.Role, layer, index int) []byte {
+	if l.Cache == nil {
+		return nil
+	}
+	key := l.key(st, kindOf(role), layer, index)
+	u, seen := l.units[key]
+	if !seen {
+		u = l.Cache.Get(key)
+		if l.units == nil {
+			l.units = openUnits{}
+		}
+		l.units[key] = u
+	}
+	if u == nil {
+		return nil
+	}
+	return u.Segment(role.String())
+}
+
+// unitSlice is a unit's part of a weight within the rank's own slice of it.
+type unitSlice struct {
+	index  int
+	plan   plan.Plan  // of the unit alone
+	rows   tree.Range // of the rank's slice
+	leaves tree.Range
+}
+
+// slicesOf cuts the rank's slice of a weight into units.
+func slicesOf(s *model.Spec, p plan.Plan, rank int, role model.Role) []unitSlice {
+	k := kindOf(role)
+	own, leaves := p.Slice(s, rank, role), leavesOf(p, rank, role)
+	var out []unitSlice
+	units := k.of(p.Units, p.Shares[rank])
+	for i := units.Lo; i < units.Hi; i++ {
+		alone := plan.Plan{Units: p.Units, Shares: []plan.Share{k.share(p.Units, i)}}
+		at := alone.Slice(s, 0, role)
+		out = append(out, unitSlice{i, alone, shift(at.Rows, -own.Rows.Lo), shift(leavesOf(alone, 0, role), -leaves.Lo)})
+	}
+	return out
+}
+
+func shift(r tree.Range, by int) tree.Range { return tree.Range{Lo: r.Lo + by, Hi: r.Hi + by} }
+
+// pieces are what is packed already of the rank's slice of a matrix: in the old
+// share, and in units on disk that the old share lacks.
+func (l *loader) pieces(role model.Role, layer int, d tensor.DType, old kernels.Weight) []kernels.Piece {
+	st, ok := l.Backend.(kernels.Storer)
+	if !ok {
+		return nil
+	}
+	var out []kernels.Piece
+	var have kernels.Piece
+	if old != nil && l.Old.format == l.Format {
+		now, had := l.Plan.Slice(l.Spec, l.Rank, role), l.Old.plan.Slice(l.Spec, l.Old.rank, role)
+		leaves, hadLeaves := leavesOf(l.Plan, l.Rank, role), leavesOf(l.Old.plan, l.Old.rank, role)
+		rows, ls := overlap(now.Rows, had.Rows), overlap(leaves, hadLeaves)
+		if !rows.Empty() && !ls.Empty() {
+			have = kernels.Piece{From: old, Rows: shift(rows, -had.Rows.Lo), Leaves: shift(ls, -hadLeaves.Lo),
+				Row: rows.Lo - now.Rows.Lo, Leaf: ls.Lo - leaves.Lo}
+			out = append(out, have)
+		}
+	}
+	for _, u := range slicesOf(l.Spec, l.Plan, l.Rank, role) {
+		if have.From != nil && within(u.rows, have.Row, have.Rows.Len()) && within(u.leaves, have.Leaf, have.Leaves.Len()) {
+			continue
+		}
+		data := l.segment(st, role, layer, u.index)
+		if data == nil {
+			continue
+		}
+		spec := weightSpec(l.Spec, u.plan, 0, role, "", d, l.Format)
+		w, err := st.FromPacked(spec, data)
+		if err != nil {
+			continue // of another cut; it is made anew
+		}
+		l.cached += int64(len(data))
+		out = append(out, kernels.Piece{From: w, Rows: tree.Range{Hi: u.rows.Len()}, Leaves: tree.Range{Hi: u.leaves.Len()}, Row: u.rows.Lo, Leaf: u.leaves.Lo})
+	}
+	return out
+}
+
+// tablePieces are what is at hand of the rank's rows of a table.
+func (l *loader) tablePieces(role model.Role, rowBytes int, old kernels.Table) []tablePiece {
+	st, ok := l.Backend.(kernels.Storer)
+	if !ok {
+		return nil
+	}
+	var out []tablePiece
+	now := l.Plan.Slice(l.Spec, l.Rank, role).Rows
+	if old != nil {
+		had := l.Old.plan.Slice(l.Spec, l.Old.rank, role).Rows
+		if rows := overlap(now, had); !rows.Empty() {
+			out = append(out, tablePiece{shift(rows, -now.Lo), st.TableRows(old, rows.Lo-had.Lo, rows.Len())})
+		}
+	}
+	for _, u := range slicesOf(l.Spec, l.Plan, l.Rank, role) {
+		if len(out) > 0 && within(u.rows, out[0].rows.Lo, out[0].rows.Len()) {
+			continue
+		}
+		if data := l.segment(st, role, 0, u.index); len(data) == u.rows.Len()*rowBytes && len(data) > 0 {
+			l.cached += int64(len(data))
+			out = append(out, tablePiece{u.rows, data})
+		}
+	}
+	return out
+}
+
+// overlap is what two ranges have in common.
+func overlap(a, b tree.Range) tree.Range {
+	r := tree.Range{Lo: max(a.Lo, b.Lo), Hi: min(a.Hi, b.Hi)}
+	if r.Empty() {
+		return tree.Range{}
+	}
+	return r
+}
+
+func within(r tree.Range, from, n int) bool { return r.Lo >= from && r.Hi <= from+n }
+
+// Store writes the units of the share that the cache lacks. It may run beside
+// steps, from one goroutine, until ctx ends or Free is due; it returns the bytes
+// written.
+func (m *Model) Store(ctx context.Context, st kernels.Storer, cache *packcache.Cache, checkpointID string) (written int64, err error) {
+	for i := range unitKinds {
+		k := &unitKinds[i]
+		layers := len(m.layers)
+		if k.once {
+			layers = 1
+		}
+		units := k.of(m.plan.Units, m.share)
+		for layer := range layers {
+			for index := units.Lo; index < units.Hi; index++ {
+				if err := ctx.Err(); err != nil {
+					return written, err
+				}
+				key := unitKey(checkpointID, st, m.format, k, layer, index)
+				if cache.Has(key) {
+					continue
+				}
+				segments := m.segments(st, k, layer, index)
+				if err := cache.Put(key, segments); err != nil {
+					return written, err
+				}
+				for _, s := range segments {
+					written += int64(len(s.Data))
+				}
+			}
+		}
+	}
+	return written, nil
+}
+
+// segments are one unit of the share as bytes.
+func (m *Model) segments(st kernels.Storer, k *unitKind, layer, index int) []packcache.Segment {
+	var out []packcache.Segment
+	for _, role := range k.roles {
+		for _, u := range slicesOf(m.spec, m.plan, m.rank, role) {
+			if u.index != index {
+				continue
+			}
+			var data []byte
+			if role == model.Embed {
+				data = st.TableRows(m.embed, u.rows.Lo, u.rows.Len())
+			} else {
+				data = st.Extract(*m.weight(role, layer), u.rows, u.leaves)
+			}
+			out = append(out, packcache.Segment{Name: role.String(), Data: data})
+		}
+	}
+	return out
+}
+
+// weight is where the model keeps a matrix.
+func (m *Model) weight(role model.Role, layer int) *kernels.Weight {
+	ly := m.layer(layer)
+	switch role {
+	case model.Q:
+		return &ly.q
+	case model.K:
+		return &ly.k
+	case model.V:
+		return &ly.v
+	case model.O:
+		return &ly.o
+	case model.Gate:
+		return &ly.gate
+	case model.Up:
+		return &ly.up
+	case model.Down:
+		return &ly.down
+	}
+	return &m.head
+}
