@@ -31,7 +31,7 @@ func TestPackCache(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := serveShares(t, ckpt, nil, format, []float64{1})
-			first := serveShares(t, ckpt, cache, format, []float64{1, 1})
+			first := serveShares(t, ckpt, cache, format, []float64{1, 1, 1})
 			same(t, first, want)
 			if first.cached != 0 {
 				t.Errorf("%d bytes came from an empty cache", first.cached)
