@@ -3,12 +3,13 @@ BUF       = go run github.com/bufbuild/buf/cmd/buf@v1.75.0
 GO_PROTO  = google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 GRPC_PROTO = google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 TOOLS     = $(CURDIR)/bin
+COMMIT    = $(shell git describe --always --abbrev=12 --dirty --exclude='*' 2>/dev/null)
 
 .PHONY: build test race noasm lint generate check chaos
 
-# build makes bin/sullae, static.
+# build makes bin/sullae, static; it knows the commit that it is of.
 build:
-	CGO_ENABLED=0 go build -trimpath -o bin/sullae ./cmd/sullae
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/sullae ./cmd/sullae
 
 # test runs everything that runs by default.
 test:

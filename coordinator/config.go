@@ -40,7 +40,7 @@ type Config struct {
 	Etcd                registry.Config
 	EtcdListen, EtcdDir string
 
-	Workers, MinWorkers int
+	Workers, MinWorkers int           // Workers 0: all that there are
 	Regroup             time.Duration // wait for lost workers before going on with fewer
 	KVTokens            int           // 0: four contexts
 	BlockSize           int
@@ -53,6 +53,9 @@ type Config struct {
 	MaxQueuedRequests, MaxQueuedTokens int
 	NoPrefixCache                      bool
 	CollectiveTimeout                  time.Duration
+	// DrainTimeout is how long an orderly end waits for the requests that are
+	// here; 0: not at all, they are refused.
+	DrainTimeout time.Duration
 
 	Logger *slog.Logger
 	// OnEtcd is told where etcd is, as soon as workers may come; OnProgress how
@@ -78,7 +81,6 @@ func (c *Config) setDefaults() {
 	if c.Etcd.Cluster == "" {
 		c.Etcd.Cluster = registry.DefaultCluster
 	}
-	def(&c.Workers, 1)
 	def(&c.MinWorkers, 1)
 	def(&c.BlockSize, 16)
 	def(&c.MaxBatchedTokens, 512)

@@ -60,6 +60,8 @@ type coordinator struct {
 	start  time.Time
 	// progress is what workers last told of their loading.
 	progress progress
+	peers    peers
+	record   *registry.Registration[registry.Coordinator]
 	known    atomic.Pointer[[]registry.Worker] // registered workers, as last seen
 
 	httpL, grpcL, clusterL net.Listener
@@ -162,7 +164,7 @@ func (c *coordinator) joinCluster(ctx context.Context) error {
 	c.gossip, c.view = g, member.NewView(g)
 	c.later(func() { g.Leave(gossipLeave) })
 	host, _ := os.Hostname()
-	rec, err := c.reg.RegisterCoordinator(ctx, registry.Coordinator{
+	c.record, err = c.reg.RegisterCoordinator(ctx, registry.Coordinator{
 		ID: c.cfg.ID, Address: c.reachable(c.clusterL), GossipAddress: g.Self().Addr,
 		GRPCAddress: c.reachable(c.grpcL), HTTPAddress: c.reachable(c.httpL),
 		Version: c.cfg.Version, ProtocolVersion: group.ProtocolVersion, Hostname: host, PID: os.Getpid(), StartedUnixMs: c.start.UnixMilli(),
@@ -173,7 +175,7 @@ func (c *coordinator) joinCluster(ctx context.Context) error {
 	c.later(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
-		rec.Close(ctx)
+		c.record.Close(ctx)
 	})
 	return nil
 }
@@ -225,33 +227,37 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	mux.HandleFunc("DELETE /cluster/workers/{id}/drain", c.serveDrain)
 	web := openai.NewServer("", mux)
 
-	// The servers outlive ctx for as long as it takes to end requests in order.
-	eg, run := errgroup.WithContext(ctx)
-	eg.Go(func() error { return ignoreClosed(web.Serve(c.httpL)) })
-	eg.Go(func() error { return api.Serve(c.grpcL) })
+	servers := servers{web: web, api: api, cluster: cluster}
+	httpL := c.standIn(c.httpL, &servers, func(x registry.Coordinator) string { return x.HTTPAddress })
+	grpcL := c.standIn(c.grpcL, &servers, func(x registry.Coordinator) string { return x.GRPCAddress })
+
+	// What serves outlives ctx for as long as it takes to end requests in order.
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	eg, run := errgroup.WithContext(serving)
+	eg.Go(func() error { return ignoreClosed(web.Serve(httpL)) })
+	eg.Go(func() error { return api.Serve(grpcL) })
 	eg.Go(func() error { return cluster.Serve(c.clusterL) })
+	eg.Go(func() error { return c.watchPeers(run) })
+	eg.Go(func() error { return c.announce(run) })
 	eg.Go(func() error { return c.gossip.Follow(run, c.reg.GossipSeeds(run)) })
 	eg.Go(func() error { return c.watchWorkers(run) })
 	eg.Go(func() error { return c.cfg.NodeTLS.Watch(run) })
 	eg.Go(func() error { return c.watchReady(run, health.SetServing) })
-	eg.Go(func() error { return c.leadAndRun(run) })
-	eg.Go(func() error { return c.runBatches(run, batches) })
+	eg.Go(func() error { return c.leadAndRun(ctx, run) })
+	eg.Go(func() error { return c.runBatches(ctx, batches) })
 	eg.Go(func() error {
-		<-run.Done()
-		health.SetServing(false)
-		sctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-		defer cancel()
-		stopped := make(chan struct{})
-		go func() { api.GracefulStop(); cluster.Stop(); close(stopped) }()
-		if web.Shutdown(sctx) != nil {
-			web.Close()
-		}
 		select {
-		case <-stopped:
-		case <-sctx.Done():
-			api.Stop()
-			<-stopped
+		case <-ctx.Done():
+			health.Shutdown()
+			if c.cfg.DrainTimeout > 0 {
+				c.drain(&servers)
+			}
+		case <-run.Done():
 		}
+		end()
+		health.Shutdown()
+		servers.close()
 		return nil
 	})
 	return eg.Wait()

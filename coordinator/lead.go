@@ -4,20 +4,29 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/sullae/sullae/collective/registry"
 )
 
 // leader holds this coordinator's leadership while it has it.
 type leader struct {
-	mu sync.Mutex
-	l  *registry.Leadership
+	mu    sync.Mutex
+	l     *registry.Leadership
+	since time.Time
 }
 
 func (l *leader) set(x *registry.Leadership) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.l = x
+	l.l, l.since = x, time.Now()
+}
+
+// age is how long this coordinator has led.
+func (l *leader) age() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Since(l.since)
 }
 
 func (l *leader) get() *registry.Leadership {
@@ -40,16 +49,19 @@ func (p placement) WriteGeneration(ctx context.Context, g registry.Generation) (
 	return l.WriteGeneration(ctx, g)
 }
 
-// leadAndRun stands for election and drives the group while it leads. A deposed
+// leadAndRun stands for election until ctx ends, and drives the group while it
+// leads, until run ends. A deposed
 // leader ends: its state is in its workers and clients, and a fresh process
 // stands again.
-func (c *coordinator) leadAndRun(ctx context.Context) error {
+func (c *coordinator) leadAndRun(ctx, run context.Context) error {
 	sctx, elected := context.WithCancel(ctx)
 	defer elected()
 	var standing sync.WaitGroup
 	standing.Go(func() {
 		for id := range c.reg.WatchLeader(sctx) {
-			if id != "" && id != c.cfg.ID {
+			other := id != "" && id != c.cfg.ID
+			c.peers.setLeader(id, other)
+			if other {
 				c.cfg.Logger.Info("standing by", "leader", id)
 				c.group.StandBy(id)
 			}
@@ -58,6 +70,9 @@ func (c *coordinator) leadAndRun(ctx context.Context) error {
 	l, err := c.reg.Campaign(ctx, c.cfg.ID)
 	elected()
 	standing.Wait()
+	if ctx.Err() != nil {
+		<-run.Done() // what is passed on to the leader may end in order
+	}
 	if err != nil {
 		return err
 	}
@@ -68,7 +83,7 @@ func (c *coordinator) leadAndRun(ctx context.Context) error {
 		defer cancel()
 		l.Resign(rctx)
 	}()
-	run, cancel := context.WithCancelCause(ctx)
+	run, cancel := context.WithCancelCause(run)
 	defer cancel(nil)
 	go func() {
 		select {

@@ -55,7 +55,7 @@ func (c *coordinator) status() status.Cluster {
 	out := status.Cluster{
 		Version: c.cfg.Version, Cluster: c.cfg.Etcd.Cluster, Coordinator: c.cfg.ID,
 		Model: status.Model{Name: c.model.Name, Architecture: c.model.Architecture, CheckpointID: c.ckpt.ID(), MaxModelLen: c.model.MaxLen},
-		Group: status.Group{Phase: st.Phase, Reason: st.Reason, Epoch: st.Epoch, Step: st.Step, WorldSize: st.Plan.WorldSize(), WorkersWanted: c.cfg.Workers,
+		Group: status.Group{Phase: st.Phase, Reason: st.Reason, Epoch: st.Epoch, Step: st.Step, WorldSize: st.Plan.WorldSize(), WorkersWanted: c.workersWanted(),
 			Running: load.Running, Waiting: load.Waiting, KVBlocksFree: load.BlocksFree, KVBlocksTotal: load.BlocksTotal},
 	}
 	progress := c.progress.snapshot()
@@ -85,6 +85,15 @@ func (c *coordinator) status() status.Cluster {
 		}
 	}
 	return out
+}
+
+// workersWanted is how many ranks the group should have: where no number is
+// given, all workers that are registered.
+func (c *coordinator) workersWanted() int {
+	if all := c.known.Load(); c.cfg.Workers == 0 && all != nil {
+		return max(c.cfg.MinWorkers, min(len(*all), c.ckpt.Spec().Heads))
+	}
+	return max(c.cfg.MinWorkers, c.cfg.Workers)
 }
 
 func (c *coordinator) worker(w registry.Worker) status.Worker {

@@ -21,6 +21,7 @@ type coordinatorCmd struct {
 	Regroup       durationFlag `default:"1s" help:"How long to wait for a lost worker's return before going on with fewer."`
 	ClusterListen string       `default:"0.0.0.0:0" placeholder:"HOST:PORT" help:"Address where workers fetch weights."`
 	Advertise     string       `placeholder:"HOST" help:"Name or address of this host for other nodes."`
+	DrainTimeout  durationFlag `default:"10s" help:"How long, when asked to end, to wait for the requests that are here."`
 	EtcdListen    string       `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Without --etcd: where the embedded etcd listens."`
 	EtcdDir       string       `placeholder:"DIR" help:"Without --etcd: where the embedded etcd keeps its data; default: a temporary folder."`
 	etcdFlags
@@ -43,6 +44,7 @@ func (c *coordinatorCmd) Run(ctx context.Context) error {
 	cfg := c.servingFlags.config()
 	cfg.ID = nodeID(c.ID, "coordinator")
 	cfg.Model, cfg.MinWorkers, cfg.Regroup = c.Model, c.MinWorkers, c.Regroup
+	cfg.DrainTimeout = c.DrainTimeout
 	cfg.ClusterAddr, cfg.Advertise = c.ClusterListen, c.Advertise
 	cfg.GossipAddr, cfg.GossipKey = c.Gossip, key
 	cfg.NodeTLS = security

@@ -108,13 +108,3 @@ func goRunEnded() <-chan struct{} {
 	}()
 	return ended
 }
-
-type versionCmd struct{}
-
-func (versionCmd) Run() error {
-	fmt.Println("sullae", version)
-	return nil
-}
-
-// version is the release.
-const version = "0.1.0"

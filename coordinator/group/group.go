@@ -53,8 +53,9 @@ type Config struct {
 	Refused func(registry.Worker) string
 	// Workers is how many ranks the group wants; it waits for them at first.
 	// After a loss it goes on with fewer, down to MinWorkers, once none has
-	// joined for Regroup.
+	// joined for Regroup. 0: all that there are, from MinWorkers on.
 	Workers, MinWorkers int
+	anyNumber           bool // Workers was 0, and is now the most that can share the model
 	Regroup             time.Duration
 	KVTokens            int // positions in the KV pool
 	BlockSize           int
@@ -115,11 +116,14 @@ type State struct {
 func New(cfg Config) (*Group, error) {
 	spec := cfg.Checkpoint.Spec()
 	units := plan.UnitsOf(spec)
-	if cfg.Workers < 1 || cfg.Workers > spec.Heads {
-		return nil, fmt.Errorf("--workers %d: %s has %d query heads, so 1 to %d workers can share it", cfg.Workers, cfg.Model, spec.Heads, spec.Heads)
+	if cfg.Workers < 0 || cfg.Workers > spec.Heads {
+		return nil, fmt.Errorf("--workers %d: %s has %d query heads, so 1 to %d workers can share it (0: all that there are)", cfg.Workers, cfg.Model, spec.Heads, spec.Heads)
 	}
 	if cfg.KVTokens < cfg.BlockSize {
 		return nil, fmt.Errorf("--kv-tokens %d: less than one block of %d positions", cfg.KVTokens, cfg.BlockSize)
+	}
+	if cfg.Workers == 0 {
+		cfg.anyNumber, cfg.Workers = true, spec.Heads
 	}
 	cfg.MinWorkers = max(1, min(cfg.MinWorkers, cfg.Workers))
 	g := &Group{cfg: cfg, units: units, wake: make(chan struct{}, 1), seqs: map[uint64]*stream{}, drain: map[string]bool{}}

@@ -168,6 +168,13 @@ func (w *watcher) leaving(members []registry.Worker) bool {
 	return false
 }
 
+// missing reports whether one of the last epoch's workers is not there.
+func (w *watcher) missing(have []registry.Worker) bool {
+	return slices.ContainsFunc(w.last, func(m registry.Worker) bool {
+		return !slices.ContainsFunc(have, func(x registry.Worker) bool { return x.ID == m.ID })
+	})
+}
+
 // mayReturn reports whether a worker of the last epoch that is missing now could
 // be back soon: it is registered still, and not to leave.
 func (w *watcher) mayReturn() bool {
@@ -200,11 +207,13 @@ func (w *watcher) strangers() string {
 }
 
 // await returns the workers of the next epoch: as many as are wanted, or, when
-// a group that has served lost some, those left once Regroup has passed.
+// a group that has served lost some, those left once Regroup has passed. Where any
+// number will do, a first epoch takes those that are there when none has come for
+// a while, or at once where another coordinator's epoch had no more.
 func (w *watcher) await(ctx context.Context, report func(string), served bool) ([]registry.Worker, error) {
 	tick := time.NewTicker(100 * time.Millisecond) // suspicions end by time
 	defer tick.Stop()
-	began := time.Now()
+	began, changed, known := time.Now(), time.Now(), 0
 	if err := w.update(); err != nil && ctx.Err() == nil {
 		return nil, err
 	}
@@ -213,10 +222,20 @@ func (w *watcher) await(ctx context.Context, report func(string), served bool) (
 		if len(have) >= w.cfg.Workers {
 			return w.choose(have, w.cfg.Workers), nil
 		}
+		if len(have) != known {
+			changed, known = time.Now(), len(have)
+		}
+		if !served && w.cfg.anyNumber && len(have) >= w.cfg.MinWorkers && (time.Since(changed) >= settle || len(w.last) > 0 && !w.missing(have)) {
+			return w.choose(have, len(have)), nil
+		}
 		if served && len(have) >= w.cfg.MinWorkers && (time.Since(began) >= w.cfg.Regroup || !w.mayReturn()) {
 			return w.choose(have, len(have)), nil
 		}
-		report(fmt.Sprintf("%d of %d workers are there%s", len(have), w.cfg.Workers, w.strangers()))
+		wanted := w.cfg.Workers
+		if w.cfg.anyNumber {
+			wanted = w.cfg.MinWorkers
+		}
+		report(fmt.Sprintf("%d of %d workers are there%s", len(have), wanted, w.strangers()))
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)

@@ -94,6 +94,28 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestAwaitAnyNumber: a first epoch takes who is there once none has come for a
+// while; no fewer than the least.
+func TestAwaitAnyNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, p := newTestWatcher(t, Config{Workers: 8, MinWorkers: 2, anyNumber: true})
+		began := time.Now()
+		go func() {
+			for _, ids := range []string{"a", "a b", "a b c"} {
+				time.Sleep(settle * 3 / 4)
+				p.set(strings.Fields(ids)...)
+			}
+		}()
+		got, err := w.await(t.Context(), func(string) {}, false)
+		if err != nil || names(got) != "a b c" {
+			t.Errorf("%s, %v", names(got), err)
+		}
+		if d := time.Since(began); d < settle*3 || d > settle*4 {
+			t.Errorf("took %v", d)
+		}
+	})
+}
+
 // TestAwait: a new group waits for all; one that has served goes on with fewer,
 // after a wait for who may return, at once where nobody may.
 func TestAwait(t *testing.T) {

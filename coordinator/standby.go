@@ -1,0 +1,110 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/coordinator/forward"
+)
+
+// serving is the State of a coordinator that leads and whose group serves.
+const serving = "serving"
+
+// peers is what is known of the other coordinators.
+type peers struct {
+	mu     sync.Mutex
+	leader string // "" while nobody leads, as far as is known
+	led    bool   // another one has led since this one started
+	all    map[string]registry.Coordinator
+}
+
+func (p *peers) setLeader(id string, other bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leader, p.led = id, p.led || other
+}
+
+// get is the leader's record, and whether another one has led.
+func (p *peers) get() (leader registry.Coordinator, led bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.all[p.leader], p.led
+}
+
+// watchPeers follows the coordinators' records until ctx ends.
+func (c *coordinator) watchPeers(ctx context.Context) error {
+	for list := range c.reg.WatchCoordinators(ctx) {
+		all := make(map[string]registry.Coordinator, len(list))
+		for _, x := range list {
+			all[x.ID] = x
+		}
+		c.peers.mu.Lock()
+		c.peers.all = all
+		c.peers.mu.Unlock()
+	}
+	return nil
+}
+
+// place tells a listener what to do with a new connection. address picks the
+// leader's.
+func (c *coordinator) place(address func(registry.Coordinator) string) func() forward.Place {
+	return func() forward.Place {
+		leader, led := c.peers.get()
+		switch {
+		case !led:
+			return forward.Place{Here: true} // the first: it says what it waits for
+		case c.lead.get() != nil:
+			// Who takes over forms the group in a moment.
+			return forward.Place{Here: c.group.State().Epochs > 0 || c.lead.age() > forward.Patience}
+		case leader.ID == c.cfg.ID:
+			return forward.Place{}
+		case address(leader) == address(c.record.Record()):
+			// It listens on another host's loopback, and we on ours.
+			return forward.Place{Here: true}
+		}
+		return forward.Place{Addr: address(leader)}
+	}
+}
+
+// ready is nil while requests are served: here, or by the leader that this
+// coordinator passes them on to.
+func (c *coordinator) ready() error {
+	leader, led := c.peers.get()
+	if c.lead.get() != nil || !led {
+		return c.group.Ready()
+	}
+	if leader.State == serving {
+		return nil
+	}
+	if leader.ID == "" {
+		return fmt.Errorf("standing by, and no coordinator leads")
+	}
+	return fmt.Errorf("standing by, and coordinator %s, which leads, does not serve", leader.ID)
+}
+
+// announce keeps the State of this coordinator's record: it tells those that
+// stand by whether the leader serves.
+func (c *coordinator) announce(ctx context.Context) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		state := ""
+		if c.lead.get() != nil && c.group.Ready() == nil {
+			state = serving
+		}
+		if rec := c.record.Record(); rec.State != state {
+			rec.State = state
+			if err := c.record.Update(rec); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
