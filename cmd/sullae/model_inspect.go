@@ -112,8 +112,8 @@ func inspect(m *checkpoint.Checkpoint) *inspection {
 		Rope:   inspectedRope{Theta: s.Rope.Theta, Dim: s.Rope.Dim},
 		DTypes: map[string]int{}, Bytes: m.Bytes(), Extra: []string{}, Tensors: m.List(),
 	}
-	if s.Rope.Scaling != nil {
-		r.Rope.Scaling = &s.Rope.Scaling.Factor
+	if s.Rope.Llama3 != nil {
+		r.Rope.Scaling = &s.Rope.Llama3.Factor
 	}
 	for _, l := range s.Layers {
 		if l.Window > 0 {

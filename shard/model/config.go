@@ -44,6 +44,12 @@ func (f *fields) has(key string) bool {
 	return ok && !bytes.Equal(bytes.TrimSpace(v), []byte("null"))
 }
 
+// mentions reports whether key is there, be it null.
+func (f *fields) mentions(key string) bool {
+	_, ok := f.raw[key]
+	return ok
+}
+
 // require fails where key is missing or null.
 func (f *fields) require(key string) bool {
 	if f.err == nil && !f.has(key) {

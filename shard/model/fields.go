@@ -1,6 +1,6 @@
 package model
 
-import "strings"
+import "encoding/json"
 
 // Members of config.json that several architectures share.
 
@@ -49,64 +49,82 @@ func (f *fields) checkShape(s *Spec) {
 	}
 }
 
-// activation is the gate's function. "swish" is an older name of SiLU.
-func (f *fields) activation(key string) Activation {
+// gate is the gate's function, from the first of the members that is there.
+// "swish" is an older name of SiLU; all the names of GELU's tanh form are one
+// formula.
+func (f *fields) gate(keys []string) Activation {
+	key := keys[0]
+	for _, k := range keys {
+		if f.has(k) {
+			key = k
+			break
+		}
+	}
 	switch name := f.text(key); name {
 	case "silu", "swish":
 		return SiLU
+	case "gelu_pytorch_tanh", "gelu_new", "gelu_fast":
+		return GELUTanh
 	default:
-		f.fail(key, "%q is not supported; supported: silu", name)
+		f.fail(key, "%q is not supported; supported: silu, gelu_pytorch_tanh", name)
 		return 0
 	}
 }
 
-// rope reads the rotary embedding: "rope_theta" and "rope_scaling", or the one
-// object "rope_parameters" that newer files have. No object, or type "default",
-// means no scaling.
-func (f *fields) rope(dim int) Rope {
-	r := Rope{Dim: dim}
-	section := f.object("rope_parameters")
-	if section == nil {
-		section = f.object("rope_scaling")
+// softCap is a required limit, or null for none.
+func (f *fields) softCap(key string) float32 {
+	if f.mentions(key) && !f.has(key) {
+		return 0
 	}
-	if section != nil && section.has("rope_theta") {
-		r.Theta = section.real("rope_theta", 1, 1e15)
-	} else {
-		r.Theta = f.real("rope_theta", 1, 1e15)
-	}
-	if f.has("partial_rotary_factor") && f.real("partial_rotary_factor", 0, 1) != 1 {
-		f.fail("partial_rotary_factor", "%s is not supported; every element of a head is rotated", f.show("partial_rotary_factor"))
-	}
-	if section == nil || len(section.raw) == 0 {
-		return r
-	}
-	key := "rope_type"
-	if !section.has(key) && section.has("type") {
-		key = "type" // the older name
-	}
-	switch name := strings.ToLower(section.text(key)); name {
-	case "default":
-	case "llama3":
-		r.Scaling = section.llama3()
-	default:
-		section.fail(key, "%q is not supported; supported: default, llama3", name)
-	}
-	if f.err == nil {
-		f.err = section.err
-	}
-	return r
+	return float32(f.real(key, 0, 1e6))
 }
 
-// llama3 reads the members of a "llama3" scaling.
-func (f *fields) llama3() *Llama3Scaling {
-	l := &Llama3Scaling{
-		Factor:               f.real("factor", 0, 1e6),
-		LowFreqFactor:        f.real("low_freq_factor", 0, 1e6),
-		HighFreqFactor:       f.real("high_freq_factor", 0, 1e6),
-		OriginalMaxPositions: f.count("original_max_position_embeddings", 1, maxPositions),
+// windows gives the layers that slide the window of "sliding_window", which must
+// be there: null is none, and leaving it out means 4096 to some readers and none
+// to others. "layer_types" says which layers slide, where it is there.
+func (f *fields) windows(s *Spec, slides func(layer int) bool) {
+	const key = "sliding_window"
+	if !f.mentions(key) {
+		f.fail(key, "missing; write null if there is no window")
 	}
-	if f.err == nil && l.HighFreqFactor <= l.LowFreqFactor {
-		f.fail("high_freq_factor", "%g is not above low_freq_factor (%g)", l.HighFreqFactor, l.LowFreqFactor)
+	types := f.layerTypes(len(s.Layers))
+	w := 0
+	if f.has(key) {
+		w = f.count(key, 1, maxPositions)
 	}
-	return l
+	for i := range s.Layers {
+		if types == nil && w > 0 && slides(i) || types != nil && types[i] {
+			if s.Layers[i].Window = w; w == 0 {
+				f.fail(key, "null, but layer_types[%d] is sliding_attention", i)
+			}
+		}
+	}
+}
+
+// layerTypes tells which layers slide; nil without "layer_types".
+func (f *fields) layerTypes(layers int) []bool {
+	const key = "layer_types"
+	if f.err != nil || !f.has(key) {
+		return nil
+	}
+	var names []string
+	if err := json.Unmarshal(f.raw[key], &names); err != nil {
+		f.fail(key, "%s is not a list of names", f.show(key))
+		return nil
+	}
+	if len(names) != layers {
+		f.fail(key, "%d names for %d layers", len(names), layers)
+		return nil
+	}
+	out := make([]bool, layers)
+	for i, name := range names {
+		switch name {
+		case "sliding_attention":
+			out[i] = true
+		case "full_attention":
+		default:
+			f.fail(key, "[%d]: %q is not supported; supported: full_attention, sliding_attention", i, name)
+		}
+	}
+	return out
 }

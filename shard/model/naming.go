@@ -38,8 +38,14 @@ func (s *Spec) Shape(role Role) (rows, cols int) {
 	switch role {
 	case Embed, Head:
 		return s.Vocab, s.Hidden
-	case FinalNorm, AttnNorm, MLPNorm:
+	case FinalNorm, AttnNorm, MLPNorm, AttnPostNorm, MLPPostNorm:
 		return s.Hidden, 0
+	case QNorm, KNorm:
+		return s.HeadDim, 0
+	case QBias:
+		return s.Heads * s.HeadDim, 0
+	case KBias, VBias:
+		return s.KVHeads * s.HeadDim, 0
 	case Q:
 		return s.Heads * s.HeadDim, s.Hidden
 	case K, V:

@@ -25,11 +25,18 @@ const (
 	maxSpecial   = 64      // ids that end a generation
 )
 
-// architectures are the readers of config.json, by the name that its
-// "architectures" list gives. Adding one is adding an entry here and a file
-// like exaone.go.
-var architectures = map[string]func(*fields) *Spec{
-	"ExaoneForCausalLM": parseExaone,
+// architectures are what is supported, by the name that config.json's
+// "architectures" list gives. Adding one is adding an entry here and a table like
+// mistral.
+var architectures = map[string]*family{
+	"ExaoneForCausalLM":  &exaone,
+	"Exaone4ForCausalLM": &exaone4,
+	"Gemma2ForCausalLM":  &gemma2,
+	"LlamaForCausalLM":   &llama,
+	"MistralForCausalLM": &mistral,
+	"Phi3ForCausalLM":    &phi3,
+	"Qwen2ForCausalLM":   &qwen2,
+	"Qwen3ForCausalLM":   &qwen3,
 }
 
 // Architectures lists the supported names, sorted.
@@ -51,7 +58,7 @@ func Parse(configJSON, generationJSON []byte, where string) (*Spec, error) {
 	if q := f.object("quantization_config"); q != nil {
 		return nil, fmt.Errorf("%s: quantization_config: quantized weights are not supported; take the checkpoint stored as F32, BF16 or F16", f.file)
 	}
-	s := architectures[arch](f)
+	s := architectures[arch].parse(f)
 	if f.err != nil {
 		return nil, f.err
 	}

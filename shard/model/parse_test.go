@@ -47,7 +47,7 @@ func TestParseExaone30(t *testing.T) {
 	}
 	want := &Spec{
 		Architecture: "ExaoneForCausalLM", Hidden: 4096, Heads: 32, KVHeads: 8, HeadDim: 128, FFN: 14336,
-		Vocab: 102400, MaxPositions: 4096, NormEps: 1e-5, Activation: SiLU, AttnScale: float32(1 / math.Sqrt(128)),
+		Vocab: 102400, MaxPositions: 4096, NormEps: 1e-5, Activation: SiLU, EmbedScale: 1, AttnScale: float32(1 / math.Sqrt(128)),
 		Rope: Rope{Theta: 500000, Dim: 128}, DType: tensor.BF16, Layers: slices.Repeat([]Layer{{Rope: true}}, 32),
 		BOS: []int32{1}, EOS: []int32{361}, PAD: []int32{0}, names: s.names,
 	}
@@ -69,11 +69,11 @@ func TestParseVariants(t *testing.T) {
 		{"both names of layers", map[string]string{"num_hidden_layers": "32"}, "", func(s *Spec) bool { return len(s.Layers) == 32 }},
 		{"tied", map[string]string{"tie_word_embeddings": "true"}, "", func(s *Spec) bool { return s.Tied }},
 		{"tied by default", map[string]string{"tie_word_embeddings": ""}, "", func(s *Spec) bool { return s.Tied }},
-		{"default rope", map[string]string{"rope_scaling": `{"rope_type": "default"}`}, "", func(s *Spec) bool { return s.Rope.Scaling == nil }},
+		{"default rope", map[string]string{"rope_scaling": `{"rope_type": "default"}`}, "", func(s *Spec) bool { return s.Rope.Llama3 == nil }},
 		{"llama3 rope", map[string]string{"rope_scaling": llama3}, "", func(s *Spec) bool {
-			return *s.Rope.Scaling == Llama3Scaling{8, 1, 4, 64}
+			return *s.Rope.Llama3 == Llama3Scaling{8, 1, 4, 64}
 		}},
-		{"old name of rope_type", map[string]string{"rope_scaling": strings.Replace(llama3, "rope_type", "type", 1)}, "", func(s *Spec) bool { return s.Rope.Scaling != nil }},
+		{"old name of rope_type", map[string]string{"rope_scaling": strings.Replace(llama3, "rope_type", "type", 1)}, "", func(s *Spec) bool { return s.Rope.Llama3 != nil }},
 		{"rope_parameters", map[string]string{"rope_theta": "", "rope_scaling": "", "rope_parameters": `{"rope_type": "default", "rope_theta": 1e6}`}, "", func(s *Spec) bool { return s.Rope.Theta == 1e6 }},
 		{"dtype", map[string]string{"torch_dtype": "", "dtype": `"float16"`}, "", func(s *Spec) bool { return s.DType == tensor.F16 }},
 		{"no dtype", map[string]string{"torch_dtype": ""}, "", func(s *Spec) bool { return s.DType == tensor.Invalid }},
@@ -102,7 +102,7 @@ func TestParseErrors(t *testing.T) {
 		{edits{"architectures": ""}, "architectures: missing"},
 		{edits{"architectures": `"ExaoneForCausalLM"`}, "architectures: "},
 		{edits{"architectures": `[]`}, "architectures: "},
-		{edits{"architectures": `["MambaForCausalLM"]`}, `architectures: "MambaForCausalLM" is not supported; supported: ExaoneForCausalLM`},
+		{edits{"architectures": `["MambaForCausalLM"]`}, `architectures: "MambaForCausalLM" is not supported; supported: Exaone4ForCausalLM, ExaoneForCausalLM, Gemma2ForCausalLM, LlamaForCausalLM, MistralForCausalLM, Phi3ForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM`},
 		{edits{"quantization_config": `{"quant_method": "awq"}`}, "quantization_config: "},
 		{edits{"hidden_size": ""}, "hidden_size: missing"},
 		{edits{"hidden_size": "null"}, "hidden_size: missing"},
@@ -119,7 +119,6 @@ func TestParseErrors(t *testing.T) {
 		{edits{"head_dim": "0"}, "head_dim: 0 is out of range"},
 		{edits{"num_attention_heads": ""}, "num_attention_heads: missing"},
 		{edits{"num_attention_heads": "1025"}, "num_attention_heads: 1025 is out of range"},
-		{edits{"num_key_value_heads": ""}, "num_key_value_heads: missing"},
 		{edits{"num_key_value_heads": "5"}, "num_key_value_heads: 5 does not divide num_attention_heads (32)"},
 		{edits{"num_key_value_heads": "64"}, "num_key_value_heads: 64 does not divide"},
 		{edits{"intermediate_size": "true"}, "intermediate_size: true is not a number"},
@@ -136,7 +135,7 @@ func TestParseErrors(t *testing.T) {
 		{edits{"rope_theta": ""}, "rope_theta: missing"},
 		{edits{"rope_scaling": `"llama3"`}, `rope_scaling: "llama3" is not an object`},
 		{edits{"rope_scaling": `{"factor": 2}`}, "rope_scaling.rope_type: missing"},
-		{edits{"rope_scaling": `{"rope_type": "yarn"}`}, `rope_scaling.rope_type: "yarn" is not supported; supported: default, llama3`},
+		{edits{"rope_scaling": `{"rope_type": "yarn"}`}, `rope_scaling.rope_type: "yarn" is not supported; supported: default, linear, llama3, longrope`},
 		{edits{"rope_scaling": `{"rope_type": "llama3"}`}, "rope_scaling.factor: missing"},
 		{edits{"rope_scaling": `{"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 4, "original_max_position_embeddings": 64}`}, "rope_scaling.high_freq_factor: 4 is not above"},
 		{edits{"partial_rotary_factor": "0.5"}, "partial_rotary_factor: 0.5 is not supported"},

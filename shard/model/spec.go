@@ -23,8 +23,12 @@ type Spec struct {
 	Vocab        int    // V
 	MaxPositions int    // the context: prompt and generated tokens together
 	NormEps      float32
+	NormOffset   float32 // norms multiply by their weight plus this: 0, Gemma's 1
 	Activation   Activation
+	EmbedScale   float32 // embeddings are multiplied by this; 1 unless the config says otherwise
 	AttnScale    float32 // D^-0.5 unless the config says otherwise
+	AttnCap      float32 // soft cap of attention's scores; 0: none
+	LogitCap     float32 // soft cap of logits; 0: none
 	Rope         Rope
 	Tied         bool // the head is the embedding table
 	// DType is the type that config.json states, tensor.Invalid where it states
@@ -39,7 +43,21 @@ type Spec struct {
 	names naming
 }
 
-// Layer is what may differ from layer to layer.
+// Window is the largest window where all layers slide, and 0 where one sees
+// everything: what is further back than the window is never read again.
+func (s *Spec) Window() int {
+	w := 0
+	for _, l := range s.Layers {
+		if l.Window == 0 {
+			return 0
+		}
+		w = max(w, l.Window)
+	}
+	return w
+}
+
+// Layer is what may differ from layer to layer. Norms that an architecture
+// lacks are roles that it lacks (Has).
 type Layer struct {
 	Window int  // positions visible, the query's own counted; 0 means all
 	Rope   bool // whether q and k are rotated
@@ -50,46 +68,41 @@ type Activation uint8
 
 // Activations.
 const (
-	SiLU Activation = iota + 1
+	SiLU     Activation = iota + 1
+	GELUTanh            // by the tanh formula
 )
-
-// Rope is the rotary embedding: inverse frequencies theta^(-2i/Dim), scaled.
-type Rope struct {
-	Theta   float64
-	Dim     int // rotated elements of a head
-	Scaling *Llama3Scaling
-}
-
-// Llama3Scaling stretches long wavelengths.
-// After: transformers modeling_rope_utils.py, _compute_llama3_parameters.
-type Llama3Scaling struct {
-	Factor, LowFreqFactor, HighFreqFactor float64
-	OriginalMaxPositions                  int
-}
 
 // Role is what a weight does in the forward pass.
 type Role uint8
 
 // Roles. All matrices are [out, in] as Hugging Face stores them.
 const (
-	Embed     Role = iota // [V, C]
-	Head                  // [V, C]
-	FinalNorm             // [C]
-	AttnNorm              // [C] before attention
-	MLPNorm               // [C] before the MLP
-	Q                     // [H*D, C]
-	K                     // [Hkv*D, C]
-	V                     // [Hkv*D, C]
-	O                     // [C, H*D]
-	Gate                  // [F, C]
-	Up                    // [F, C]
-	Down                  // [C, F]
+	Embed        Role = iota // [V, C]
+	Head                     // [V, C]
+	FinalNorm                // [C]
+	AttnNorm                 // [C] before attention
+	Q                        // [H*D, C]
+	K                        // [Hkv*D, C]
+	V                        // [Hkv*D, C]
+	QBias                    // [H*D]
+	KBias                    // [Hkv*D]
+	VBias                    // [Hkv*D]
+	QNorm                    // [D] over each query head, before it is rotated
+	KNorm                    // [D] over each key head, before it is rotated
+	O                        // [C, H*D]
+	AttnPostNorm             // [C] after attention, before the residual add
+	MLPNorm                  // [C] before the MLP
+	Gate                     // [F, C]
+	Up                       // [F, C]
+	Down                     // [C, F]
+	MLPPostNorm              // [C] after the MLP, before the residual add
 
 	numRoles
 )
 
 var roleNames = [numRoles]string{
-	"Embed", "Head", "FinalNorm", "AttnNorm", "MLPNorm", "Q", "K", "V", "O", "Gate", "Up", "Down",
+	"Embed", "Head", "FinalNorm", "AttnNorm", "Q", "K", "V", "QBias", "KBias", "VBias", "QNorm", "KNorm", "O",
+	"AttnPostNorm", "MLPNorm", "Gate", "Up", "Down", "MLPPostNorm",
 }
 
 // String is the role's name, for errors and listings.
@@ -98,6 +111,15 @@ func (r Role) String() string {
 		return roleNames[r]
 	}
 	return fmt.Sprintf("Role(%d)", uint8(r))
+}
+
+// Norm reports whether the weight is a norm's.
+func (r Role) Norm() bool {
+	switch r {
+	case FinalNorm, AttnNorm, AttnPostNorm, MLPNorm, MLPPostNorm, QNorm, KNorm:
+		return true
+	}
+	return false
 }
 
 // TensorRef is where a weight lies: rows [Row, Row+Rows) of a stored tensor

@@ -5,6 +5,7 @@ package modeltest
 
 import (
 	"encoding/json"
+	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -58,12 +59,28 @@ const (
 	reshardedFiles = 3
 )
 
+// folder names another folder of golden models, each with its golden.json: those
+// in the module are a selection.
+var folder = flag.String("golden", "", "folder of golden models to test instead of the module's own")
+
 // Golden lists the golden models: EXAONE 3.0 in BF16 and F16 with 12/3, 6/6 and
 // 8/4 query and KV heads, one of them also with its weights in several files,
 // and EXAONE 3.5 in F32 with scaled RoPE and tied embeddings.
 func Golden(t testing.TB) []Model {
 	t.Helper()
 	var out []Model
+	if *folder != "" {
+		paths, err := filepath.Glob(filepath.Join(*folder, "*", "golden.json"))
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("-golden %s: no folder in it has a golden.json", *folder)
+		}
+		for _, p := range paths {
+			m := Model{Name: filepath.Base(filepath.Dir(p)), Dir: filepath.Dir(p)}
+			load(t, p, &struct{ Cases *[]Case }{&m.Cases})
+			out = append(out, m)
+		}
+		return out
+	}
 	for _, name := range []string{
 		"exaone3-12h3kv-bf16", "exaone3-6h6kv-f16", resharded, "exaone35-12h3kv-f32-tied",
 	} {

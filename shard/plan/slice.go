@@ -15,12 +15,12 @@ type Slice struct{ Rows, Cols tree.Range }
 
 // Slice is what a rank holds of a weight: rows of its heads, FFN columns or
 // vocabulary for the matrices that are cut by output, columns for those cut
-// along K (O, Down), all of the norms.
+// along K (O, Down), a bias with the rows that it is added to, all of the norms.
 func (p Plan) Slice(s *model.Spec, rank int, role model.Role) Slice {
 	rows, cols := s.Shape(role)
 	out := Slice{tree.Range{Hi: rows}, tree.Range{Hi: cols}}
 	if cols == 0 {
-		return Slice{tree.Range{Hi: 1}, tree.Range{Hi: rows}}
+		out = Slice{tree.Range{Hi: 1}, tree.Range{Hi: rows}}
 	}
 	share := p.Shares[rank]
 	times := func(r tree.Range) tree.Range { return tree.Range{Lo: r.Lo * s.HeadDim, Hi: r.Hi * s.HeadDim} }
@@ -31,14 +31,18 @@ func (p Plan) Slice(s *model.Spec, rank int, role model.Role) Slice {
 		out.Rows = times(share.Heads)
 	case model.K, model.V:
 		out.Rows = times(p.Units.KVRange(share))
-	case model.O:
+	case model.O, model.QBias:
 		out.Cols = times(share.Heads)
+	case model.KBias, model.VBias:
+		out.Cols = times(p.Units.KVRange(share))
 	case model.Gate, model.Up:
 		out.Rows = p.Units.FFNRange(share)
 	case model.Down:
 		out.Cols = p.Units.FFNRange(share)
 	default:
-		panic(fmt.Sprintf("plan: no slice for %v", role))
+		if cols > 0 {
+			panic(fmt.Sprintf("plan: no slice for %v", role))
+		}
 	}
 	return out
 }

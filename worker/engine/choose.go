@@ -146,6 +146,9 @@ func (e *Engine) logits(a views, b *batch, outs []output, use func(o output, row
 			i = j
 		}
 		e.b.MatMul(logits, normed, e.m.head, len(chunk))
+		if limit := e.m.spec.LogitCap; limit > 0 {
+			e.b.SoftCap(logits.Slice(0, len(chunk)*n), limit)
+		}
 		hostSums := make([]float32, len(chunk)*2*blocks)
 		if slices.ContainsFunc(chunk, func(o output) bool { return o.want.NeedsSums() }) {
 			e.b.ExpSums(sums, logits, len(chunk), n, u.VocabUnit)

@@ -64,6 +64,7 @@ type sequence struct {
 	computed int             // positions whose keys and values are in the pool
 	blocks   []int32         // block table
 	hashes   []uint64        // hashes[n] = hash of the first n tokens
+	angles   int             // where in the rotary table its position 0 is
 	history  *sample.History // nil unless Process is active
 }
 
@@ -120,13 +121,15 @@ func (e *Engine) Step(ctx context.Context, s Step) (Result, error) {
 
 // batch is a checked step: the rows of its forward pass.
 type batch struct {
-	rows  int
-	ids   []int32 // token of each row
-	pos   []int32 // position of each row
-	seqs  []kernels.SeqRows
-	items []item
-	outs  []output
-	check uint64
+	rows int
+	ids  []int32 // token of each row
+	pos  []int32 // position of each row
+	// angles is where in the rotary table each row's angles are.
+	angles []int32
+	seqs   []kernels.SeqRows
+	items  []item
+	outs   []output
+	check  uint64
 }
 
 // item ties a sequence's rows to its state.
@@ -169,6 +172,7 @@ func (e *Engine) admit(s Step) (*batch, error) {
 		if n.Process.Active() {
 			q.history = sample.NewHistory(n.Tokens[:min(n.PromptLen, len(n.Tokens))])
 		}
+		q.angles = e.m.spec.Rope.Start(e.m.spec.MaxPositions, len(n.Tokens))
 		q.Tokens = make([]int32, 0, len(n.Tokens)+64)
 		for _, t := range n.Tokens {
 			if t < 0 || int(t) >= e.m.spec.Vocab {
@@ -193,6 +197,8 @@ func (e *Engine) admit(s Step) (*batch, error) {
 			return nil, fmt.Errorf("%w: sequence %d: tokens [%d, %d) of %d known", ErrPlan, ss.ID, ss.NumComputed, end, len(q.Tokens))
 		case end > e.m.spec.MaxPositions:
 			return nil, fmt.Errorf("%w: sequence %d: position %d is past the context of %d", ErrPlan, ss.ID, end-1, e.m.spec.MaxPositions)
+		case q.angles > 0 && end > e.m.spec.Rope.LongAfter():
+			return nil, fmt.Errorf("%w: sequence %d: it began with the rotary embedding of up to %d tokens and now has %d; it has to start anew", ErrPlan, ss.ID, e.m.spec.Rope.LongAfter(), end)
 		case end > len(q.blocks)*e.cfg.BlockSize:
 			return nil, fmt.Errorf("%w: sequence %d: %d positions do not fit in %d blocks of %d", ErrPlan, ss.ID, end, len(q.blocks), e.cfg.BlockSize)
 		case ss.Sample && end != len(q.Tokens):
@@ -215,7 +221,7 @@ func (e *Engine) admit(s Step) (*batch, error) {
 		for i := range ss.Count {
 			p := ss.NumComputed + i
 			b.ids = append(b.ids, q.Tokens[p])
-			b.pos = append(b.pos, int32(p))
+			b.pos, b.angles = append(b.pos, int32(p)), append(b.angles, int32(q.angles+p))
 			if q.PromptLogprobs >= 0 && p+1 < q.PromptLen {
 				b.outs = append(b.outs, output{item: it, row: b.rows + i, promptPos: p + 1,
 					want: sample.Want{Scores: q.PromptLogprobs, Target: q.Tokens[p+1]}})

@@ -8,6 +8,7 @@ import (
 	"github.com/sullae/sullae/collective"
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tree"
+	"github.com/sullae/sullae/shard/model"
 	"github.com/sullae/sullae/shard/plan"
 )
 
@@ -30,34 +31,38 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 		ly := &m.layers[i]
 		tag.Layer = uint16(i)
 
-		e.b.RMSNorm(a.h, a.x, ly.attnNorm, b.rows, spec.NormEps)
-		e.b.MatMul(a.q, a.h, ly.q, b.rows)
-		e.b.MatMul(a.k, a.h, ly.k, b.rows)
-		e.b.MatMul(a.v, a.h, ly.v, b.rows)
+		h := e.norm(a, ly.attnNorm, b.rows)
+		e.project(a.q, h, ly.q, ly.qBias, ly.qNorm, b.rows)
+		e.project(a.k, h, ly.k, ly.kBias, ly.kNorm, b.rows)
+		e.project(a.v, h, ly.v, ly.vBias, nil, b.rows)
 		if spec.Layers[i].Rope {
-			e.b.Rope(a.q, m.share.Heads.Len(), spec.HeadDim, b.pos, m.rope)
-			e.b.Rope(a.k, e.kv.Config().KVHeads, spec.HeadDim, b.pos, m.rope)
+			e.b.Rope(a.q, m.share.Heads.Len(), spec.HeadDim, b.angles, m.rope)
+			e.b.Rope(a.k, e.kv.Config().KVHeads, spec.HeadDim, b.angles, m.rope)
 		}
 		e.b.WriteKV(e.kv, i, a.k, a.v, b.seqs)
 		e.b.Attention(a.attn, a.q, e.kv, kernels.AttentionSpec{
 			Layer: i, Heads: m.share.Heads.Len(), HeadDim: spec.HeadDim,
-			KVHead: m.kvHead, Scale: spec.AttnScale, Window: spec.Layers[i].Window,
+			KVHead: m.kvHead, Scale: spec.AttnScale, Window: spec.Layers[i].Window, Cap: spec.AttnCap,
 		}, b.seqs)
 		e.b.MatMul(a.attnParts, a.attn, ly.o, b.rows)
 		tag.Op = collective.OpAttn
-		if err := e.sum(ctx, tag, a, a.attnParts, spec.Heads, headShare); err != nil {
+		if err := e.sum(ctx, tag, a, a.attnParts, ly.attnPostNorm, spec.Heads, headShare); err != nil {
 			return Result{}, err
 		}
 
-		e.b.RMSNorm(a.h, a.x, ly.mlpNorm, b.rows, spec.NormEps)
+		h = e.norm(a, ly.mlpNorm, b.rows)
 		if ly.down != nil {
-			e.b.MatMul(a.gate, a.h, ly.gate, b.rows)
-			e.b.MatMul(a.up, a.h, ly.up, b.rows)
-			e.b.SiLUMul(a.gate, a.gate, a.up)
+			e.b.MatMul(a.gate, h, ly.gate, b.rows)
+			e.b.MatMul(a.up, h, ly.up, b.rows)
+			if spec.Activation == model.GELUTanh {
+				e.b.GELUMul(a.gate, a.gate, a.up)
+			} else {
+				e.b.SiLUMul(a.gate, a.gate, a.up)
+			}
 			e.b.MatMul(a.mlpParts, a.gate, ly.down, b.rows)
 		}
 		tag.Op = collective.OpMLP
-		if err := e.sum(ctx, tag, a, a.mlpParts, m.plan.Units.MLPLeaves(), mlpShare); err != nil {
+		if err := e.sum(ctx, tag, a, a.mlpParts, ly.mlpPostNorm, m.plan.Units.MLPLeaves(), mlpShare); err != nil {
 			return Result{}, err
 		}
 	}
@@ -69,17 +74,55 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 	return e.choose(ctx, tag, a, b)
 }
 
+// norm is what a half of a layer reads: x under the norm before it, or x itself
+// where there is none.
+func (e *Engine) norm(a views, w kernels.Buffer, rows int) kernels.Buffer {
+	if w == nil {
+		return a.x
+	}
+	e.b.RMSNorm(a.h, a.x, w, rows, e.m.spec.NormEps)
+	return a.h
+}
+
+// project makes the queries, keys or values of all heads, with the bias and the
+// norm over each head that the architecture may have.
+func (e *Engine) project(dst, h kernels.Buffer, w kernels.Weight, bias, norm kernels.Buffer, rows int) {
+	e.b.MatMul(dst, h, w, rows)
+	if bias != nil {
+		e.b.AddBias(dst, bias, rows)
+	}
+	if norm != nil {
+		e.b.RMSNorm(dst, dst, norm, dst.Len()/norm.Len(), e.m.spec.NormEps)
+	}
+}
+
 func headShare(s plan.Share) tree.Range { return s.Heads }
 func mlpShare(s plan.Share) tree.Range  { return s.MLP }
 
 // sum finishes a row-parallel product over the ranks and adds it to the
-// residual stream.
-func (e *Engine) sum(ctx context.Context, tag collective.Tag, a views, parts kernels.Buffer, leaves int, of func(plan.Share) tree.Range) error {
+// residual stream, under the norm after it if there is one.
+func (e *Engine) sum(ctx context.Context, tag collective.Tag, a views, parts, norm kernels.Buffer, leaves int, of func(plan.Share) tree.Range) error {
 	size := a.x.Len()
+	total := parts
 	if e.comm.WorldSize() == 1 {
-		e.b.Add(a.x, parts.Slice(0, size))
-		return nil
+		total = parts.Slice(0, size)
+	} else {
+		if err := e.reduce(ctx, tag, a, parts, leaves, of); err != nil {
+			return err
+		}
+		total = a.h
 	}
+	if norm != nil {
+		e.b.RMSNorm(a.h, total, norm, size/norm.Len(), e.m.spec.NormEps)
+		total = a.h
+	}
+	e.b.Add(a.x, total)
+	return nil
+}
+
+// reduce sums a row-parallel product's parts over the ranks into a.h.
+func (e *Engine) reduce(ctx context.Context, tag collective.Tag, a views, parts kernels.Buffer, leaves int, of func(plan.Share) tree.Range) error {
+	size := a.x.Len()
 	s := collective.Summands{Leaves: leaves}
 	for _, sh := range e.m.plan.Shares {
 		s.Shares = append(s.Shares, of(sh))
@@ -105,17 +148,25 @@ func (e *Engine) sum(ctx context.Context, tag collective.Tag, a views, parts ker
 		return err
 	}
 	if e.b.Host(a.h) == nil {
-		if err := e.b.Upload(a.h, dst[:size]); err != nil {
-			return err
-		}
+		return e.b.Upload(a.h, dst[:size])
 	}
-	e.b.Add(a.x, a.h)
 	return nil
 }
 
-// embed fills x with the rows' embeddings. Each row's vector lies on the rank
-// that holds its token's vocabulary block.
+// embed fills x with the rows' embeddings, scaled as the model has it.
 func (e *Engine) embed(ctx context.Context, tag collective.Tag, x kernels.Buffer, b *batch) error {
+	if err := e.gatherRows(ctx, tag, x, b); err != nil {
+		return err
+	}
+	if f := e.m.spec.EmbedScale; f != 1 {
+		e.b.Scale(x, f)
+	}
+	return nil
+}
+
+// gatherRows fills x with the rows of the embedding table. Each row's vector lies
+// on the rank that holds its token's vocabulary block.
+func (e *Engine) gatherRows(ctx context.Context, tag collective.Tag, x kernels.Buffer, b *batch) error {
 	m := e.m
 	u := m.plan.Units
 	if e.comm.WorldSize() == 1 {

@@ -29,10 +29,12 @@ type cluster struct {
 	engines []*engine.Engine
 	step    uint64
 	blocks  int32 // next free KV block: sequences never give theirs back
+	// longAfter is the model's Rope.LongAfter.
+	longAfter int
 }
 
 const (
-	testBlocks    = 400
+	testBlocks    = 600
 	testBlockSize = 16
 )
 
@@ -49,7 +51,7 @@ func startAs(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, format k
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t}
+	c := &cluster{t: t, longAfter: ckpt.Spec().Rope.LongAfter()}
 	for r, comm := range memlink.NewGroup(len(capacities)) {
 		b, err := cpu.New(cpu.Config{Threads: 1 + r%2, Variant: variant})
 		if err != nil {
@@ -135,11 +137,17 @@ func newSeq(id uint64, prompt []int32, p sample.Params) *seq {
 // generate runs one sequence alone, its prompt in chunks.
 func (c *cluster) generate(q *seq, chunk, n int) {
 	start := []engine.NewSequence{q.NewSequence}
+	var finished []uint64
 	for len(q.Tokens) < q.PromptLen+n {
 		p := c.part(q, min(chunk, len(q.Tokens)-q.computed))
-		r := c.run(engine.Step{Started: start, Sequences: []engine.SequenceStep{p}})
+		r := c.run(engine.Step{Finished: finished, Started: start, Sequences: []engine.SequenceStep{p}})
+		short := len(q.Tokens) <= c.longAfter
 		q.take(r.Sequences[0], p)
-		start = nil
+		start, finished = nil, nil
+		if short && len(q.Tokens) > c.longAfter { // all keys change
+			q.computed, q.blocks, q.PromptLogprobs = 0, 0, -1
+			start, finished = []engine.NewSequence{q.NewSequence}, []uint64{q.ID}
+		}
 	}
 	c.run(engine.Step{Finished: []uint64{q.ID}, Started: []engine.NewSequence{{ID: q.ID + 1e9, Tokens: []int32{1}, PromptLen: 1, Logprobs: -1, PromptLogprobs: -1}},
 		Sequences: []engine.SequenceStep{c.part(newSeq(q.ID+1e9, []int32{1}, sample.Params{TopP: 1}), 1)}})

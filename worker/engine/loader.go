@@ -42,7 +42,12 @@ func (l *loader) open(role model.Role, i int) (r *region, rows int, ok bool) {
 	return &region{l: l, name: ref.Name, dtype: info.DType, row: row, col: col, cols: cols}, rows, true
 }
 
+// vector loads the rank's part of a norm's or a bias's values; nil where the
+// architecture has none.
 func (l *loader) vector(role model.Role, i int) kernels.Buffer {
+	if !l.Spec.Has(role) {
+		return nil
+	}
 	r, _, ok := l.open(role, i)
 	if !ok {
 		return nil
@@ -55,6 +60,11 @@ func (l *loader) vector(role model.Role, i int) kernels.Buffer {
 	tensor.Widen(host, raw, r.dtype)
 	if l.err = r.checkFinite(host, 0); l.err != nil {
 		return nil
+	}
+	if o := l.Spec.NormOffset; o != 0 && role.Norm() {
+		for j := range host {
+			host[j] += o
+		}
 	}
 	buf, err := l.Backend.Alloc(len(host))
 	if err == nil {

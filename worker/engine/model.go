@@ -35,9 +35,13 @@ type Model struct {
 // layer holds one layer's weights; the MLP's are nil where the share's MLP
 // range is empty.
 type layer struct {
-	attnNorm, mlpNorm kernels.Buffer
-	q, k, v, o        kernels.Weight
-	gate, up, down    kernels.Weight
+	q, k, v, o     kernels.Weight
+	gate, up, down kernels.Weight
+	// Those that the architecture lacks are nil.
+	attnNorm, mlpNorm         kernels.Buffer
+	attnPostNorm, mlpPostNorm kernels.Buffer
+	qNorm, kNorm              kernels.Buffer
+	qBias, kBias, vBias       kernels.Buffer
 }
 
 // LoadConfig is what a share is loaded from, and for whom.
@@ -89,12 +93,14 @@ func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 	for i := range spec.Layers {
 		m.layers = append(m.layers, layer{})
 		ly, old := &m.layers[i], cfg.Old.layer(i)
-		ly.attnNorm = l.vector(model.AttnNorm, i)
+		ly.attnNorm, ly.attnPostNorm = l.vector(model.AttnNorm, i), l.vector(model.AttnPostNorm, i)
+		ly.mlpNorm, ly.mlpPostNorm = l.vector(model.MLPNorm, i), l.vector(model.MLPPostNorm, i)
+		ly.qNorm, ly.kNorm = l.vector(model.QNorm, i), l.vector(model.KNorm, i)
+		ly.qBias, ly.kBias, ly.vBias = l.vector(model.QBias, i), l.vector(model.KBias, i), l.vector(model.VBias, i)
 		ly.q = l.matrix(model.Q, i, &old.q)
 		ly.k = l.matrix(model.K, i, &old.k)
 		ly.v = l.matrix(model.V, i, &old.v)
 		ly.o = l.matrix(model.O, i, &old.o)
-		ly.mlpNorm = l.vector(model.MLPNorm, i)
 		if !m.share.MLP.Empty() {
 			ly.gate = l.matrix(model.Gate, i, &old.gate)
 			ly.up = l.matrix(model.Up, i, &old.up)
@@ -113,7 +119,7 @@ func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 	if l.err != nil {
 		return nil, l.err
 	}
-	m.rope = kernels.NewRopeTable(spec.Rope.Scale(kernels.InvFreq(spec.Rope.Theta, spec.Rope.Dim)), 1, spec.MaxPositions)
+	m.rope = spec.Rope.Table(spec.MaxPositions)
 	m.bytes, m.read, m.cached = plan.PackedBytes(spec, p, cfg.Rank, cfg.Format), l.read.Load(), l.cached
 	if cfg.Progress != nil {
 		cfg.Progress(l.total, l.total) // norms grow as they are widened
