@@ -79,7 +79,7 @@ func TestOpenErrors(t *testing.T) {
 		{"endless config", single, func(m fstest.MapFS) { m["config.json"].Data = bytes.Repeat([]byte(" "), 2<<20) },
 			[]string{"x/config.json: longer than 1048576 bytes"}},
 		{"unknown architecture", single, func(m fstest.MapFS) { edit(m, "config.json", "ExaoneForCausalLM", "OtherModel") },
-			[]string{`x/config.json: architectures: "OtherModel"`, "supported: ExaoneForCausalLM"}},
+			[]string{`x/config.json: architectures: "OtherModel"`, "supported: Exaone4ForCausalLM, ExaoneForCausalLM"}},
 		{"broken generation config", single, func(m fstest.MapFS) { m["generation_config.json"].Data = []byte("{") },
 			[]string{"x/generation_config.json: "}},
 		{"no weights", single, func(m fstest.MapFS) { delete(m, weights) },
