@@ -9,6 +9,7 @@ import (
 	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/coordinator/group"
 	"github.com/sullae/sullae/coordinator/status"
+	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/plan"
 )
 
@@ -68,7 +69,7 @@ func (c *coordinator) status() status.Cluster {
 		heads, ffn, vocab := s.Heads, u.FFNRange(s), u.VocabRange(s)
 		x.Rank = rank
 		x.Heads, x.FFN, x.Vocab = [2]int{heads.Lo, heads.Hi}, [2]int{ffn.Lo, ffn.Hi}, [2]int{vocab.Lo, vocab.Hi}
-		x.WeightBytes = plan.PackedBytes(c.ckpt.Spec(), st.Plan, rank, c.cfg.Quant)
+		x.WeightBytes = plan.PackedBytes(c.ckpt.Spec(), st.Plan, rank, checkpoint.Types(c.ckpt), c.cfg.Quant)
 		x.KVBytes = plan.KVBytesPerToken(c.ckpt.Spec(), st.Plan, rank) * int64(c.cfg.KVTokens)
 		x.LoadedBytes = progress[w.ID]
 		if rank < len(st.Timing) {

@@ -51,7 +51,10 @@ type WeightSpec struct {
 	Out   int
 	K     int
 	DType tensor.DType
-	// Format is how the matrix is kept; DType is what Pack reads either way.
+	// Coding is what codes mean, where the matrix comes quantized; else nil.
+	Coding *Coding
+	// Format is how the matrix is kept; DType is what Pack reads either way. Codes
+	// are kept as they are stored.
 	Format Format
 	// Leaves are the boundaries along K: leaf i is [Leaves[i], Leaves[i+1]).
 	// Nil means one leaf, [0, K).
@@ -61,11 +64,30 @@ type WeightSpec struct {
 	Nodes []tree.Range
 }
 
-// RowReader yields the stored bytes (little-endian, WeightSpec.DType) of a
-// matrix. It is called from several goroutines.
+// RowBytes is the size of columns [col, col+cols) of a row as it is stored.
+func (s WeightSpec) RowBytes(col, cols int) int {
+	size := s.DType.Bytes(cols)
+	if s.Coding != nil {
+		part, _ := s.Coding.Columns(col, cols)
+		size += part.TailBytes()
+	}
+	return size
+}
+
+// Widen is the values of a stored row, in float32.
+func (s WeightSpec) Widen(dst []float32, row []byte) {
+	if s.Coding != nil {
+		s.Coding.Decode(dst, row, s.DType)
+		return
+	}
+	tensor.Widen(dst, row, s.DType)
+}
+
+// RowReader yields the stored bytes (little-endian) of a matrix. It is called
+// from several goroutines.
 type RowReader interface {
 	// ReadRows fills dst with columns [col, col+cols) of rows [row, row+n), row
-	// after row.
+	// after row, WeightSpec.RowBytes each.
 	ReadRows(dst []byte, row, n, col, cols int) error
 }
 
@@ -79,7 +101,7 @@ type Piece struct {
 	Row, Leaf    int
 }
 
-// Table is an embedding table [Rows, C], kept as stored.
+// Table is an embedding table, kept as stored.
 type Table interface {
 	Bytes() int64
 	Free()
@@ -150,8 +172,9 @@ type Backend interface {
 	// Pack keeps a matrix in the device's layout: it copies the pieces and reads
 	// what they leave, once. Pieces may overlap.
 	Pack(spec WeightSpec, rows RowReader, pieces ...Piece) (Weight, error)
-	// NewTable keeps n rows of c stored values of type d.
-	NewTable(n, c int, d tensor.DType, rows RowReader) (Table, error)
+	// NewTable keeps an embedding table [Out, K] as it is stored; of spec it takes
+	// those, Name, DType and Coding.
+	NewTable(spec WeightSpec, rows RowReader) (Table, error)
 	NewKV(cfg KVConfig) (KV, error)
 
 	// Gather: dst[i,:] = table[ids[i],:], widened to float32.

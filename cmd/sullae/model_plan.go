@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/sullae/sullae/cmd/sullae/internal/screen"
+	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/plan"
 )
 
@@ -41,7 +42,7 @@ func (c *modelPlanCmd) run(std streams) error {
 	if err != nil {
 		return err
 	}
-	table := plan.TableOf(s, p)
+	table := plan.TableOf(s, p, checkpoint.Types(m))
 	if c.JSON {
 		enc := json.NewEncoder(std.out)
 		enc.SetEscapeHTML(false)

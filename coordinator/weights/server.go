@@ -47,9 +47,12 @@ func (s *Server) Describe(_ context.Context, req *clusterv1.DescribeRequest) (*c
 	for _, name := range s.ckpt.Names() {
 		info, err := s.ckpt.Info(name)
 		if err != nil {
-			return nil, status.Error(codes.Internal, err.Error())
+			continue // of a type that no kernel takes: the model does not read it
 		}
 		t := &clusterv1.Tensor{Name: name, Dtype: info.DType.String()}
+		if c := info.Coding; c != nil {
+			t.Coding = &clusterv1.Coding{Scales: c.Scales.String(), Offsets: c.Offsets, Groups: int64(c.N), GroupSize: int64(c.Size), Index: c.Index}
+		}
 		for _, d := range info.Shape {
 			t.Shape = append(t.Shape, int64(d))
 		}
@@ -67,15 +70,12 @@ func (s *Server) Fetch(req *clusterv1.FetchRequest, stream clusterv1.WeightServi
 	if err != nil {
 		return status.Error(codes.NotFound, err.Error())
 	}
-	height, width := 1, info.Shape[0]
-	if len(info.Shape) == 2 {
-		height, width = info.Shape[0], info.Shape[1]
-	}
+	height, width := info.Rows(), info.Columns()
 	inside := func(lo, n int64, size int) bool { return lo >= 0 && n > 0 && lo <= int64(size) && n <= int64(size)-lo }
 	if !inside(req.Row, req.Rows, height) || !inside(req.Col, req.Cols, width) {
 		return status.Errorf(codes.InvalidArgument, "tensor %s is [%d, %d]: rows %d+%d, columns %d+%d are not in it", req.Tensor, height, width, req.Row, req.Rows, req.Col, req.Cols)
 	}
-	rowBytes := int(req.Cols) * info.DType.Size()
+	rowBytes := info.RowBytes(int(req.Col), int(req.Cols))
 	total := int64(rowBytes) * req.Rows
 	if req.Offset < 0 || req.Offset > total {
 		return status.Errorf(codes.InvalidArgument, "offset %d in a region of %d bytes", req.Offset, total)

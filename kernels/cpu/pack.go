@@ -68,6 +68,7 @@ func (w *weight) levels() int {
 // Pack works on 64 rows at a time on every thread. A weight that is NaN or
 // infinite is an error that names it.
 func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader, pieces ...kernels.Piece) (kernels.Weight, error) {
+	spec, rows = kernels.Decoded(spec, rows)
 	w, err := newWeight(spec)
 	if err != nil {
 		return nil, err
@@ -154,9 +155,31 @@ func (r *panelReader) read(p int, holes []hole) error {
 // panel is the memory of panel p.
 func (w *weight) panel(p int) []byte { return w.mem.data[p*w.panelBytes:][:w.panelBytes] }
 
+// checkStored refuses a matrix or table whose rows could not be read.
+func checkStored(spec kernels.WeightSpec) error {
+	var err error
+	switch {
+	case spec.Out <= 0 || spec.K <= 0 || spec.DType.Bytes(2) == 0:
+		err = fmt.Errorf("[%d, %d] of %v", spec.Out, spec.K, spec.DType)
+	case spec.DType.Bytes(2*spec.K) != 2*spec.DType.Bytes(spec.K):
+		err = fmt.Errorf("an odd number (%d) of %v along K", spec.K, spec.DType)
+	case spec.Coding == nil && spec.DType.Coded():
+		err = fmt.Errorf("codes of type %v without a Coding", spec.DType)
+	case spec.Coding != nil:
+		err = spec.Coding.Check(spec.DType, spec.K)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: cannot keep %w", spec.Name, err)
+	}
+	return nil
+}
+
 func newWeight(spec kernels.WeightSpec) (*weight, error) {
-	if spec.Out <= 0 || spec.K <= 0 || spec.DType.Size() == 0 || spec.Format > kernels.Q4 {
-		return nil, fmt.Errorf("%s: cannot pack [%d, %d] of %v as %v", spec.Name, spec.Out, spec.K, spec.DType, spec.Format)
+	if err := checkStored(spec); err != nil {
+		return nil, err
+	}
+	if spec.Format > kernels.Q4 {
+		return nil, fmt.Errorf("%s: cannot pack as %v", spec.Name, spec.Format)
 	}
 	w := &weight{spec: spec, leaves: slices.Clone(spec.Leaves), nodes: slices.Clone(spec.Nodes)}
 	if spec.Leaves == nil {

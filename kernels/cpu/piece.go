@@ -182,6 +182,7 @@ func (b *Backend) Extract(packed kernels.Weight, rows, leaves tree.Range) []byte
 
 // FromPacked implements kernels.Storer.
 func (b *Backend) FromPacked(spec kernels.WeightSpec, data []byte) (kernels.Weight, error) {
+	spec, _ = kernels.Decoded(spec, nil)
 	w, err := newWeight(spec)
 	if err != nil {
 		return nil, err
@@ -196,7 +197,6 @@ func (b *Backend) FromPacked(spec kernels.WeightSpec, data []byte) (kernels.Weig
 // TableRows implements kernels.Storer.
 func (b *Backend) TableRows(t kernels.Table, row, n int) []byte {
 	tab := t.(*table)
-	rowBytes := tab.cols * tab.dtype.Size()
-	must(row >= 0 && n >= 0 && row+n <= tab.rows, "TableRows", "rows %d+%d of %d", row, n, tab.rows)
-	return tab.mem.data[row*rowBytes:][:n*rowBytes]
+	must(row >= 0 && n >= 0 && row+n <= tab.spec.Out, "TableRows", "rows %d+%d of %d", row, n, tab.spec.Out)
+	return tab.mem.data[row*tab.rowBytes:][:n*tab.rowBytes]
 }

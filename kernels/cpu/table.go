@@ -4,25 +4,24 @@ import (
 	"fmt"
 
 	"github.com/sullae/sullae/kernels"
-	"github.com/sullae/sullae/kernels/tensor"
 )
 
 // table is an embedding table as stored.
 type table struct {
-	rows, cols int
-	dtype      tensor.DType
-	mem        *region
+	spec     kernels.WeightSpec
+	rowBytes int
+	mem      *region
 }
 
-func (t *table) Bytes() int64 { return int64(t.rows) * int64(t.cols) * int64(t.dtype.Size()) }
+func (t *table) Bytes() int64 { return int64(t.spec.Out) * int64(t.rowBytes) }
 func (t *table) Free()        { t.mem.Free() }
 
-// NewTable keeps n rows of c stored values.
-func (b *Backend) NewTable(n, c int, d tensor.DType, rows kernels.RowReader) (kernels.Table, error) {
-	if n <= 0 || c <= 0 || d.Size() == 0 {
-		return nil, fmt.Errorf("cpu: cannot keep a table [%d, %d] of %v", n, c, d)
+// NewTable keeps the rows as they are stored.
+func (b *Backend) NewTable(spec kernels.WeightSpec, rows kernels.RowReader) (kernels.Table, error) {
+	if err := checkStored(spec); err != nil {
+		return nil, err
 	}
-	rowBytes := c * d.Size()
+	n, rowBytes := spec.Out, spec.RowBytes(0, spec.K)
 	mem, err := newRegion(n * rowBytes)
 	if err != nil {
 		return nil, err
@@ -32,8 +31,8 @@ func (b *Backend) NewTable(n, c int, d tensor.DType, rows kernels.RowReader) (ke
 	b.pool.run(n, grain, func(_, lo, hi int) {
 		for r := lo; r < hi; r += grain {
 			end := min(r+grain, hi)
-			if err := rows.ReadRows(mem.data[r*rowBytes:end*rowBytes], r, end-r, 0, c); err != nil {
-				first.set(r, fmt.Errorf("cpu: table rows %d to %d: %w", r, end-1, err))
+			if err := rows.ReadRows(mem.data[r*rowBytes:end*rowBytes], r, end-r, 0, spec.K); err != nil {
+				first.set(r, fmt.Errorf("%s: rows %d to %d: %w", spec.Name, r, end-1, err))
 				return
 			}
 		}
@@ -42,7 +41,7 @@ func (b *Backend) NewTable(n, c int, d tensor.DType, rows kernels.RowReader) (ke
 		mem.Free()
 		return nil, first.err
 	}
-	return &table{rows: n, cols: c, dtype: d, mem: mem}, nil
+	return &table{spec: spec, rowBytes: rowBytes, mem: mem}, nil
 }
 
 // Gather: dst[i, :] = table[ids[i], :], widened to float32.
@@ -50,10 +49,10 @@ func (b *Backend) NewTable(n, c int, d tensor.DType, rows kernels.RowReader) (ke
 //	dst [len(ids), C]
 func (b *Backend) Gather(dst kernels.Buffer, t kernels.Table, ids []int32) {
 	tab, out := t.(*table), host(dst)
-	must(len(out) >= len(ids)*tab.cols, "Gather", "%d rows of %d into %d values", len(ids), tab.cols, len(out))
-	rowBytes := tab.cols * tab.dtype.Size()
+	cols := tab.spec.K
+	must(len(out) >= len(ids)*cols, "Gather", "%d rows of %d into %d values", len(ids), cols, len(out))
 	for i, id := range ids {
-		must(id >= 0 && int(id) < tab.rows, "Gather", "row %d of %d", id, tab.rows)
-		tensor.Widen(out[i*tab.cols:(i+1)*tab.cols], tab.mem.data[int(id)*rowBytes:], tab.dtype)
+		must(id >= 0 && int(id) < tab.spec.Out, "Gather", "row %d of %d", id, tab.spec.Out)
+		tab.spec.Widen(out[i*cols:(i+1)*cols], tab.mem.data[int(id)*tab.rowBytes:][:tab.rowBytes])
 	}
 }

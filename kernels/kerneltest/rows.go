@@ -325,7 +325,7 @@ func gatherCases() []testCase {
 			list = append(list, testCase{
 				name: name,
 				run: func(t *testing.T, b kernels.Backend) []float32 {
-					tab, err := b.NewTable(rows, c, d, memory{raw, d.Size(), c})
+					tab, err := b.NewTable(kernels.WeightSpec{Name: "table", Out: rows, K: c, DType: d}, memory{raw, d.Size(), c})
 					if err != nil {
 						t.Fatal(err)
 					}

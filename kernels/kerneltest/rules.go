@@ -136,7 +136,7 @@ func packErrorsRule(t *testing.T, b kernels.Backend) {
 	if _, err := b.Pack(kernels.WeightSpec{Name: "w", Out: 40, K: 3, DType: tensor.BF16}, broken{}); !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "w") {
 		t.Errorf("a reader's error: %v", err)
 	}
-	if _, err := b.NewTable(40, 3, tensor.BF16, broken{}); !errors.Is(err, errBroken) {
+	if _, err := b.NewTable(kernels.WeightSpec{Name: "table", Out: 40, K: 3, DType: tensor.BF16}, broken{}); !errors.Is(err, errBroken) {
 		t.Errorf("a reader's error: %v", err)
 	}
 	raw := memory{make([]byte, 24), 4, 3}

@@ -11,54 +11,57 @@ import (
 // DType is the element type of a stored or packed tensor.
 type DType uint8
 
-// The element types that a checkpoint or a packed weight may have.
+// The element types that a checkpoint or a packed weight may have. Those from I8
+// on are codes: numbers that mean something only with a scale (kernels.Coding).
 const (
 	Invalid DType = iota
 	F32
 	BF16
 	F16
+	I8
+	U4 // 0 to 15, two in a byte, the first in the low half
+	I4 // -8 to 7, likewise, in two's complement
+	F8 // e4m3: 1 sign, 4 exponent and 3 mantissa bits, no infinities
 )
 
-// Size is the number of bytes of one element.
-func (d DType) Size() int {
-	switch d {
-	case F32:
-		return 4
-	case BF16, F16:
-		return 2
+var dtypes = [...]struct {
+	name string
+	bits int
+}{F32: {"F32", 32}, BF16: {"BF16", 16}, F16: {"F16", 16}, I8: {"I8", 8}, U4: {"U4", 4}, I4: {"I4", 4}, F8: {"F8_E4M3", 8}}
+
+// Size is the number of bytes of one element, 0 if it has less than one.
+func (d DType) Size() int { return d.Bytes(1) }
+
+// Bytes is the number of bytes of n elements in a row; of 4-bit ones n is even.
+func (d DType) Bytes(n int) int {
+	if int(d) >= len(dtypes) {
+		return 0
 	}
-	return 0
+	return n * dtypes[d].bits / 8
 }
 
-// String is the type's name in a safetensors header.
+// Coded reports whether elements are codes.
+func (d DType) Coded() bool { return d >= I8 && int(d) < len(dtypes) }
+
+// String is the type's name in a safetensors header, where it has one.
 func (d DType) String() string {
-	switch d {
-	case F32:
-		return "F32"
-	case BF16:
-		return "BF16"
-	case F16:
-		return "F16"
+	if d != Invalid && int(d) < len(dtypes) {
+		return dtypes[d].name
 	}
 	return fmt.Sprintf("DType(%d)", uint8(d))
 }
 
-// ParseDType reads a safetensors dtype name; ok is false for a type that no
-// kernel takes.
+// ParseDType reads a type's name; ok is false for a type that no kernel takes.
 func ParseDType(s string) (d DType, ok bool) {
-	switch s {
-	case "F32":
-		return F32, true
-	case "BF16":
-		return BF16, true
-	case "F16":
-		return F16, true
+	for d, t := range dtypes {
+		if s != "" && t.name == s {
+			return DType(d), true
+		}
 	}
 	return Invalid, false
 }
 
-// Widen converts len(dst) little-endian elements of type d to float32. Every
-// F32, BF16 and F16 value is exact in float32.
+// Widen converts len(dst) little-endian elements of type d to float32, exactly.
 func Widen(dst []float32, src []byte, d DType) {
 	switch d {
 	case F32:
@@ -73,9 +76,35 @@ func Widen(dst []float32, src []byte, d DType) {
 		for i := range dst {
 			dst[i] = HalfToFloat32(binary.LittleEndian.Uint16(src[2*i:]))
 		}
+	case I8:
+		for i := range dst {
+			dst[i] = float32(int8(src[i]))
+		}
+	case U4:
+		for i := range dst {
+			dst[i] = float32(src[i/2] >> (i % 2 * 4) & 15)
+		}
+	case I4:
+		for i := range dst {
+			dst[i] = float32(int8(src[i/2]<<(4-i%2*4)) >> 4)
+		}
+	case F8:
+		for i := range dst {
+			dst[i] = Float8ToFloat32(src[i])
+		}
 	default:
 		panic("tensor: Widen of " + d.String())
 	}
+}
+
+// Float8ToFloat32 widens an e4m3 value, exactly. All bits set but the sign is NaN.
+// After: Micikevicius et al., "FP8 Formats for Deep Learning", 2022.
+func Float8ToFloat32(b byte) float32 {
+	if b&0x7f == 0x7f {
+		return float32(math.NaN())
+	}
+	// As float32 bits the exponent is too small by 127-7, for subnormals too.
+	return math.Float32frombits(uint32(b&0x80)<<24|uint32(b&0x7f)<<20) * 0x1p120
 }
 
 // HalfToFloat32 widens an IEEE 754 binary16 value, exactly.

@@ -73,8 +73,48 @@ func TestWiden(t *testing.T) {
 			}
 		}
 	}
-	if _, ok := ParseDType("I8"); ok || Invalid.Size() != 0 {
+	if _, ok := ParseDType("I16"); ok || Invalid.Size() != 0 {
 		t.Error("a type that no kernel takes was accepted")
+	}
+}
+
+// TestCodes holds codes to their definitions, e4m3 for every byte.
+func TestCodes(t *testing.T) {
+	var all [256]byte
+	for i := range all {
+		all[i] = byte(i)
+	}
+	for _, d := range []DType{I8, U4, I4, F8} {
+		if parsed, ok := ParseDType(d.String()); !ok || parsed != d || !d.Coded() {
+			t.Errorf("ParseDType(%q) = %v, %v", d, parsed, ok)
+		}
+		got := make([]float32, 256*8/dtypes[d].bits)
+		Widen(got, all[:], d)
+		for i, g := range got {
+			var want float64
+			switch b := i; d {
+			case I8:
+				want = float64(int8(b))
+			case U4, I4:
+				want = float64(i / 2 >> (4 * (i % 2)) % 16)
+				if d == I4 && want > 7 {
+					want -= 16
+				}
+			case F8:
+				exp, man := b>>3&15, float64(b&7)
+				want = math.Ldexp(8+man, exp-10)
+				if exp == 0 {
+					want = math.Ldexp(man, -9)
+				}
+				if b&127 == 127 {
+					want = math.NaN()
+				}
+				want = math.Copysign(want, 1-2*float64(b>>7))
+			}
+			if float64(g) != want && !(g != g && want != want) {
+				t.Fatalf("%v: element %d is %v, want %v", d, i, g, want)
+			}
+		}
 	}
 }
 

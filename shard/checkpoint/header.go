@@ -42,7 +42,7 @@ type entry struct {
 // dtype is the entry's type where kernels take it.
 func (e entry) dtype() (tensor.DType, error) {
 	d, ok := tensor.ParseDType(e.Type)
-	if !ok {
+	if !ok || d.Coded() {
 		return d, fmt.Errorf("dtype %s is not supported; supported: F32, BF16, F16", e.Type)
 	}
 	return d, nil

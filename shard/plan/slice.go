@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/tensor"
 	"github.com/sullae/sullae/kernels/tree"
 	"github.com/sullae/sullae/shard/model"
 )
@@ -59,24 +60,36 @@ func (s Slice) Region(ref model.TensorRef) (row, rows, col, cols int) {
 // elements is the number of values in the slice.
 func (s Slice) elements() int64 { return int64(s.Rows.Len()) * int64(s.Cols.Len()) }
 
-// WeightBytes is what a rank's packed weights take: matrices in the type that
-// they are stored in (Spec.DType), norms in float32. With tied embeddings the
-// table and the head count both, since each is kept in its own layout.
-func WeightBytes(s *model.Spec, p Plan, rank int) int64 {
-	return PackedBytes(s, p, rank, kernels.AsStored)
+// Types tells how a tensor is stored, by name (checkpoint.Types). Nil stands for
+// Spec.DType, for all of them.
+type Types func(name string) (tensor.DType, *kernels.Coding)
+
+// WeightBytes is what a rank's packed weights take: matrices as they are stored,
+// norms in float32. With tied embeddings the table and the head count both, since
+// each is kept in its own layout.
+func WeightBytes(s *model.Spec, p Plan, rank int, types Types) int64 {
+	return PackedBytes(s, p, rank, types, kernels.AsStored)
 }
 
 // PackedBytes is WeightBytes with matrices in format f; the embedding table
-// stays as it is stored.
-func PackedBytes(s *model.Spec, p Plan, rank int, f kernels.Format) int64 {
+// and matrices that come quantized stay as they are stored.
+func PackedBytes(s *model.Spec, p Plan, rank int, types Types, f kernels.Format) int64 {
 	var n int64
 	for _, w := range s.Weights() {
 		slice := p.Slice(s, rank, w.Role)
+		stored := kernels.WeightSpec{Out: slice.Rows.Len(), K: slice.Cols.Len(), DType: s.DType}
+		if types != nil {
+			d, coding := types(w.Ref.Name)
+			stored.DType = d
+			if coding != nil {
+				stored.Coding, _ = coding.Columns(slice.Cols.Lo, slice.Cols.Len())
+			}
+		}
 		switch {
 		case w.Ref.Cols == 0:
 			n += slice.elements() * 4
-		case f == kernels.AsStored || w.Role == model.Embed:
-			n += slice.elements() * int64(s.DType.Size())
+		case f == kernels.AsStored || w.Role == model.Embed || stored.Coding != nil:
+			n += int64(stored.Out) * int64(stored.RowBytes(0, stored.K))
 		default:
 			n += int64(slice.Rows.Len()) * int64(p.groups(s, slice, w.Role)) * int64(f.GroupBytes())
 		}

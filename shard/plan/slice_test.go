@@ -104,7 +104,7 @@ func TestSizes(t *testing.T) {
 	const layer = 2*(4096*4096*2+1024*4096*2+3*14336*4096) + 4*2*4096
 	const whole int64 = 32*layer + 2*2*102400*4096 + 4*4096
 	p := mustMake(t, UnitsOf(s), ones(1))
-	if got := WeightBytes(s, p, 0); got != whole {
+	if got := WeightBytes(s, p, 0, nil); got != whole {
 		t.Errorf("one rank: %d bytes, want %d", got, whole)
 	}
 	if got := KVBytesPerToken(s, p, 0); got != 32*2*8*128*4 {
@@ -112,7 +112,7 @@ func TestSizes(t *testing.T) {
 	}
 	const norms = 4 * 4096 * 65
 	p = mustMake(t, UnitsOf(s), ones(2))
-	if got, want := WeightBytes(s, p, 1), (whole-norms)/2+norms; got != want {
+	if got, want := WeightBytes(s, p, 1, nil), (whole-norms)/2+norms; got != want {
 		t.Errorf("half: %d bytes, want %d", got, want)
 	}
 	p = mustMake(t, UnitsOf(s), ones(32))
@@ -123,7 +123,7 @@ func TestSizes(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	s := exaone30(t)
-	table := TableOf(s, mustMake(t, UnitsOf(s), []float64{4, 2, 1}))
+	table := TableOf(s, mustMake(t, UnitsOf(s), []float64{4, 2, 1}), nil)
 	want := strings.TrimLeft(`
   rank  heads  KV heads          FFN    vocabulary    weights  KV / 1,000 tokens
      0   0-18       0-4       0-8511       0-57599   8.61 GiB            156 MiB
@@ -154,12 +154,12 @@ func TestPackedBytes(t *testing.T) {
 		qkv := int64((s.Heads+2*s.KVHeads)*s.HeadDim) * row
 		groups := qkv + int64(s.Hidden)*(c.o+c.downUnits) + int64(2*s.FFN+s.Vocab)*row
 		for f, size := range map[kernels.Format]int64{kernels.Q8: 34, kernels.Q4: 18} {
-			if got, want := PackedBytes(s, mustMake(t, UnitsOf(s), ones(1)), 0, f), norms+table+groups*size; got != want {
+			if got, want := PackedBytes(s, mustMake(t, UnitsOf(s), ones(1)), 0, nil, f), norms+table+groups*size; got != want {
 				t.Errorf("%v, hidden %d: %d bytes, want %d", f, s.Hidden, got, want)
 			}
 			p, sum := mustMake(t, UnitsOf(s), ones(4)), int64(0)
 			for rank := range p.Shares {
-				sum += PackedBytes(s, p, rank, f) - norms
+				sum += PackedBytes(s, p, rank, nil, f) - norms
 			}
 			if want := table + groups*size; sum != want {
 				t.Errorf("%v, hidden %d: 4 ranks hold %d bytes, want %d", f, s.Hidden, sum, want)

@@ -41,7 +41,7 @@ type Row struct {
 type Table []Row
 
 // TableOf lays out a plan of a model.
-func TableOf(s *model.Spec, p Plan) Table {
+func TableOf(s *model.Spec, p Plan, types Types) Table {
 	span := func(r tree.Range) Span { return Span{r.Lo, r.Hi} }
 	t := make(Table, p.WorldSize())
 	for rank, share := range p.Shares {
@@ -51,7 +51,7 @@ func TableOf(s *model.Spec, p Plan) Table {
 			KVHeads:         span(p.Units.KVRange(share)),
 			FFN:             span(p.Units.FFNRange(share)),
 			Vocab:           span(p.Units.VocabRange(share)),
-			WeightBytes:     WeightBytes(s, p, rank),
+			WeightBytes:     WeightBytes(s, p, rank, types),
 			KVBytesPerToken: KVBytesPerToken(s, p, rank),
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/sullae/sullae/kernels"
-	"github.com/sullae/sullae/kernels/tensor"
 	"github.com/sullae/sullae/kernels/tree"
 	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/model"
@@ -25,21 +24,22 @@ type loader struct {
 }
 
 // open finds the rank's slice of a weight in its stored tensor.
-func (l *loader) open(role model.Role, i int) (r *region, rows int, ok bool) {
+func (l *loader) open(role model.Role, i int) (r *region, ok bool) {
 	if l.err == nil {
 		l.err = l.ctx.Err()
 	}
 	if l.err != nil {
-		return nil, 0, false
+		return nil, false
 	}
 	ref := l.Spec.Tensor(role, i)
 	info, err := l.Source.Info(ref.Name)
 	if err != nil {
 		l.err = err
-		return nil, 0, false
+		return nil, false
 	}
-	row, rows, col, cols := l.Plan.Slice(l.Spec, l.Rank, role).Region(ref)
-	return &region{l: l, name: ref.Name, dtype: info.DType, row: row, col: col, cols: cols}, rows, true
+	slice := l.Plan.Slice(l.Spec, l.Rank, role)
+	row, _, col, _ := slice.Region(ref)
+	return &region{l: l, info: info, row: row, col: col, spec: stored(info, ref, slice)}, true
 }
 
 // vector loads the rank's part of a norm's or a bias's values; nil where the
@@ -48,16 +48,16 @@ func (l *loader) vector(role model.Role, i int) kernels.Buffer {
 	if !l.Spec.Has(role) {
 		return nil
 	}
-	r, _, ok := l.open(role, i)
+	r, ok := l.open(role, i)
 	if !ok {
 		return nil
 	}
-	raw := make([]byte, r.cols*r.dtype.Size())
-	if l.err = r.ReadRows(raw, 0, 1, 0, r.cols); l.err != nil {
+	raw := make([]byte, r.rowBytes())
+	if l.err = r.ReadRows(raw, 0, 1, 0, r.spec.K); l.err != nil {
 		return nil
 	}
-	host := make([]float32, r.cols)
-	tensor.Widen(host, raw, r.dtype)
+	host := make([]float32, r.spec.K)
+	r.spec.Widen(host, raw)
 	if l.err = r.checkFinite(host, 0); l.err != nil {
 		return nil
 	}
@@ -77,12 +77,12 @@ func (l *loader) vector(role model.Role, i int) kernels.Buffer {
 // matrix packs the rank's slice of a matrix, from what is packed of it and from
 // the source. old is the old share's slice, which is freed.
 func (l *loader) matrix(role model.Role, i int, old *kernels.Weight) kernels.Weight {
-	r, _, ok := l.open(role, i)
+	r, ok := l.open(role, i)
 	if !ok {
 		return nil
 	}
-	w, err := l.Backend.Pack(weightSpec(l.Spec, l.Plan, l.Rank, role, r.name, r.dtype, l.Format), r, l.pieces(role, i, r.dtype, *old)...)
-	l.release(r.name)
+	w, err := l.Backend.Pack(weightSpec(l.Spec, l.Plan, l.Rank, role, r.spec, l.Format), r, l.pieces(role, i, r.info, *old)...)
+	l.release(r.spec.Name)
 	if *old != nil {
 		(*old).Free()
 		*old = nil
@@ -92,19 +92,18 @@ func (l *loader) matrix(role model.Role, i int, old *kernels.Weight) kernels.Wei
 		return nil
 	}
 	// What came from pieces counts as loaded too.
-	slice := l.Plan.Slice(l.Spec, l.Rank, role)
-	l.note(slice.Rows.Len()*slice.Cols.Len()*r.dtype.Size() - int(r.bytes.Load()))
+	l.note(r.spec.Out*r.rowBytes() - int(r.bytes.Load()))
 	return w
 }
 
 // table keeps the rank's rows of the embedding.
 func (l *loader) table(role model.Role, old *kernels.Table) kernels.Table {
-	r, rows, ok := l.open(role, 0)
+	r, ok := l.open(role, 0)
 	if !ok {
 		return nil
 	}
-	t, err := l.Backend.NewTable(rows, r.cols, r.dtype, finite{r, l.tablePieces(role, r.cols*r.dtype.Size(), *old)})
-	l.release(r.name)
+	t, err := l.Backend.NewTable(r.spec, finite{r, l.tablePieces(role, r.rowBytes(), *old)})
+	l.release(r.spec.Name)
 	if *old != nil {
 		(*old).Free()
 		*old = nil
@@ -125,16 +124,19 @@ func (l *loader) release(name string) {
 // region is the part of a stored tensor that one weight is made of: its row 0,
 // column 0 is the tensor's (row, col).
 type region struct {
-	l              *loader
-	name           string
-	dtype          tensor.DType
-	row, col, cols int
-	bytes          atomic.Int64 // read so far
+	l        *loader
+	info     checkpoint.Info
+	row, col int
+	spec     kernels.WeightSpec // the region alone
+	bytes    atomic.Int64       // read so far
 }
+
+// rowBytes is the size of a row as it is stored.
+func (r *region) rowBytes() int { return r.spec.RowBytes(0, r.spec.K) }
 
 // ReadRows implements kernels.RowReader.
 func (r *region) ReadRows(dst []byte, row, n, col, cols int) error {
-	if err := r.l.Source.ReadRegion(r.l.ctx, dst, r.name, r.row+row, n, r.col+col, cols); err != nil {
+	if err := r.l.Source.ReadRegion(r.l.ctx, dst, r.spec.Name, r.row+row, n, r.col+col, cols); err != nil {
 		return err
 	}
 	r.bytes.Add(int64(len(dst)))
@@ -154,7 +156,7 @@ func (l *loader) note(bytes int) {
 func (r *region) checkFinite(values []float32, row int) error {
 	for j, v := range values {
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return fmt.Errorf("tensor %s: element [%d, %d] is %v: the checkpoint is damaged; fetch it again", r.name, r.row+row, r.col+j, v)
+			return fmt.Errorf("tensor %s: element [%d, %d] is %v: the checkpoint is damaged; fetch it again", r.spec.Name, r.row+row, r.col+j, v)
 		}
 	}
 	return nil
@@ -176,15 +178,15 @@ type tablePiece struct {
 
 // ReadRows implements kernels.RowReader.
 func (f finite) ReadRows(dst []byte, row, n, col, cols int) error {
-	rowBytes := f.cols * f.dtype.Size()
-	values := make([]float32, f.cols)
+	rowBytes := f.rowBytes()
+	values := make([]float32, f.spec.K)
 	for n > 0 {
 		run, err := f.readRun(dst, row, n, rowBytes)
 		if err != nil {
 			return err
 		}
 		for i := range run {
-			tensor.Widen(values, dst[i*rowBytes:], f.dtype)
+			f.spec.Widen(values, dst[i*rowBytes:(i+1)*rowBytes])
 			if err := f.checkFinite(values, row+i); err != nil {
 				return err
 			}
@@ -208,5 +210,5 @@ func (f finite) readRun(dst []byte, row, n, rowBytes int) (int, error) {
 			run = min(run, p.rows.Lo-row)
 		}
 	}
-	return run, f.region.ReadRows(dst[:run*rowBytes], row, run, 0, f.cols)
+	return run, f.region.ReadRows(dst[:run*rowBytes], row, run, 0, f.spec.K)
 }

@@ -79,7 +79,7 @@ func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 		}
 	}()
 	u := p.Units
-	l := &loader{LoadConfig: cfg, ctx: ctx, total: plan.WeightBytes(spec, p, cfg.Rank)}
+	l := &loader{LoadConfig: cfg, ctx: ctx, total: plan.WeightBytes(spec, p, cfg.Rank, checkpoint.Types(cfg.Source))}
 	defer l.units.close()
 	if cfg.Cache != nil {
 		cfg.Cache.Begin()
@@ -120,7 +120,7 @@ func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 		return nil, l.err
 	}
 	m.rope = spec.Rope.Table(spec.MaxPositions)
-	m.bytes, m.read, m.cached = plan.PackedBytes(spec, p, cfg.Rank, cfg.Format), l.read.Load(), l.cached
+	m.bytes, m.read, m.cached = plan.PackedBytes(spec, p, cfg.Rank, checkpoint.Types(cfg.Source), cfg.Format), l.read.Load(), l.cached
 	if cfg.Progress != nil {
 		cfg.Progress(l.total, l.total) // norms grow as they are widened
 	}

@@ -40,7 +40,7 @@ func TestReshard(t *testing.T) {
 						t.Fatal(err)
 					}
 					var old *engine.Model
-					lacking := plan.WeightBytes(ckpt.Spec(), p, r)
+					lacking := plan.WeightBytes(ckpt.Spec(), p, r, checkpoint.Types(ckpt))
 					if r < len(olds) {
 						old = olds[r]
 						lacking = missing(ckpt, before, p, r)

@@ -5,8 +5,8 @@ import (
 	"slices"
 
 	"github.com/sullae/sullae/kernels"
-	"github.com/sullae/sullae/kernels/tensor"
 	"github.com/sullae/sullae/kernels/tree"
+	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/model"
 	"github.com/sullae/sullae/shard/packcache"
 	"github.com/sullae/sullae/shard/plan"
@@ -119,7 +119,7 @@ func shift(r tree.Range, by int) tree.Range { return tree.Range{Lo: r.Lo + by, H
 
 // pieces are what is packed already of the rank's slice of a matrix: in the old
 // share, and in units on disk that the old share lacks.
-func (l *loader) pieces(role model.Role, layer int, d tensor.DType, old kernels.Weight) []kernels.Piece {
+func (l *loader) pieces(role model.Role, layer int, info checkpoint.Info, old kernels.Weight) []kernels.Piece {
 	st, ok := l.Backend.(kernels.Storer)
 	if !ok {
 		return nil
@@ -144,7 +144,8 @@ func (l *loader) pieces(role model.Role, layer int, d tensor.DType, old kernels.
 		if data == nil {
 			continue
 		}
-		spec := weightSpec(l.Spec, u.plan, 0, role, "", d, l.Format)
+		alone := stored(info, l.Spec.Tensor(role, layer), u.plan.Slice(l.Spec, 0, role))
+		spec := weightSpec(l.Spec, u.plan, 0, role, alone, l.Format)
 		w, err := st.FromPacked(spec, data)
 		if err != nil {
 			continue // of another cut; it is made anew

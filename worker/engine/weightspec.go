@@ -2,16 +2,25 @@ package engine
 
 import (
 	"github.com/sullae/sullae/kernels"
-	"github.com/sullae/sullae/kernels/tensor"
 	"github.com/sullae/sullae/kernels/tree"
+	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/model"
 	"github.com/sullae/sullae/shard/plan"
 )
 
-// weightSpec is a rank's slice of a matrix as a backend packs it.
-func weightSpec(s *model.Spec, p plan.Plan, rank int, role model.Role, name string, d tensor.DType, f kernels.Format) kernels.WeightSpec {
-	slice := p.Slice(s, rank, role)
-	w := kernels.WeightSpec{Name: name, Out: slice.Rows.Len(), K: slice.Cols.Len(), DType: d, Format: f}
+// stored is a slice of a weight as it is stored; a vector is one row.
+func stored(info checkpoint.Info, ref model.TensorRef, slice plan.Slice) kernels.WeightSpec {
+	_, rows, col, cols := slice.Region(ref)
+	w := kernels.WeightSpec{Name: info.Name, Out: rows, K: cols, DType: info.DType}
+	if info.Coding != nil {
+		w.Coding, _ = info.Coding.Columns(col, cols)
+	}
+	return w
+}
+
+// weightSpec is a rank's slice of a matrix, stored as w says, as a backend packs it.
+func weightSpec(s *model.Spec, p plan.Plan, rank int, role model.Role, w kernels.WeightSpec, f kernels.Format) kernels.WeightSpec {
+	w.Format = f
 	u, share := p.Units, p.Shares[rank]
 	switch role {
 	case model.O:

@@ -48,15 +48,19 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	if err := s.checkMemory(plan.PackedBytes(spec, p, int(req.Rank), format), int(req.Rank), kvBytes); err != nil {
-		return nil, err
-	}
-	if !reuse {
+	if reuse {
+		if err := s.checkMemory(s.loaded.model.Bytes(), int(req.Rank), kvBytes); err != nil {
+			return nil, err
+		}
+	} else {
 		src, closeSrc, err := s.weights(ctx, req.CheckpointId, req.WeightsAddress)
 		if err != nil {
 			return nil, status.Errorf(codes.Unavailable, "worker %s: weights: %v", s.id, err)
 		}
 		defer closeSrc()
+		if err := s.checkMemory(plan.PackedBytes(spec, p, int(req.Rank), checkpoint.Types(src), format), int(req.Rank), kvBytes); err != nil {
+			return nil, err
+		}
 		report := s.reporter(r, stream)
 		m, err := engine.Load(ctx, engine.LoadConfig{Backend: s.backend, Spec: spec, Plan: p, Rank: int(req.Rank), Source: src, Format: format,
 			Old: s.takeLoaded(req.CheckpointId), Progress: report.set})

@@ -10,9 +10,11 @@ import (
 	"io"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tensor"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/shard/checkpoint"
@@ -24,6 +26,10 @@ const (
 	attempts   = 5
 	retryPause = 200 * time.Millisecond
 )
+
+// maxDescribe bounds the list of tensors: a checkpoint whose groups are given by
+// an index has a number for each column.
+const maxDescribe = 64 << 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -37,7 +43,7 @@ type Source struct {
 
 // Open asks the service for a checkpoint's tensors.
 func Open(ctx context.Context, client clusterv1.WeightServiceClient, checkpointID string) (*Source, error) {
-	res, err := client.Describe(ctx, &clusterv1.DescribeRequest{CheckpointId: checkpointID})
+	res, err := client.Describe(ctx, &clusterv1.DescribeRequest{CheckpointId: checkpointID}, grpc.MaxCallRecvMsgSize(maxDescribe))
 	if err != nil {
 		return nil, fmt.Errorf("describe checkpoint %.12s at the coordinator: %w", checkpointID, err)
 	}
@@ -51,9 +57,25 @@ func Open(ctx context.Context, client clusterv1.WeightServiceClient, checkpointI
 		for _, d := range t.Shape {
 			info.Shape = append(info.Shape, int(d))
 		}
+		if err := addCoding(&info, t.Coding); err != nil {
+			return nil, fmt.Errorf("tensor %s: the coordinator describes it as %v: %w; run one version everywhere", t.Name, t.Coding, err)
+		}
 		s.infos[t.Name] = info
 	}
 	return s, nil
+}
+
+// addCoding takes in what the elements mean.
+func addCoding(info *checkpoint.Info, c *clusterv1.Coding) error {
+	if c == nil && !info.DType.Coded() {
+		return nil
+	}
+	if c == nil || len(info.Shape) == 0 {
+		return errors.New("it is not whole")
+	}
+	scales, _ := tensor.ParseDType(c.Scales)
+	info.Coding = &kernels.Coding{Scales: scales, Offsets: c.Offsets, N: int(c.Groups), Size: int(c.GroupSize), Index: c.Index}
+	return info.Coding.Check(info.DType, info.Columns())
 }
 
 // Info implements checkpoint.Source.

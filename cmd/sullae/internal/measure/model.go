@@ -117,7 +117,7 @@ func (m *modelRun) run(ctx context.Context) error {
 	}
 	defer loaded.Free()
 	name := m.format.String()
-	m.rep.LoadGBs[name] = float64(plan.WeightBytes(spec, p, 0)) / float64(time.Since(start))
+	m.rep.LoadGBs[name] = float64(plan.WeightBytes(spec, p, 0, nil)) / float64(time.Since(start))
 	m.rep.Weights[name] = loaded.Bytes()
 	m.bytes = loaded.Bytes() - int64(spec.Vocab)*int64(spec.Hidden*spec.DType.Size()) // the embedding
 	for _, w := range spec.Weights() {

@@ -110,10 +110,12 @@ func (x *DescribeResponse) GetTensors() []*Tensor {
 }
 
 type Tensor struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Dtype         string                 `protobuf:"bytes,2,opt,name=dtype,proto3" json:"dtype,omitempty"`
-	Shape         []int64                `protobuf:"varint,3,rep,packed,name=shape,proto3" json:"shape,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Dtype string                 `protobuf:"bytes,2,opt,name=dtype,proto3" json:"dtype,omitempty"`
+	Shape []int64                `protobuf:"varint,3,rep,packed,name=shape,proto3" json:"shape,omitempty"`
+	// What the elements mean, if the tensor is quantized.
+	Coding        *Coding `protobuf:"bytes,4,opt,name=coding,proto3" json:"coding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -169,6 +171,90 @@ func (x *Tensor) GetShape() []int64 {
 	return nil
 }
 
+func (x *Tensor) GetCoding() *Coding {
+	if x != nil {
+		return x.Coding
+	}
+	return nil
+}
+
+// Coding is kernels.Coding of whole rows.
+type Coding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Scales        string                 `protobuf:"bytes,1,opt,name=scales,proto3" json:"scales,omitempty"` // their dtype
+	Offsets       bool                   `protobuf:"varint,2,opt,name=offsets,proto3" json:"offsets,omitempty"`
+	Groups        int64                  `protobuf:"varint,3,opt,name=groups,proto3" json:"groups,omitempty"`
+	GroupSize     int64                  `protobuf:"varint,4,opt,name=group_size,json=groupSize,proto3" json:"group_size,omitempty"` // 0 if index tells
+	Index         []int32                `protobuf:"varint,5,rep,packed,name=index,proto3" json:"index,omitempty"`                   // the group of each column
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Coding) Reset() {
+	*x = Coding{}
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Coding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Coding) ProtoMessage() {}
+
+func (x *Coding) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Coding.ProtoReflect.Descriptor instead.
+func (*Coding) Descriptor() ([]byte, []int) {
+	return file_sullae_cluster_v1_weights_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Coding) GetScales() string {
+	if x != nil {
+		return x.Scales
+	}
+	return ""
+}
+
+func (x *Coding) GetOffsets() bool {
+	if x != nil {
+		return x.Offsets
+	}
+	return false
+}
+
+func (x *Coding) GetGroups() int64 {
+	if x != nil {
+		return x.Groups
+	}
+	return 0
+}
+
+func (x *Coding) GetGroupSize() int64 {
+	if x != nil {
+		return x.GroupSize
+	}
+	return 0
+}
+
+func (x *Coding) GetIndex() []int32 {
+	if x != nil {
+		return x.Index
+	}
+	return nil
+}
+
 // FetchRequest asks for rows [row, row+rows) and columns [col, col+cols). A
 // vector is one row.
 type FetchRequest struct {
@@ -187,7 +273,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[3]
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -199,7 +285,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[3]
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -212,7 +298,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_weights_proto_rawDescGZIP(), []int{3}
+	return file_sullae_cluster_v1_weights_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FetchRequest) GetCheckpointId() string {
@@ -277,7 +363,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[4]
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -289,7 +375,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[4]
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -302,7 +388,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_weights_proto_rawDescGZIP(), []int{4}
+	return file_sullae_cluster_v1_weights_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *FetchResponse) GetOffset() int64 {
@@ -334,11 +420,19 @@ const file_sullae_cluster_v1_weights_proto_rawDesc = "" +
 	"\x0fDescribeRequest\x12#\n" +
 	"\rcheckpoint_id\x18\x01 \x01(\tR\fcheckpointId\"G\n" +
 	"\x10DescribeResponse\x123\n" +
-	"\atensors\x18\x01 \x03(\v2\x19.sullae.cluster.v1.TensorR\atensors\"H\n" +
+	"\atensors\x18\x01 \x03(\v2\x19.sullae.cluster.v1.TensorR\atensors\"{\n" +
 	"\x06Tensor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05dtype\x18\x02 \x01(\tR\x05dtype\x12\x14\n" +
-	"\x05shape\x18\x03 \x03(\x03R\x05shape\"\xaf\x01\n" +
+	"\x05shape\x18\x03 \x03(\x03R\x05shape\x121\n" +
+	"\x06coding\x18\x04 \x01(\v2\x19.sullae.cluster.v1.CodingR\x06coding\"\x87\x01\n" +
+	"\x06Coding\x12\x16\n" +
+	"\x06scales\x18\x01 \x01(\tR\x06scales\x12\x18\n" +
+	"\aoffsets\x18\x02 \x01(\bR\aoffsets\x12\x16\n" +
+	"\x06groups\x18\x03 \x01(\x03R\x06groups\x12\x1d\n" +
+	"\n" +
+	"group_size\x18\x04 \x01(\x03R\tgroupSize\x12\x14\n" +
+	"\x05index\x18\x05 \x03(\x05R\x05index\"\xaf\x01\n" +
 	"\fFetchRequest\x12#\n" +
 	"\rcheckpoint_id\x18\x01 \x01(\tR\fcheckpointId\x12\x16\n" +
 	"\x06tensor\x18\x02 \x01(\tR\x06tensor\x12\x10\n" +
@@ -367,25 +461,27 @@ func file_sullae_cluster_v1_weights_proto_rawDescGZIP() []byte {
 	return file_sullae_cluster_v1_weights_proto_rawDescData
 }
 
-var file_sullae_cluster_v1_weights_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_sullae_cluster_v1_weights_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_sullae_cluster_v1_weights_proto_goTypes = []any{
 	(*DescribeRequest)(nil),  // 0: sullae.cluster.v1.DescribeRequest
 	(*DescribeResponse)(nil), // 1: sullae.cluster.v1.DescribeResponse
 	(*Tensor)(nil),           // 2: sullae.cluster.v1.Tensor
-	(*FetchRequest)(nil),     // 3: sullae.cluster.v1.FetchRequest
-	(*FetchResponse)(nil),    // 4: sullae.cluster.v1.FetchResponse
+	(*Coding)(nil),           // 3: sullae.cluster.v1.Coding
+	(*FetchRequest)(nil),     // 4: sullae.cluster.v1.FetchRequest
+	(*FetchResponse)(nil),    // 5: sullae.cluster.v1.FetchResponse
 }
 var file_sullae_cluster_v1_weights_proto_depIdxs = []int32{
 	2, // 0: sullae.cluster.v1.DescribeResponse.tensors:type_name -> sullae.cluster.v1.Tensor
-	0, // 1: sullae.cluster.v1.WeightService.Describe:input_type -> sullae.cluster.v1.DescribeRequest
-	3, // 2: sullae.cluster.v1.WeightService.Fetch:input_type -> sullae.cluster.v1.FetchRequest
-	1, // 3: sullae.cluster.v1.WeightService.Describe:output_type -> sullae.cluster.v1.DescribeResponse
-	4, // 4: sullae.cluster.v1.WeightService.Fetch:output_type -> sullae.cluster.v1.FetchResponse
-	3, // [3:5] is the sub-list for method output_type
-	1, // [1:3] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	3, // 1: sullae.cluster.v1.Tensor.coding:type_name -> sullae.cluster.v1.Coding
+	0, // 2: sullae.cluster.v1.WeightService.Describe:input_type -> sullae.cluster.v1.DescribeRequest
+	4, // 3: sullae.cluster.v1.WeightService.Fetch:input_type -> sullae.cluster.v1.FetchRequest
+	1, // 4: sullae.cluster.v1.WeightService.Describe:output_type -> sullae.cluster.v1.DescribeResponse
+	5, // 5: sullae.cluster.v1.WeightService.Fetch:output_type -> sullae.cluster.v1.FetchResponse
+	4, // [4:6] is the sub-list for method output_type
+	2, // [2:4] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_sullae_cluster_v1_weights_proto_init() }
@@ -399,7 +495,7 @@ func file_sullae_cluster_v1_weights_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sullae_cluster_v1_weights_proto_rawDesc), len(file_sullae_cluster_v1_weights_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,7 +32,8 @@ const (
 type WeightServiceClient interface {
 	// Describe lists a checkpoint's tensors.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
-	// Fetch streams one region of a tensor, row-major as stored, in order.
+	// Fetch streams one region of a tensor, row-major as stored, in order; of a
+	// quantized one, a record for each row (kernels.Coding).
 	Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchResponse], error)
 }
 
@@ -82,7 +83,8 @@ type WeightService_FetchClient = grpc.ServerStreamingClient[FetchResponse]
 type WeightServiceServer interface {
 	// Describe lists a checkpoint's tensors.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
-	// Fetch streams one region of a tensor, row-major as stored, in order.
+	// Fetch streams one region of a tensor, row-major as stored, in order; of a
+	// quantized one, a record for each row (kernels.Coding).
 	Fetch(*FetchRequest, grpc.ServerStreamingServer[FetchResponse]) error
 	mustEmbedUnimplementedWeightServiceServer()
 }
