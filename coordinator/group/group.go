@@ -130,6 +130,7 @@ func New(cfg Config) (*Group, error) {
 	g.sched = sched.New(sched.Config{
 		MaxBatchedTokens: cfg.MaxBatchedTokens, MaxSeqs: cfg.MaxSeqs, MaxModelLen: spec.MaxPositions,
 		Blocks: cfg.KVTokens / cfg.BlockSize, BlockSize: cfg.BlockSize,
+		Window: spec.Window(), LongAfter: spec.Rope.LongAfter(),
 		PrefixCache: !cfg.NoPrefixCache, MaxPrefillChunk: cfg.MaxPrefillChunk,
 		MaxWaiting: cfg.MaxWaiting, MaxWaitingTokens: cfg.MaxWaitingTokens, Depth: pipelineDepth,
 	})

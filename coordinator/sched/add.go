@@ -57,6 +57,7 @@ func (s *Scheduler) Add(rs ...Request) error {
 			Request: r, arrival: s.arrived, tenant: s.tenants.join(r.Tenant),
 			tokens: slices.Clip(r.Prompt), hash: digest.Tokens(digest.Start, r.Prompt...), scored: 1,
 		}
+		q.until = s.validUntil(q)
 		s.extendHashes(q)
 		s.byID[r.ID] = q
 		s.waiting.add(q)
@@ -69,7 +70,7 @@ func (s *Scheduler) fitsEver(r Request) error {
 	if total > s.cfg.MaxModelLen {
 		return fmt.Errorf("%w: %d prompt and %d new tokens in a context of %d", ErrTooLong, len(r.Prompt), r.MaxTokens, s.cfg.MaxModelLen)
 	}
-	if s.pool.For(total) > s.pool.Total() {
+	if s.blocksFor(total, 0) > s.pool.Total() {
 		return fmt.Errorf("%w: %d tokens in a KV cache of %d", ErrTooLong, total, s.pool.Total()*s.pool.Size())
 	}
 	return nil

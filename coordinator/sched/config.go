@@ -9,6 +9,12 @@ type Config struct {
 	BlockSize        int
 	// PrefixCache: full blocks are found again by their content.
 	PrefixCache bool
+	// Window > 0: no position is read after the Window positions behind it are
+	// computed, its own counted. Blocks that nothing will read are given back.
+	Window int
+	// LongAfter > 0: sequences of more tokens have other keys and values at all
+	// their positions. One that grows past it is computed again.
+	LongAfter int
 	// MaxPrefillChunk bounds the prompt rows of a step while other sequences
 	// stream tokens: it is the longest that a prompt makes them wait. 0: only
 	// MaxBatchedTokens bounds them.

@@ -9,6 +9,9 @@ func (s *Scheduler) extendHashes(q *sequence) {
 	}
 	size := s.cfg.BlockSize
 	h := block.Root
+	if s.long(q) {
+		h = h.Next(nil) // other keys and values, other names
+	}
 	if n := len(q.hashes); n > 0 {
 		h = q.hashes[n-1]
 	}
@@ -24,16 +27,26 @@ func (s *Scheduler) extendHashes(q *sequence) {
 // requests that come together with one long prefix, compute it once. q can't be
 // kept waiting for ever, since what comes before it in the order of running
 // doesn't depend on q, and ends.
-func (s *Scheduler) cachedPrefix(q *sequence) (hits []int32, later bool) {
-	for n := 0; n < min(len(q.hashes), q.skippable()/s.cfg.BlockSize); n++ {
+//
+// The first freed of the hits are behind the window of what is to be computed;
+// where they are not cached any more, any block stands for them.
+func (s *Scheduler) cachedPrefix(q *sequence) (hits []int32, freed int, later bool) {
+	limit := min(len(q.hashes), q.skippable()/s.cfg.BlockSize)
+	found, first := 0, 0 // hits that can be used; where the run of cached blocks begins
+	for n := 0; n < limit && (first == 0 || s.cfg.Window > 0); n++ {
 		b, ok := s.pool.Lookup(q.hashes[n])
-		if !ok {
-			r := s.computing[q.hashes[n]]
-			return hits, r != nil && r.before(q)
-		}
 		hits = append(hits, b)
+		if !ok {
+			first = n + 1
+		} else if s.unseen((n+1)*s.cfg.BlockSize) >= first {
+			found = n + 1
+		}
 	}
-	return hits, false
+	if found < limit {
+		r := s.computing[q.hashes[found]]
+		later = r != nil && r.before(q)
+	}
+	return hits[:found], s.unseen(found * s.cfg.BlockSize), later
 }
 
 // CachedTokens is how many of a prompt's tokens a sequence would find in the
@@ -41,7 +54,7 @@ func (s *Scheduler) cachedPrefix(q *sequence) (hits []int32, later bool) {
 func (s *Scheduler) CachedTokens(prompt []int32) int {
 	q := sequence{tokens: prompt}
 	s.extendHashes(&q)
-	hits, _ := s.cachedPrefix(&q)
+	hits, _, _ := s.cachedPrefix(&q)
 	return len(hits) * s.cfg.BlockSize
 }
 

@@ -61,6 +61,9 @@ func TestSameTokens(t *testing.T) {
 		"tiny pool":          func(c *Config) { c.Blocks = 20 },
 		"ahead":              func(c *Config) { c.Depth = 2 },
 		"drafts":             func(c *Config) { c.Draft = w.draft },
+		"window":             func(c *Config) { c.Window, c.Depth = 9, 2 },
+		"window, cache":      func(c *Config) { c.Window, c.PrefixCache = 9, true },
+		"long":               func(c *Config) { c.LongAfter, c.Depth = 30, 2 },
 		"all": func(c *Config) {
 			*c = Config{MaxBatchedTokens: 17, MaxSeqs: 5, MaxModelLen: 80, Blocks: 30, BlockSize: 3, PrefixCache: true, MaxPrefillChunk: 9, Depth: 2, Draft: w.draft}
 		},
@@ -93,7 +96,7 @@ func TestSameTokens(t *testing.T) {
 				plans = plans[1:]
 			}
 			for _, q := range rs {
-				if want := alone(q, seeds[q.ID]); !slices.Equal(got[q.ID], want) {
+				if want := alone(cfg, q, seeds[q.ID]); !slices.Equal(got[q.ID], want) {
 					t.Errorf("sequence %d: got %v, want %v", q.ID, got[q.ID], want)
 				}
 			}

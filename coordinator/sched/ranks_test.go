@@ -29,11 +29,20 @@ type held struct {
 	prompt   int
 	computed int
 	blocks   []int32
+	kind     uint64 // of its keys and values
 }
 
 func newRanks(cfg Config, seeds map[uint64]uint64) *ranks {
 	slots := cfg.Blocks * cfg.BlockSize
 	return &ranks{cfg: cfg, seeds: seeds, seqs: map[uint64]*held{}, kv: make([]uint64, slots), wrote: make([]int, slots)}
+}
+
+// kindOf is what sets the keys and values of long sequences apart.
+func kindOf(cfg Config, tokens int) uint64 {
+	if cfg.LongAfter > 0 && tokens > cfg.LongAfter {
+		return 1 << 40
+	}
+	return 0
 }
 
 func (h *held) push(t int32) {
@@ -47,11 +56,11 @@ func sampled(prefix, seed uint64) int32 {
 }
 
 // alone is what a prompt must yield, whatever else runs.
-func alone(q Request, seed uint64) []int32 {
+func alone(cfg Config, q Request, seed uint64) []int32 {
 	var out []int32
 	h := digest.Tokens(digest.Start, q.Prompt...)
 	for range q.MaxTokens {
-		t := sampled(h, seed)
+		t := sampled(h^kindOf(cfg, len(q.Prompt)+len(out)), seed)
 		h = digest.Tokens(h, t)
 		out = append(out, t)
 		if slices.Contains(q.StopTokens, t) {
@@ -76,7 +85,7 @@ func (r *ranks) run(s Step) ([][]int32, error) {
 		}
 		streams = streams || it.NumComputed >= q.prompt
 		// What the step finds must be complete before it writes anything.
-		if err := r.attend(it.ID, it.NumComputed); err != nil {
+		if err := r.attend(it.ID, it.NumComputed, it.NumComputed); err != nil {
 			return nil, err
 		}
 	}
@@ -114,7 +123,7 @@ func (r *ranks) admit(s Step) error {
 		if r.seqs[n.ID] != nil {
 			return fmt.Errorf("sequence %d starts twice", n.ID)
 		}
-		h := &held{prefix: []uint64{digest.Start}, prompt: n.PromptLen, computed: n.NumComputed}
+		h := &held{prefix: []uint64{digest.Start}, prompt: n.PromptLen, computed: n.NumComputed, kind: kindOf(r.cfg, len(n.Tokens))}
 		for _, t := range n.Tokens {
 			h.push(t)
 		}
@@ -134,6 +143,8 @@ func (r *ranks) admit(s Step) error {
 			return fmt.Errorf("item %+v does not fit %d tokens, %d computed, blocks %v", it, len(q.tokens), q.computed, q.blocks)
 		case it.Sample && end != len(q.tokens), len(it.Drafts) > 0 && !it.Sample, end+len(it.Drafts) > r.cfg.MaxModelLen:
 			return fmt.Errorf("item %+v samples at %d of %d tokens", it, end, len(q.tokens))
+		case kindOf(r.cfg, end+len(it.Drafts)) > q.kind:
+			return fmt.Errorf("item %+v goes on with the keys of a short sequence", it)
 		case it.Tokens > len(q.tokens) || it.Hash != q.prefix[it.Tokens]:
 			return fmt.Errorf("sequence %d: hash differs", it.ID)
 		}
@@ -145,11 +156,16 @@ func (r *ranks) slot(q *held, p int) int {
 	return int(q.blocks[p/r.cfg.BlockSize])*r.cfg.BlockSize + p%r.cfg.BlockSize
 }
 
-// attend reads the first n positions of a sequence.
-func (r *ranks) attend(id uint64, n int) error {
+// attend reads the positions before n of a sequence that the row at position row,
+// and later ones, see.
+func (r *ranks) attend(id uint64, row, n int) error {
 	q := r.seqs[id]
-	for p := range n {
-		if r.kv[r.slot(q, p)] != q.prefix[p+1] {
+	first := 0
+	if r.cfg.Window > 0 {
+		first = max(0, row-r.cfg.Window+1)
+	}
+	for p := first; p < n; p++ {
+		if r.kv[r.slot(q, p)] != q.prefix[p+1]^q.kind {
 			return fmt.Errorf("sequence %d, position %d: block %d holds something else", id, p, q.blocks[p/r.cfg.BlockSize])
 		}
 	}
@@ -168,10 +184,10 @@ func (r *ranks) write(it Item) error {
 		}
 		r.wrote[slot] = r.steps
 		if p < end {
-			r.kv[slot] = q.prefix[p+1]
+			r.kv[slot] = q.prefix[p+1] ^ q.kind
 		} else {
 			h = digest.Tokens(h, it.Drafts[p-end])
-			r.kv[slot] = h
+			r.kv[slot] = h ^ q.kind
 		}
 	}
 	return nil
@@ -181,7 +197,7 @@ func (r *ranks) write(it Item) error {
 func (r *ranks) finish(it Item) ([]int32, error) {
 	q := r.seqs[it.ID]
 	q.computed = it.NumComputed + it.Count
-	if err := r.attend(it.ID, q.computed); err != nil {
+	if err := r.attend(it.ID, it.NumComputed, q.computed); err != nil {
 		return nil, err
 	}
 	if !it.Sample {

@@ -12,6 +12,9 @@ func (s *Scheduler) Schedule() (step Step, ok bool) {
 	step.Items = make([]Item, 0, len(s.running))
 	for i := 0; i < len(s.running); {
 		q := s.running[i]
+		if q.rows > 0 {
+			s.slide(q)
+		}
 		if q.rows > 0 && s.grow(q, q.planned+q.rows) {
 			s.plan(&step, q)
 		}
@@ -104,7 +107,7 @@ func (s *Scheduler) speculate(step *Step) {
 			continue
 		}
 		room := (len(q.blocks)+s.pool.Free())*s.cfg.BlockSize - q.planned
-		limit := min(q.MaxDrafts, s.cfg.MaxBatchedTokens-step.Rows, q.MaxTokens-q.generated(), room)
+		limit := min(q.MaxDrafts, s.cfg.MaxBatchedTokens-step.Rows, q.MaxTokens-q.generated(), room, q.until-len(q.tokens))
 		if limit <= 0 {
 			continue
 		}

@@ -89,12 +89,12 @@ func (s *Scheduler) putBack(q *sequence) {
 func (s *Scheduler) halt(q *sequence) {
 	i := s.place(q)
 	s.running = slices.Delete(s.running, i, i+1)
-	s.pool.Return(q.blocks)
+	s.pool.Return(q.blocks[q.freed:])
 	s.forgetComputing(q)
 	if q.known {
 		s.dropped = append(s.dropped, q.ID)
 	}
-	q.blocks, q.planned, q.pending, q.published, q.sent = nil, 0, 0, 0, 0
+	q.blocks, q.freed, q.planned, q.pending, q.published, q.sent = nil, 0, 0, 0, 0, 0
 	q.known, q.start = false, 0
 }
 

@@ -15,7 +15,7 @@ import (
 // TestScripts runs the stories in testdata against a fake group, which checks
 // every plan. Commands:
 //
-//	config [budget= seqs= len= blocks= block= chunk= depth= waiting= waiting-tokens= no-cache]
+//	config [budget= seqs= len= blocks= block= chunk= depth= waiting= waiting-tokens= window= long-after= no-cache]
 //	    a new scheduler.
 //	add id=N|(N,N...) prompt=(A12,b3) tokens=N [stop=N scores priority= tenant= drafts=N wrong]
 //	    one request, of several choices if there are several ids. A12 is 12 tokens
@@ -66,6 +66,7 @@ func (sc *script) do(t *testing.T, d *datadriven.TestData) {
 		sc.cfg = Config{
 			MaxBatchedTokens: arg(t, d, "budget", 64), MaxSeqs: arg(t, d, "seqs", 8), MaxModelLen: arg(t, d, "len", 100),
 			Blocks: arg(t, d, "blocks", 100), BlockSize: arg(t, d, "block", 4), PrefixCache: !d.HasArg("no-cache"),
+			Window: arg(t, d, "window", 0), LongAfter: arg(t, d, "long-after", 0),
 			MaxPrefillChunk: arg(t, d, "chunk", 0), Depth: arg(t, d, "depth", 1),
 			MaxWaiting: arg(t, d, "waiting", 0), MaxWaitingTokens: arg(t, d, "waiting-tokens", 0), Draft: sc.draft,
 		}
@@ -127,7 +128,7 @@ func (sc *script) add(t *testing.T, d *datadriven.TestData) {
 		r.Prompt = append(r.Prompt, text(spec)...)
 	}
 	if n := arg(t, d, "stop", 0); n > 0 {
-		r.StopTokens = alone(r, 0)[n-1 : n]
+		r.StopTokens = alone(sc.cfg, r, 0)[n-1 : n]
 	}
 	var rs []Request
 	ids, _ := d.Arg("id")
@@ -148,7 +149,7 @@ func (sc *script) add(t *testing.T, d *datadriven.TestData) {
 
 // draft proposes what will come, or what will not.
 func (sc *script) draft(id uint64, tokens []int32, limit int) []int32 {
-	out := alone(Request{Prompt: tokens, MaxTokens: limit}, 0)
+	out := alone(sc.cfg, Request{Prompt: tokens, MaxTokens: limit}, 0)
 	if sc.wrong[id] {
 		out[0]++
 	}

@@ -11,13 +11,17 @@ type sequence struct {
 	tokens  []int32 // known: the prompt and what Update has brought
 	hash    uint64  // digest of tokens
 	pending int     // tokens after these, sampled by steps in flight
+	until   int     // number of tokens up to which its keys and values are what they are
 	// planned positions are computed once the steps in flight are done. Drafts
 	// count when they are accepted.
 	planned int
 	scored  int // prompt positions before this one need no score
 	charged int // positions that the tenant's account has paid for
 
-	blocks    []int32 // those of the running sequence; only ever appended to
+	blocks []int32 // those of the running sequence; only ever appended to
+	// freed is how many of the first blocks are behind the window: the sequence
+	// does not own them, and nothing reads or writes them through it.
+	freed     int
 	hashes    []block.Hash
 	published int    // blocks whose content is known to the pool
 	sent      int    // blocks that the ranks know
@@ -49,7 +53,7 @@ func (q *sequence) done() bool {
 
 // wants is how many rows could be planned now.
 func (q *sequence) wants() int {
-	if q.done() || (q.MaxDrafts > 0 || q.NotAhead) && q.pending > 0 {
+	if q.done() || q.pending > 0 && (q.MaxDrafts > 0 || q.NotAhead || len(q.tokens)+q.pending > q.until) {
 		return 0
 	}
 	return len(q.tokens) + q.pending - q.planned

@@ -12,16 +12,16 @@ func (s *Scheduler) start() {
 		if q == nil {
 			return
 		}
-		hits, later := s.cachedPrefix(q)
+		hits, freed, later := s.cachedPrefix(q)
 		if later {
 			q.deferred = s.calls
 			continue
 		}
-		if !s.makeRoom(q, hits) {
+		if !s.makeRoom(q, hits, freed) {
 			return
 		}
 		s.waiting.remove(q)
-		s.run(q, hits)
+		s.run(q, hits, freed)
 	}
 }
 
@@ -33,11 +33,11 @@ func (s *Scheduler) slotFor(priority int) bool {
 }
 
 // run makes q, for which there is room, a running sequence.
-func (s *Scheduler) run(q *sequence, hits []int32) {
-	s.pool.Acquire(hits, 0)
+func (s *Scheduler) run(q *sequence, hits []int32, freed int) {
+	s.pool.Acquire(hits[freed:], 0)
 	s.starts++
 	q.start = s.starts
-	q.blocks, q.published = hits, len(hits)
+	q.blocks, q.freed, q.published = hits, freed, len(hits)
 	q.planned = len(hits) * s.cfg.BlockSize
 	if s.cfg.PrefixCache && !q.counted {
 		q.counted = true
@@ -52,8 +52,9 @@ func (s *Scheduler) run(q *sequence, hits []int32) {
 // beside what the running ones still lack for theirs, or prompts would preempt
 // each other half-way. Where there are not, running sequences of lower priority
 // are preempted, if that helps.
-func (s *Scheduler) makeRoom(q *sequence, hits []int32) bool {
-	need := s.pool.For(len(q.tokens)) - len(hits)
+func (s *Scheduler) makeRoom(q *sequence, hits []int32, freed int) bool {
+	hits = hits[freed:]
+	need := max(0, s.blocksFor(len(q.tokens), freed)-len(hits))
 	for _, r := range s.running {
 		need += s.lacks(r)
 	}
@@ -80,7 +81,7 @@ func (s *Scheduler) makeRoom(q *sequence, hits []int32) bool {
 		victims = append(victims, v)
 		slots++
 		need -= s.lacks(v)
-		for _, b := range v.blocks {
+		for _, b := range v.blocks[v.freed:] {
 			if given[b]++; given[b] == s.pool.Owners(b) {
 				free++
 			}
@@ -97,7 +98,7 @@ func (s *Scheduler) lacks(q *sequence) int {
 	if q.done() {
 		return 0
 	}
-	return max(0, s.pool.For(len(q.tokens)+q.pending)-len(q.blocks))
+	return max(0, s.blocksFor(len(q.tokens)+q.pending, q.freed)-(len(q.blocks)-q.freed))
 }
 
 func (s *Scheduler) preempt(q *sequence) {

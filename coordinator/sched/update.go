@@ -63,6 +63,10 @@ func (s *Scheduler) push(q *sequence, tokens []int32, p *Progress) {
 	p.Token = true
 	q.planned += p.Tokens - 1 // accepted drafts
 	s.tenants.charge(q, q.planned)
+	if len(q.tokens) > q.until && p.Finish == NotFinished {
+		s.again(q)
+		return
+	}
 	s.extendHashes(q)
 	s.publish(q)
 }

@@ -41,6 +41,12 @@ func randomConfig(rng *rand.Rand) Config {
 		MaxBatchedTokens: 1 + rng.IntN(64), MaxSeqs: 1 + rng.IntN(10), MaxModelLen: 100,
 		BlockSize: 1 + rng.IntN(8), PrefixCache: rng.IntN(3) > 0, Depth: 1 + rng.IntN(3),
 	}
+	if rng.IntN(3) == 0 {
+		cfg.Window = 1 + rng.IntN(40)
+	}
+	if rng.IntN(3) == 0 {
+		cfg.LongAfter = 1 + rng.IntN(90)
+	}
 	longest := (cfg.MaxModelLen + cfg.BlockSize - 1) / cfg.BlockSize
 	cfg.Blocks = longest + rng.IntN(1+longest*rng.IntN(4))
 	if rng.IntN(2) == 0 {
@@ -78,7 +84,7 @@ func (w *world) draft(id uint64, tokens []int32, limit int) []int32 {
 	h := digest.Tokens(digest.Start, tokens...)
 	var out []int32
 	for range min(limit, int(h>>8%6)) {
-		t := sampled(h, w.seeds[id])
+		t := sampled(h^kindOf(w.cfg, len(tokens)+len(out)), w.seeds[id])
 		if h>>16%4 == 0 {
 			t = (t + 1) % 97
 		}
@@ -122,7 +128,7 @@ func (w *world) arrive() {
 		return
 	}
 	for _, r := range rs {
-		w.open[r.ID] = &client{Request: r, want: alone(r, w.seeds[r.ID])}
+		w.open[r.ID] = &client{Request: r, want: alone(w.cfg, r, w.seeds[r.ID])}
 	}
 }
 

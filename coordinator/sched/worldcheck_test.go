@@ -13,6 +13,9 @@ func (w *world) planned(plan Step) {
 		if w.open[it.ID] == nil {
 			w.t.Fatalf("sequence %d has a part of a step, but is gone", it.ID)
 		}
+		if freed := w.s.byID[it.ID].freed * w.cfg.BlockSize; freed > 0 && (w.cfg.Window == 0 || freed > it.NumComputed-w.cfg.Window+1) {
+			w.t.Fatalf("sequence %d gave up %d positions, and goes on at %d with a window of %d", it.ID, freed, it.NumComputed, w.cfg.Window)
+		}
 	}
 	w.check()
 	w.checkFirst(plan)
@@ -26,7 +29,7 @@ func (w *world) checkFirst(plan Step) {
 		if in {
 			break
 		}
-		if !q.done() && !(q.MaxDrafts > 0 && q.pending > 0) {
+		if !q.done() && !(q.pending > 0 && (q.MaxDrafts > 0 || len(q.tokens)+q.pending > q.until)) {
 			w.t.Fatalf("step %d: sequence %d comes first and has no part", w.steps, q.ID)
 		}
 	}
