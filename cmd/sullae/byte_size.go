@@ -35,3 +35,6 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 	}
 	return fmt.Errorf("%q is not a size in bytes, such as 500MB or 2GiB", text)
 }
+
+// String is the size as UnmarshalText reads it.
+func (b byteSize) String() string { return strconv.FormatInt(int64(b), 10) }

@@ -118,3 +118,9 @@ type servingFlags struct {
 	PrefixCache       bool         `default:"true" negatable:"" help:"Find prompts' beginnings again in the KV cache."`
 	CollectiveTimeout durationFlag `default:"30s" help:"Longest silence of a worker within a step before it counts as lost."`
 }
+
+// packFlags say where a worker keeps packed units.
+type packFlags struct {
+	PackCache     string   `placeholder:"DIR" help:"Folder for packed units of the model: a worker that starts again loads its share from there. Workers may share it."`
+	PackCacheSize byteSize `default:"64GiB" placeholder:"SIZE" help:"Most bytes in it; what was not used for longest goes."`
+}

@@ -20,6 +20,7 @@ type workerCmd struct {
 	Capacity     float64      `default:"1" help:"Speed relative to the other workers: shares are dealt by it."`
 	CPUVariant   string       `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avx2, portable); default: the best that this CPU has."`
 	DrainTimeout durationFlag `default:"10s" help:"How long to wait, when asked to end, for the group to form without this worker."`
+	packFlags
 	etcdFlags
 	gossipFlags
 	tlsFlags
@@ -47,6 +48,7 @@ func (c *workerCmd) Run(ctx context.Context) error {
 		ID: nodeID(c.ID, "worker"), Version: version, Listen: c.Listen, Advertise: c.Advertise,
 		GossipAddr: c.Gossip, GossipKey: key, NodeTLS: security, Etcd: c.etcdFlags.config(log),
 		Threads: c.Threads, Variant: c.CPUVariant, Memory: c.Memory, Speed: c.Capacity, DrainTimeout: c.DrainTimeout, Logger: log,
+		PackCache: c.PackCache, PackCacheSize: int64(c.PackCacheSize),
 	}
 	if c.Model != "" {
 		var ckpt *checkpoint.Checkpoint

@@ -63,7 +63,7 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 		}
 		report := s.reporter(r, stream)
 		m, err := engine.Load(ctx, engine.LoadConfig{Backend: s.backend, Spec: spec, Plan: p, Rank: int(req.Rank), Source: src, Format: format,
-			Old: s.takeLoaded(req.CheckpointId), Progress: report.set})
+			Old: s.takeLoaded(req.CheckpointId), Cache: s.packs.cache, CheckpointID: req.CheckpointId, Progress: report.set})
 		report.stop()
 		if err != nil {
 			if ctx.Err() != nil {
@@ -71,10 +71,11 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 			}
 			return nil, status.Errorf(codes.DataLoss, "worker %s: load rank %d: %v", s.id, req.Rank, err)
 		}
-		s.log.Info("share loaded", "epoch", req.Epoch, "rank", req.Rank, "bytes", m.Bytes(), "bytes_read", m.BytesRead())
+		s.log.Info("share loaded", "epoch", req.Epoch, "rank", req.Rank, "bytes", m.Bytes(), "bytes_read", m.BytesRead(), "bytes_cached", m.BytesCached())
 		s.mu.Lock()
 		s.loaded = &loaded{req.CheckpointId, p, int(req.Rank), req.Quant, m}
 		s.mu.Unlock()
+		s.packs.keep(s.backend, m, req.CheckpointId)
 	}
 	r.model, r.kvBytes = s.loaded.model, kvBytes
 	return &clusterv1.Ready{WeightBytes: r.model.Bytes(), KvBytes: kvBytes, Backend: s.backend.Info().Name + "/" + s.backend.Info().Variant}, nil
@@ -99,6 +100,7 @@ func (s *service) reusable(req *clusterv1.PrepareRequest, p plan.Plan) bool {
 // takeLoaded hands over the share in memory, if it is of this checkpoint; else
 // it is freed.
 func (s *service) takeLoaded(checkpointID string) *engine.Model {
+	s.packs.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.loaded

@@ -25,6 +25,7 @@ import (
 	"github.com/sullae/sullae/kernels/cpu"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/shard/checkpoint"
+	"github.com/sullae/sullae/shard/packcache"
 	"github.com/sullae/sullae/worker/remote"
 )
 
@@ -56,6 +57,11 @@ type Config struct {
 	// this worker; 0: not at all.
 	DrainTimeout time.Duration
 
+	// PackCache is a folder for packed units, "" for none, of at most
+	// PackCacheSize bytes.
+	PackCache     string
+	PackCacheSize int64
+
 	// Checkpoint is the model that this worker can read by itself, or nil.
 	Checkpoint *checkpoint.Checkpoint
 	Logger     *slog.Logger
@@ -71,6 +77,12 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return fmt.Errorf("--threads, --cpu-variant: %w", err)
 	}
 	defer backend.Close()
+	var cache *packcache.Cache
+	if cfg.PackCache != "" {
+		if cache, err = packcache.Open(cfg.PackCache, cfg.PackCacheSize, log); err != nil {
+			return fmt.Errorf("--pack-cache: %w", err)
+		}
+	}
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen %s: %w (choose another address, or port 0 for a free one)", cfg.Listen, err)
@@ -99,6 +111,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	svc := &service{
 		id: cfg.ID, version: cfg.Version, backend: backend, fence: reg, links: linker{hub},
 		weights: weightSource(cfg.Checkpoint, cfg.NodeTLS), memoryLimit: cfg.Memory, log: log,
+		packs: packs{cache: cache, log: log},
 	}
 	server := grpc.NewServer(append(grpclink.ServerOptions(), grpc.Creds(cfg.NodeTLS.Server()))...)
 	clusterv1.RegisterWorkerServiceServer(server, svc)

@@ -28,6 +28,7 @@ type service struct {
 	weights     WeightSource
 	memoryLimit int64 // bytes that a rank may take; 0: what is free
 	log         *slog.Logger
+	packs       packs // used by the one Prepare at a time
 
 	mu  sync.Mutex
 	cur *rank // the rank that this worker is, or is becoming
