@@ -92,8 +92,42 @@ func (w *weight) copyPiece(p int, piece kernels.Piece) {
 			return
 		}
 	}
-	for i := range rows.Len() {
+	for i := 0; i < rows.Len(); {
+		if (rows.Lo+i)%stripWidth == 0 && (row+i)%stripWidth == 0 && rows.Len()-i >= stripWidth &&
+			w.copyStrip(p, (rows.Lo+i)/stripWidth, piece.Leaf, from, row+i, piece.Leaves) {
+			i += stripWidth
+			continue
+		}
 		w.copyRow(p, rows.Lo+i, piece.Leaf, from, row+i, piece.Leaves)
+		i++
+	}
+}
+
+// copyStrip copies leaves of 16 outputs: those of from that begin at fromRow are
+// strip q of panel p. It reports false where leaves share lines with others.
+func (w *weight) copyStrip(p, q, leaf int, from *weight, fromRow int, leaves tree.Range) bool {
+	dst, src, ok := w.runs(p, leaf, from, fromRow/panelWidth, leaves)
+	if !ok {
+		return false
+	}
+	j := fromRow % panelWidth / stripWidth
+	if w.spec.Format == kernels.AsStored {
+		copyLines(dst[q*lineBytes:], src[j*lineBytes:], len(dst)/(panelStrips*lineBytes), panelStrips*lineBytes)
+		return true
+	}
+	size, lines := quantGroupBytes(w.spec.Format), quantLines(w.spec.Format)
+	const scales = 2 * stripWidth
+	for g := 0; g < len(dst); g += size {
+		copy(dst[g+q*scales:][:scales], src[g+j*scales:])
+		copy(dst[g+quantScaleBytes+q*lines*lineBytes:][:lines*lineBytes], src[g+quantScaleBytes+j*lines*lineBytes:])
+	}
+	return true
+}
+
+// copyLines copies n lines that lie step bytes apart.
+func copyLines(dst, src []byte, n, step int) {
+	for i := range n {
+		*(*[lineBytes]byte)(dst[i*step:]) = *(*[lineBytes]byte)(src[i*step:])
 	}
 }
 

@@ -161,3 +161,59 @@ func TestPieceMisfit(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkPieces copies a matrix of whole panels, of strips, and of neither.
+func BenchmarkPieces(b *testing.B) {
+	be, err := New(Config{Threads: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer be.Close()
+	for _, f := range []kernels.Format{kernels.AsStored, kernels.Q8, kernels.Q4} {
+		for _, rows := range []int{448, 224, 200} {
+			b.Run(fmt.Sprintf("%v/%d", f, rows), func(b *testing.B) {
+				const units, k = 8, 4096
+				read := 0
+				src := stored{make([]byte, units*rows*k*2), k, 2, &read}
+				spec := kernels.WeightSpec{Name: "w", Out: units * rows, K: k, DType: tensor.BF16, Format: f}
+				w, err := be.Pack(spec, src)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer w.Free()
+				one := spec
+				one.Out = rows
+				var pieces []kernels.Piece
+				for i := range units {
+					part, err := be.FromPacked(one, be.Extract(w, tree.Range{Lo: i * rows, Hi: (i + 1) * rows}, tree.Range{Hi: 1}))
+					if err != nil {
+						b.Fatal(err)
+					}
+					pieces = append(pieces, kernels.Piece{From: part, Rows: tree.Range{Hi: rows}, Leaves: tree.Range{Hi: 1}, Row: i * rows})
+				}
+				b.SetBytes(w.Bytes())
+				for b.Loop() {
+					c, err := be.Pack(spec, src, pieces...)
+					if err != nil {
+						b.Fatal(err)
+					}
+					c.Free()
+				}
+			})
+		}
+		b.Run(fmt.Sprintf("%v/read", f), func(b *testing.B) {
+			const out, k = 8 * 448, 4096
+			read := 0
+			src := stored{make([]byte, out*k*2), k, 2, &read}
+			spec := kernels.WeightSpec{Name: "w", Out: out, K: k, DType: tensor.BF16, Format: f}
+			b.SetBytes(int64(len(src.data)))
+			for b.Loop() {
+				c, err := be.Pack(spec, src)
+				if err != nil {
+					b.Fatal(err)
+				}
+				c.Free()
+			}
+		})
+	}
+}
