@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sullae/sullae/coordinator/toolcall"
 )
 
 // choice turns one sequence's events into deltas, as they come and however slow
@@ -19,11 +21,12 @@ type choice struct {
 	cancel context.CancelFunc
 	events <-chan Event
 
-	decoder   StreamDecoder // nil without a tokenizer
+	decoder   StreamDecoder    // nil without a tokenizer
+	calls     *toolcall.Parser // nil without tools
 	stop      stopMatcher
 	generated int
 	offset    int    // characters decoded so far
-	pending   string // text of tokens that a resumed client has, which it has not
+	pending   *Delta // what a resumed client has the tokens of, and not the text
 	early     *Delta // a resumed choice's last delta, where nothing is left to compute
 	first     time.Time
 	last      time.Time
@@ -33,7 +36,11 @@ func newChoice(st *Stream, seq Sequence, ps *promptState) *choice {
 	c := &choice{stream: st, prompt: ps, seq: seq, stop: stopMatcher{stops: st.plan.stops}}
 	c.ctx, c.cancel = context.WithCancel(st.ctx)
 	if t := st.svc.model.Tokenizer; t != nil {
-		c.decoder = t.NewStreamDecoder(!st.plan.keepSpecial)
+		// The special tokens that mark calls have to be seen: decode skips the others.
+		c.decoder = t.NewStreamDecoder(!st.plan.keepSpecial && st.plan.tools == nil)
+		if tools := st.plan.tools; tools != nil {
+			c.calls = tools.format.NewParser(tools.names)
+		}
 	}
 	return c
 }
@@ -100,7 +107,6 @@ func (c *choice) handle(ev Event) (*Finish, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Text, c.pending = c.pending+d.Text, ""
 	switch {
 	case stop != "":
 		c.cancel()
@@ -110,6 +116,10 @@ func (c *choice) handle(ev Event) (*Finish, error) {
 	}
 	if d.Finish != nil {
 		d.Finish.CompletionTokens = c.generated
+	}
+	c.readCalls(d)
+	if p := c.pending; p != nil {
+		d.Text, d.ToolCalls, c.pending = p.Text+d.Text, append(p.ToolCalls, d.ToolCalls...), nil
 	}
 	c.stream.push(c.prompt, d)
 	return d.Finish, nil
@@ -143,7 +153,7 @@ func (c *choice) addToken(d *Delta, ev Event) (stop string, err error) {
 // decode is the text that a token lets out, and the stop string that it
 // completes.
 func (c *choice) decode(id int32) (text, stop string) {
-	if c.decoder == nil {
+	if c.decoder == nil || c.hidden(id) {
 		return "", ""
 	}
 	piece := c.decoder.Push(id)
@@ -152,6 +162,13 @@ func (c *choice) decode(id int32) (text, stop string) {
 		return piece, "" // too early for a stop string
 	}
 	return c.stop.push(piece)
+}
+
+// hidden reports whether a token is a special one to be skipped where the decoder
+// shows them.
+func (c *choice) hidden(id int32) bool {
+	p := c.stream.plan
+	return p.tools != nil && !p.keepSpecial && !p.tools.marks[id] && c.stream.svc.model.Tokenizer.IsSpecial(id)
 }
 
 // endsWith reports whether the event's token is the stop token that ends the

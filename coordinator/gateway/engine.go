@@ -105,7 +105,8 @@ type FinishReason uint8
 
 // Finish reasons.
 const (
-	NotFinished  FinishReason = iota
-	FinishStop                // a stop token (the event's Token) or a stop string
-	FinishLength              // MaxTokens, or the context's end
+	NotFinished     FinishReason = iota
+	FinishStop                   // a stop token (the event's Token) or a stop string
+	FinishLength                 // MaxTokens, or the context's end
+	FinishToolCalls              // as FinishStop, after calls of tools; no engine says it
 )

@@ -1,6 +1,10 @@
 package gateway
 
-import "context"
+import (
+	"context"
+
+	"github.com/sullae/sullae/coordinator/grammar"
+)
 
 // Generate validates a request and starts its sequences. The Stream must be
 // closed; cancelling ctx ends it too. Errors: *FieldError,
@@ -48,7 +52,11 @@ func (st *Stream) submit() ([]*choice, error) {
 				seq.PromptLogprobs = p.promptLogprobs
 			}
 			if p.grammar != nil {
-				seq.Constraint = p.grammar.Start(s.structures.vocab(s.model))
+				vocab := s.structures.vocab
+				if r := p.tools; r != nil {
+					vocab = func(m Model) *grammar.Vocab { return s.structures.toolVocab(m, r.marks) }
+				}
+				seq.Constraint = p.grammar.Start(vocab(s.model))
 			}
 			c := newChoice(st, seq, st.prompts[i])
 			if p.resume != nil {

@@ -116,7 +116,7 @@ func TestStopStringInTheFlush(t *testing.T) {
 func TestChoicesAndPrompts(t *testing.T) {
 	e := &gatewaytest.Engine{}
 	s := newService(t, e)
-	prompts := []gateway.Prompt{gateway.Text("ab"), gateway.TokenIDs{'c'}, gateway.Chat{{Role: "user", Content: "x"}}}
+	prompts := []gateway.Prompt{gateway.Text("ab"), gateway.TokenIDs{'c'}, gateway.Chat{Messages: []gateway.Message{{Role: "user", Content: "x"}}}}
 	res := generate(t, s, gateway.Request{ID: "r1", Prompts: prompts, N: ptr(2),
 		Sampling: gateway.SamplingParams{Seed: ptr(uint64(7))}, Stopping: gateway.Stopping{MaxTokens: ptr(3)}})
 	var got []string
@@ -240,7 +240,7 @@ func TestWithoutTokenizer(t *testing.T) {
 	}
 	for _, r := range []gateway.Request{
 		{Prompts: text("x")},
-		{Prompts: []gateway.Prompt{gateway.Chat{{Role: "user"}}}},
+		{Prompts: []gateway.Prompt{gateway.Chat{Messages: []gateway.Message{{Role: "user"}}}}},
 		{Prompts: []gateway.Prompt{gateway.TokenIDs{5}}, Stopping: gateway.Stopping{Stop: []string{"x"}}},
 	} {
 		if res := generate(t, s, r); !errors.Is(res.err, gateway.ErrNoTokenizer) || !strings.Contains(res.err.Error(), "send token ids") {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sullae/sullae/coordinator/chattemplate"
 	"github.com/sullae/sullae/coordinator/tokenizer"
+	"github.com/sullae/sullae/coordinator/toolcall"
 )
 
 // LoadText reads the tokenizer, the chat template and tokenizer_config.json of a
@@ -45,6 +46,7 @@ func (m *Model) ReadText(fsys fs.FS) error {
 			return err
 		}
 		m.Template = fileTemplate{parsed, t.BOSToken(), t.EOSToken()}
+		m.ToolFormat = toolcall.Detect(source)
 	}
 	m.Tokenizer, m.TokenizerConfig = fileTokenizer{t}, config
 	return nil
@@ -70,28 +72,8 @@ func (f fileTokenizer) TokenBytes(id int32) []byte {
 	return append([]byte{}, b...) // a token of no bytes is one, still
 }
 
-// IsSpecial tells tokens that stand for no text.
 func (f fileTokenizer) IsSpecial(id int32) bool { return f.t.IsSpecial(id) }
 
 func (f fileTokenizer) NewStreamDecoder(skipSpecial bool) StreamDecoder {
 	return tokenizer.NewStreamDecoder(f.t, skipSpecial)
-}
-
-type fileTemplate struct {
-	t        *chattemplate.Template
-	bos, eos string
-}
-
-func (f fileTemplate) Render(messages []Message, addGenerationPrompt bool) (string, error) {
-	type message struct {
-		Role    string `json:"role"`
-		Content string `json:"content"`
-	}
-	in := make([]message, len(messages))
-	for i, m := range messages {
-		in[i] = message(m)
-	}
-	return f.t.Render(chattemplate.Context{
-		Messages: in, AddGenerationPrompt: addGenerationPrompt, BOSToken: f.bos, EOSToken: f.eos,
-	})
 }

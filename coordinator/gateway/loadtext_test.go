@@ -51,7 +51,7 @@ func TestGoldenConversations(t *testing.T) {
 			s := newService(t, e, func(cfg *gateway.Config) { cfg.Model = m })
 			r := gateway.Request{Prompts: text(c.Prompt), Stopping: gateway.Stopping{MaxTokens: &c.MaxTokens}}
 			if c.Kind == "chat" {
-				r.Prompts = []gateway.Prompt{gateway.Chat(c.Messages)}
+				r.Prompts = []gateway.Prompt{gateway.Chat{Messages: c.Messages}}
 			}
 			got := generate(t, s, r)
 			if got.err != nil {

@@ -52,6 +52,8 @@ type choice struct {
 	ids      []int32
 	logprobs []gateway.TokenLogprob
 	finish   *gateway.Finish
+	calls    []gateway.ToolCall // pieces joined
+	pieces   []gateway.ToolCallPiece
 }
 
 func generate(t *testing.T, s *gateway.Service, r gateway.Request) result {
@@ -95,6 +97,15 @@ func collect(t *testing.T, st *gateway.Stream) result {
 		c.ids = append(c.ids, d.TokenIDs...)
 		c.logprobs = append(c.logprobs, d.Logprobs...)
 		c.finish = d.Finish
+		c.pieces = append(c.pieces, d.ToolCalls...)
+		for _, p := range d.ToolCalls {
+			if p.Name != "" {
+				c.calls = append(c.calls, gateway.ToolCall{ID: p.ID, Name: p.Name})
+			}
+			if p.Index < len(c.calls) { // else the client has its beginning
+				c.calls[p.Index].Arguments += p.Arguments
+			}
+		}
 		if d.Index == 0 {
 			res.pieces = append(res.pieces, d.Text)
 		}

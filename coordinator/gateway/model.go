@@ -1,6 +1,10 @@
 package gateway
 
-import "time"
+import (
+	"time"
+
+	"github.com/sullae/sullae/coordinator/toolcall"
+)
 
 // Model is what the edges know of the served model.
 type Model struct {
@@ -17,6 +21,8 @@ type Model struct {
 	Tokenizer Tokenizer
 	// Template is nil where the model's files have no chat template.
 	Template Template
+	// ToolFormat is how the model writes calls of tools.
+	ToolFormat toolcall.Format
 	// TokenizerConfig is tokenizer_config.json's object, for clients that
 	// tokenize or render by themselves. May be nil.
 	TokenizerConfig map[string]any
@@ -32,6 +38,8 @@ type Tokenizer interface {
 	// TokenBytes are the bytes that a token stands for, perhaps a part of a
 	// character; nil for an id without a token.
 	TokenBytes(id int32) []byte
+	// IsSpecial tells tokens that stand for no text.
+	IsSpecial(id int32) bool
 	NewStreamDecoder(skipSpecial bool) StreamDecoder
 }
 
@@ -44,14 +52,8 @@ type StreamDecoder interface {
 	Flush() string
 }
 
-// Message is one turn of a conversation.
-type Message struct {
-	Role    string
-	Content string
-}
-
 // Template renders a conversation into a prompt. Its errors are the request's
 // (a role that the model doesn't know, say). Safe for concurrent use.
 type Template interface {
-	Render(messages []Message, addGenerationPrompt bool) (string, error)
+	Render(c Chat, addGenerationPrompt bool) (string, error)
 }

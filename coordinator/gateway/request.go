@@ -19,6 +19,8 @@ type Request struct {
 	N *int
 	// Structure restricts the text of each choice; the zero value doesn't.
 	Structure Structure
+	// ToolChoice says whether the tools of a Chat are called.
+	ToolChoice ToolChoice
 	// Priority: a lower value comes first; default 0. Tenant is whom the request
 	// is for: within a priority no tenant keeps another from being served.
 	Priority int
@@ -33,6 +35,8 @@ type Resumed struct {
 	TokenIDs  []int32
 	TextBytes int
 	Finished  bool
+	// ArgumentBytes are the bytes of arguments held of each call.
+	ArgumentBytes []int
 }
 
 // Prompt is a Text, a TokenIDs or a Chat.
@@ -43,10 +47,6 @@ type Text string
 
 // TokenIDs is a prompt already tokenized.
 type TokenIDs []int32
-
-// Chat is a prompt to be rendered with the model's chat template, ending with
-// the assistant's marker.
-type Chat []Message
 
 func (Text) field() string     { return "prompt" }
 func (TokenIDs) field() string { return "prompt" }
@@ -122,6 +122,8 @@ type Delta struct {
 	// Text is whole characters; "" while one is unfinished, or while it may yet
 	// turn out to begin a stop string.
 	Text string
+	// ToolCalls are pieces of calls; their text is not in Text.
+	ToolCalls []ToolCallPiece
 	// TokenIDs leave out the stop token that ended the choice (EOS or other).
 	TokenIDs []int32
 	// Logprobs has an entry for each generated token, where asked for; that of

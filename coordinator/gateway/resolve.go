@@ -29,6 +29,7 @@ type plan struct {
 	priority       int
 	tenant         string
 	grammar        *grammar.Grammar // nil: free text
+	tools          *toolPlan        // nil: there are none to call
 }
 
 type promptPlan struct {
@@ -76,6 +77,9 @@ func (s *Service) resolve(r Request) (*plan, error) {
 		return nil, err
 	}
 	if p.promptLogprobs, err = s.resolveLogprobs("prompt_logprobs", r.Output.PromptLogprobs); err != nil {
+		return nil, err
+	}
+	if r.Prompts, err = s.resolveTools(p, r); err != nil {
 		return nil, err
 	}
 	for i, prompt := range r.Prompts {

@@ -29,10 +29,10 @@ func TestBadRequests(t *testing.T) {
 		{"negative id", R{Prompts: []gateway.Prompt{gateway.TokenIDs{-1}}}, "prompt", "token id -1"},
 		{"second prompt", R{Prompts: []gateway.Prompt{gateway.TokenIDs{1}, gateway.TokenIDs{}}}, "prompt", "prompt 1 of 2: is empty"},
 		{"not UTF-8", R{Prompts: text("a\uFFFDb\xff")}, "prompt", "byte 5"},
-		{"message not UTF-8", R{Prompts: []gateway.Prompt{gateway.Chat{{Role: "user", Content: "\xff"}}}}, "messages[0]", "byte 0"},
+		{"message not UTF-8", R{Prompts: []gateway.Prompt{gateway.Chat{Messages: []gateway.Message{{Role: "user", Content: "\xff"}}}}}, "messages[0]", "byte 0"},
 		{"no messages", R{Prompts: []gateway.Prompt{gateway.Chat{}}}, "messages", "empty"},
-		{"no role", R{Prompts: []gateway.Prompt{gateway.Chat{{Content: "x"}}}}, "messages", "message 0 has no role"},
-		{"the template's own", R{Prompts: []gateway.Prompt{gateway.Chat{{Role: "bad"}}}}, "messages", "the role bad is unknown"},
+		{"no role", R{Prompts: []gateway.Prompt{gateway.Chat{Messages: []gateway.Message{{Content: "x"}}}}}, "messages", "message 0 has no role"},
+		{"the template's own", R{Prompts: []gateway.Prompt{gateway.Chat{Messages: []gateway.Message{{Role: "bad"}}}}}, "messages", "the role bad is unknown"},
 		{"request id", R{ID: "a b", Prompts: text("x")}, "request_id", "without blanks"},
 		{"n 0", R{Prompts: text("x"), N: ptr(0)}, "n", "between 1 and 128"},
 		{"n 129", R{Prompts: text("x"), N: ptr(129)}, "n", "got 129"},
@@ -113,7 +113,7 @@ func TestUnknownModel(t *testing.T) {
 
 func TestTokenizeAndBack(t *testing.T) {
 	s := newService(t, &gatewaytest.Engine{})
-	ids, err := s.Tokenize(gateway.TokenizeRequest{Input: gateway.Chat{{Role: "user", Content: "안"}}, NoGenerationPrompt: true})
+	ids, err := s.Tokenize(gateway.TokenizeRequest{Input: gateway.Chat{Messages: []gateway.Message{{Role: "user", Content: "안"}}}, NoGenerationPrompt: true})
 	if err != nil {
 		t.Fatal(err)
 	}

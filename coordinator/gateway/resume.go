@@ -1,5 +1,7 @@
 package gateway
 
+import "slices"
+
 // A broken stream is resumed by computing prompt and tokens so far as one
 // prompt: the tokens that follow are the same, bit for bit, so nothing has to be
 // remembered here.
@@ -34,32 +36,59 @@ func (c *choice) resume(had Resumed) (early *Delta, err error) {
 	c.seq.PromptLen = len(c.seq.Prompt)
 	c.seq.Prompt = append(c.seq.Prompt[:len(c.seq.Prompt):len(c.seq.Prompt)], had.TokenIDs...)
 	c.seq.MaxTokens -= len(had.TokenIDs)
-	text, stop := "", ""
+	d, stop := &Delta{Index: c.seq.Index}, ""
 	for _, id := range had.TokenIDs {
 		c.generated++
 		if g := c.seq.Constraint; g != nil && !g.Accept(id) {
 			return nil, fieldErr("resume", "choice %d: token %d does not follow the structure", c.seq.Index, id)
 		}
 		var out string
-		if out, stop = c.decode(id); stop != "" {
-			text += out
+		out, stop = c.decode(id)
+		d.Text += out
+		if stop != "" {
 			break
 		}
-		text += out
 	}
-	if len(text) < had.TextBytes {
-		return nil, fieldErr("resume", "choice %d: %d bytes of text were received, but its tokens make %d", c.seq.Index, had.TextBytes, len(text))
-	}
-	c.pending = text[had.TextBytes:]
 	switch {
 	case stop != "":
-		early = &Delta{Index: c.seq.Index, Text: c.pending, Finish: &Finish{Reason: FinishStop, StopString: stop}}
+		d.Finish = &Finish{Reason: FinishStop, StopString: stop}
 	case c.seq.MaxTokens == 0:
-		early = &Delta{Index: c.seq.Index, Text: c.pending}
-		early.Finish = c.finish(early, Event{Finish: FinishLength})
-	default:
+		d.Finish = c.finish(d, Event{Finish: FinishLength})
+	}
+	c.readCalls(d)
+	if err := had.leaveOut(d); err != nil {
+		return nil, err
+	}
+	if d.Finish == nil {
+		c.pending = d
 		return nil, nil
 	}
-	early.Finish.CompletionTokens = c.generated
-	return early, nil
+	d.Finish.CompletionTokens = c.generated
+	return d, nil
+}
+
+// leaveOut takes from a delta, the first of its choice, what the client has.
+func (had Resumed) leaveOut(d *Delta) error {
+	if len(d.Text) < had.TextBytes {
+		return fieldErr("resume", "choice %d: %d bytes of text were received, but its tokens make %d", d.Index, had.TextBytes, len(d.Text))
+	}
+	d.Text = d.Text[had.TextBytes:]
+	var rest []ToolCallPiece
+	left := slices.Clone(had.ArgumentBytes)
+	for _, p := range d.ToolCalls {
+		if p.Index < len(left) {
+			n := min(left[p.Index], len(p.Arguments))
+			left[p.Index] -= n
+			p.ID, p.Name, p.Arguments = "", "", p.Arguments[n:]
+			if p.Arguments == "" {
+				continue
+			}
+		}
+		rest = append(rest, p)
+	}
+	if slices.Max(append(left, 0)) > 0 {
+		return fieldErr("resume", "choice %d: more of its calls was received than its tokens make", d.Index)
+	}
+	d.ToolCalls = rest
+	return nil
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,8 @@ type Service struct {
 	registry prometheus.Registerer
 	// structures are compiled grammars.
 	structures structures
+	marksOnce  sync.Once
+	marks      map[int32]bool // see toolMarks
 	newSeed    func() uint64
 	now        func() time.Time
 	limits     Limits

@@ -22,10 +22,10 @@ type Structure struct {
 const maxStructures = 128
 
 // structures keeps compiled grammars by their source, the latest used first, and
-// the vocabulary that they share.
+// the vocabularies that they share.
 type structures struct {
-	once   sync.Once
-	shared *grammar.Vocab
+	once, toolsOnce sync.Once
+	shared, tools   *grammar.Vocab
 
 	mu   sync.Mutex
 	used list.List // of *compiled
@@ -39,18 +39,30 @@ type compiled struct {
 // vocab is the model's vocabulary as grammars need it; it takes a moment to make,
 // once.
 func (c *structures) vocab(m Model) *grammar.Vocab {
-	c.once.Do(func() { c.shared = grammar.NewVocabulary(textVocabulary{m}, m.EOS) })
+	c.once.Do(func() { c.shared = grammar.NewVocabulary(textVocabulary{m, nil}, m.EOS) })
 	return c.shared
 }
 
+// toolVocab is vocab with the special tokens that mark calls of tools.
+func (c *structures) toolVocab(m Model, marks map[int32]bool) *grammar.Vocab {
+	if len(marks) == 0 {
+		return c.vocab(m)
+	}
+	c.toolsOnce.Do(func() { c.tools = grammar.NewVocabulary(textVocabulary{m, marks}, m.EOS) })
+	return c.tools
+}
+
 // textVocabulary is a model's vocabulary without the special tokens, which stand
-// for no text.
-type textVocabulary struct{ m Model }
+// for no text, but for those in shown.
+type textVocabulary struct {
+	m     Model
+	shown map[int32]bool
+}
 
 func (v textVocabulary) Size() int { return v.m.Vocab }
 
 func (v textVocabulary) TokenBytes(id int32) []byte {
-	if s, ok := v.m.Tokenizer.(interface{ IsSpecial(int32) bool }); ok && s.IsSpecial(id) {
+	if v.m.Tokenizer.IsSpecial(id) && !v.shown[id] {
 		return nil
 	}
 	return v.m.Tokenizer.TokenBytes(id)
@@ -82,7 +94,7 @@ func (c *structures) get(key string, compile func() (*grammar.Grammar, error)) (
 
 // resolveStructure compiles what the request's text must be.
 func (s *Service) resolveStructure(p *plan, r Request) error {
-	t := r.Structure
+	t, field := r.Structure, "response_format"
 	var key string
 	var compile func() (*grammar.Grammar, error)
 	kinds := 0
@@ -97,6 +109,7 @@ func (s *Service) resolveStructure(p *plan, r Request) error {
 		{t.JSONObject, "object", grammar.CompileJSONObject},
 		{t.Regex != "", "regex " + t.Regex, func() (*grammar.Grammar, error) { return grammar.CompileRegex(t.Regex) }},
 		{t.Choice != nil, "choice " + strings.Join(t.Choice, "\x00"), func() (*grammar.Grammar, error) { return grammar.CompileChoice(t.Choice) }},
+		{p.tools != nil && r.ToolChoice.forced(), p.tools.key(), p.tools.grammar},
 		{t.Grammar != "", "grammar " + t.Grammar, func() (*grammar.Grammar, error) { return grammar.CompileEBNF(t.Grammar) }},
 	} {
 		if k.set {
@@ -104,21 +117,26 @@ func (s *Service) resolveStructure(p *plan, r Request) error {
 			key, compile = k.key, k.compile
 		}
 	}
+	if r.ToolChoice.forced() {
+		field = "tool_choice"
+	}
 	switch {
 	case kinds == 0:
 		return nil
+	case kinds > 1 && field == "tool_choice":
+		return fieldErr(field, "that makes the model call a tool does not go together with response_format")
 	case kinds > 1:
-		return fieldErr("response_format", "names more than one structure")
+		return fieldErr(field, "names more than one structure")
 	case s.model.Tokenizer == nil:
 		return s.noTokenizer()
 	case len(s.model.EOS) == 0 || r.Stopping.IgnoreEOS:
-		return fieldErr("response_format", "needs an end-of-sequence token: leave ignore_eos out")
+		return fieldErr(field, "needs an end-of-sequence token: leave ignore_eos out")
 	case p.sampling.MinTokens > 0 || len(p.sampling.BadWords) > 0:
-		return fieldErr("response_format", "does not go together with min_tokens or bad_words")
+		return fieldErr(field, "does not go together with min_tokens or bad_words")
 	}
 	g, err := s.structures.get(key, compile)
 	if err != nil {
-		return &FieldError{Field: "response_format", Problem: fmt.Sprintf("cannot be compiled: %v", err)}
+		return &FieldError{Field: field, Problem: fmt.Sprintf("cannot be compiled: %v", err)}
 	}
 	p.grammar = g
 	return nil

@@ -24,27 +24,31 @@ func (s *Service) encode(text string, addSpecial bool) ([]int32, error) {
 	return ids, nil
 }
 
-func (s *Service) encodeChat(messages []Message, addGenerationPrompt, addSpecial bool) ([]int32, error) {
+func (s *Service) encodeChat(chat Chat, addGenerationPrompt, addSpecial bool) ([]int32, error) {
 	if s.model.Tokenizer == nil {
 		return nil, s.noTokenizer()
 	}
 	if s.model.Template == nil {
 		return nil, fmt.Errorf("the model %q %w", s.model.Name, ErrNoTemplate)
 	}
-	if len(messages) == 0 {
+	if len(chat.Messages) == 0 {
 		return nil, fieldErr("messages", "is missing or empty")
 	}
-	for i, m := range messages {
+	for i, m := range chat.Messages {
 		if m.Role == "" {
 			return nil, fieldErr("messages", "message %d has no role", i)
 		}
-		for _, text := range []string{m.Role, m.Content} {
+		texts := []string{m.Role, m.Content, m.Name, m.ToolCallID}
+		for _, call := range m.ToolCalls {
+			texts = append(texts, call.ID, call.Name, call.Arguments)
+		}
+		for _, text := range texts {
 			if err := validUTF8(fmt.Sprintf("messages[%d]", i), text); err != nil {
 				return nil, err
 			}
 		}
 	}
-	text, err := s.model.Template.Render(messages, addGenerationPrompt)
+	text, err := s.model.Template.Render(chat, addGenerationPrompt)
 	if err != nil {
 		return nil, fieldErr("messages", "the model's chat template can't render them: %v", err)
 	}
@@ -86,6 +90,11 @@ func (s *Service) Tokenize(r TokenizeRequest) ([]int32, error) {
 	case Text:
 		return s.encode(string(in), special(true))
 	case Chat:
+		if len(in.Tools) > 0 {
+			if err := s.checkTools(in.Tools); err != nil {
+				return nil, err
+			}
+		}
 		return s.encodeChat(in, !r.NoGenerationPrompt, special(false))
 	default:
 		return nil, fieldErr("prompt", "is missing")

@@ -28,7 +28,7 @@ func TestTagged(t *testing.T) {
 		"<c>" + gof + "</c>": true,
 		"<c>" + f + "</c>\n<c>" + gof + "</c>\n<c>" + f + "</c>": true,
 		strings.Repeat("<c>"+f+"</c>\n", 3) + "<c>" + f + "</c>": false, // one too many
-		"<c>" + strings.Replace(f, "12", "true", 1) + "</c>":      false, // the other's schema
+		"<c>" + strings.Replace(f, "12", "true", 1) + "</c>":     false, // the other's schema
 		"<c></c>": false,
 		f:         false,
 	} {

@@ -97,7 +97,7 @@ func TestArgumentsComeAsWritten(t *testing.T) {
 
 func TestDetect(t *testing.T) {
 	for source, want := range map[string]Format{
-		"{{ messages[0].content }}":                          None,
+		"{{ messages[0].content }}":                           None,
 		"{% if tools %}<tool_call>{% endif %}":                Hermes,
 		"{% if tools %}<|python_tag|>{% endif %}":             Llama,
 		"{% if tools %}[TOOL_CALLS]{% endif %}":               Mistral,

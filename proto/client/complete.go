@@ -15,10 +15,11 @@ type Completion struct {
 
 // Choice is one whole continuation.
 type Choice struct {
-	Text     string
-	TokenIDs []int32
-	Logprobs []*sullaev1.TokenLogprob
-	Finish   *sullaev1.Finish
+	Text      string
+	ToolCalls []*sullaev1.ToolCall
+	TokenIDs  []int32
+	Logprobs  []*sullaev1.TokenLogprob
+	Finish    *sullaev1.Finish
 }
 
 // Complete is Generate, collected.
@@ -50,6 +51,12 @@ func collect(s *Stream) (*Completion, error) {
 		}
 		c := &out.Choices[d.GetIndex()]
 		c.Text += d.GetText()
+		for _, p := range d.GetToolCalls() {
+			for int(p.GetIndex()) >= len(c.ToolCalls) {
+				c.ToolCalls = append(c.ToolCalls, &sullaev1.ToolCall{Id: p.GetId(), Name: p.GetName()})
+			}
+			c.ToolCalls[p.GetIndex()].Arguments += p.GetArguments()
+		}
 		c.TokenIDs = append(c.TokenIDs, d.GetTokenIds()...)
 		c.Logprobs = append(c.Logprobs, d.GetLogprobs()...)
 		if d.GetFinish() != nil {

@@ -120,6 +120,12 @@ func (s *Stream) note(d *sullaev1.Delta) {
 		h := s.had[i]
 		h.TokenIds = append(h.TokenIds, d.GetTokenIds()...)
 		h.TextBytes += int64(len(d.GetText()))
+		for _, p := range d.GetToolCalls() {
+			for int(p.GetIndex()) >= len(h.ArgumentBytes) {
+				h.ArgumentBytes = append(h.ArgumentBytes, 0)
+			}
+			h.ArgumentBytes[p.GetIndex()] += int64(len(p.GetArguments()))
+		}
 		h.Finished = d.GetFinish() != nil
 	}
 }

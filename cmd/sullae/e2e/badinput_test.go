@@ -164,13 +164,13 @@ func TestBadRequests(t *testing.T) {
 		body map[string]any
 		want []string
 	}{
-		"unknown model":     {"/v1/completions", map[string]any{"model": "gpt", "prompt": "x"}, []string{"404", "gpt", "demo"}},
-		"long prompt":       {"/v1/completions", map[string]any{"prompt": make([]int, 3000)}, []string{"400", "3000", "2048"}},
-		"too many tokens":   {"/v1/completions", map[string]any{"prompt": []int{1}, "max_tokens": 5000}, []string{"400", "max_tokens", "2048"}},
-		"id out of range":   {"/v1/completions", map[string]any{"prompt": []int{99999}}, []string{"400", "99999"}},
-		"bad temperature":   {"/v1/completions", map[string]any{"prompt": "x", "temperature": -1}, []string{"400", "temperature"}},
-		"no messages":       {"/v1/chat/completions", map[string]any{"messages": []any{}}, []string{"400", "messages"}},
-		"not yet supported": {"/v1/chat/completions", map[string]any{"messages": []any{map[string]any{"role": "user", "content": "x"}}, "tools": []any{map[string]any{"type": "function"}}}, []string{"400", "tools"}},
+		"unknown model":            {"/v1/completions", map[string]any{"model": "gpt", "prompt": "x"}, []string{"404", "gpt", "demo"}},
+		"long prompt":              {"/v1/completions", map[string]any{"prompt": make([]int, 3000)}, []string{"400", "3000", "2048"}},
+		"too many tokens":          {"/v1/completions", map[string]any{"prompt": []int{1}, "max_tokens": 5000}, []string{"400", "max_tokens", "2048"}},
+		"id out of range":          {"/v1/completions", map[string]any{"prompt": []int{99999}}, []string{"400", "99999"}},
+		"bad temperature":          {"/v1/completions", map[string]any{"prompt": "x", "temperature": -1}, []string{"400", "temperature"}},
+		"no messages":              {"/v1/chat/completions", map[string]any{"messages": []any{}}, []string{"400", "messages"}},
+		"no tools in its template": {"/v1/chat/completions", map[string]any{"messages": []any{map[string]any{"role": "user", "content": "x"}}, "tools": []any{map[string]any{"type": "function", "function": map[string]any{"name": "f"}}}}, []string{"400", "tools", "takes none"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var a any

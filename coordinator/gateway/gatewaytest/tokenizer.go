@@ -54,6 +54,9 @@ func (Tokenizer) TokenBytes(id int32) []byte {
 	return nil
 }
 
+// IsSpecial implements gateway.Tokenizer.
+func (Tokenizer) IsSpecial(id int32) bool { return id >= 256 }
+
 // NewStreamDecoder implements gateway.Tokenizer.
 func (Tokenizer) NewStreamDecoder(skipSpecial bool) gateway.StreamDecoder {
 	return &decoder{skip: skipSpecial}
@@ -89,17 +92,24 @@ func (d *decoder) Flush() string {
 	return "\uFFFD"
 }
 
-// Template writes "role:content;" for each message. It refuses the role "bad".
+// Template writes "tool name;" for each tool and "role:content;" for each message,
+// with "call id name arguments;" for each of its calls. It refuses the role "bad".
 type Template struct{}
 
 // Render implements gateway.Template.
-func (Template) Render(messages []gateway.Message, addGenerationPrompt bool) (string, error) {
+func (Template) Render(c gateway.Chat, addGenerationPrompt bool) (string, error) {
 	var b strings.Builder
-	for _, m := range messages {
+	for _, t := range c.Tools {
+		b.WriteString("tool " + t.Name + ";")
+	}
+	for _, m := range c.Messages {
 		if m.Role == "bad" {
 			return "", errors.New("the role bad is unknown")
 		}
 		b.WriteString(m.Role + ":" + m.Content + ";")
+		for _, call := range m.ToolCalls {
+			b.WriteString("call " + call.ID + " " + call.Name + " " + call.Arguments + ";")
+		}
 	}
 	if addGenerationPrompt {
 		b.WriteString("assistant:")

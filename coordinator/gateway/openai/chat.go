@@ -16,7 +16,8 @@ type chatRequest struct {
 
 func (h *handler) readChat(o *object, id string) (*chatRequest, error) {
 	c := &chatRequest{params: readParams(o, id), maxField: "max_tokens"}
-	c.Prompts = []gateway.Prompt{readMessages(o)}
+	prompt := readChatPrompt(o)
+	c.Prompts, c.ToolChoice = []gateway.Prompt{prompt}, readToolChoice(o)
 	if m := o.integer("max_completion_tokens"); m != nil {
 		if c.Stopping.MaxTokens != nil && *c.Stopping.MaxTokens != *m {
 			o.fail("max_completion_tokens", "and max_tokens are both given, and differ")
@@ -62,14 +63,16 @@ type chatChoice struct {
 }
 
 type chatMessage struct {
-	Role    string `json:"role"`
-	Content string `json:"content"`
-	Refusal any    `json:"refusal"` // always null
+	Role      string     `json:"role"`
+	Content   *string    `json:"content"` // null where there are only calls
+	Refusal   any        `json:"refusal"` // always null
+	ToolCalls []toolCall `json:"tool_calls,omitempty"`
 }
 
 type chatDelta struct {
-	Role    string  `json:"role,omitempty"` // in a choice's first chunk
-	Content *string `json:"content,omitempty"`
+	Role      string     `json:"role,omitempty"` // in a choice's first chunk
+	Content   *string    `json:"content,omitempty"`
+	ToolCalls []toolCall `json:"tool_calls,omitempty"`
 }
 
 func (h *handler) chat(w http.ResponseWriter, r *http.Request) {

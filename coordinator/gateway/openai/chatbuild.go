@@ -35,19 +35,24 @@ func (b *chatBuilder) collect(st *gateway.Stream) (chatCompletion, error) {
 			}
 			for i := range out.Choices {
 				out.Choices[i] = b.begin(i)
-				out.Choices[i].Message = &chatMessage{Role: "assistant"}
+				out.Choices[i].Message = &chatMessage{Role: "assistant", Content: new(string)}
 			}
 			continue
 		}
 		d := it.Delta
 		c := &out.Choices[d.Index]
-		c.Message.Content += d.Text
+		*c.Message.Content += d.Text
+		addToolCalls(c.Message, d.ToolCalls)
 		tokens[d.Index] = append(tokens[d.Index], d.Logprobs...)
 		b.end(c, d)
 	}
-	if b.req.Output.Logprobs != nil {
-		for i := range out.Choices {
-			out.Choices[i].Logprobs = b.h.chatLogprobs(tokens[i])
+	for i := range out.Choices {
+		c := &out.Choices[i]
+		if b.req.Output.Logprobs != nil {
+			c.Logprobs = b.h.chatLogprobs(tokens[i])
+		}
+		if m := c.Message; len(m.ToolCalls) > 0 && *m.Content == "" {
+			m.Content = nil
 		}
 	}
 	out.Usage, _ = marshal(b.usage)
@@ -87,12 +92,15 @@ func (b *chatBuilder) chunks(it gateway.Item) []any {
 		return out
 	}
 	d := it.Delta
-	if d.Text == "" && d.Finish == nil && d.Logprobs == nil && !b.req.returnIDs {
+	if d.Text == "" && d.ToolCalls == nil && d.Finish == nil && d.Logprobs == nil && !b.req.returnIDs {
 		return nil // half a character, or what may begin a stop string
 	}
 	c := b.begin(d.Index)
 	c.Delta = &chatDelta{}
-	if d.Text != "" || d.Finish == nil {
+	for _, p := range d.ToolCalls {
+		c.Delta.ToolCalls = append(c.Delta.ToolCalls, wireToolCall(p, true))
+	}
+	if d.Text != "" || d.Finish == nil && d.ToolCalls == nil {
 		c.Delta.Content = &d.Text
 	}
 	if d.Logprobs != nil {

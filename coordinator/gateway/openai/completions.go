@@ -27,6 +27,11 @@ func (h *handler) readCompletion(o *object, id string) (*completionRequest, erro
 		c.Output.PromptText = true
 		c.Output.PromptLogprobs = c.Output.Logprobs
 	}
+	for _, name := range []string{"tools", "tool_choice", "documents", "chat_template_kwargs"} {
+		if raw := o.get(name); raw != nil && !isEmpty(raw) {
+			o.fail(name, "belongs to /v1/chat/completions: there is no chat template here")
+		}
+	}
 	if best := o.integer("best_of"); best != nil && *best != c.n {
 		o.fail("best_of", "must equal n (%d), got %d: choosing the best of more is not supported", c.n, *best)
 	}

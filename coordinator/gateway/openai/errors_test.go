@@ -82,7 +82,7 @@ func TestBadBodies(t *testing.T) {
 	bad(`{"prompt":"a","n":2,"best_of":3}`, "best_of", "invalid_value", "must equal n (2)")
 	bad(`{"prompt":"a","stream_options":{"include_usage":true}}`, "stream_options", "invalid_value", "stream: true")
 	for field, value := range map[string]string{
-		"suffix": `"x"`, "tools": `[{}]`,
+		"suffix": `"x"`,
 	} {
 		bad(`{"prompt":"a","`+field+`":`+value+`}`, field, "invalid_value", "not supported yet")
 	}

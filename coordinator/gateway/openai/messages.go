@@ -9,8 +9,8 @@ import (
 )
 
 // readMessages reads a conversation. Content is a string, or a list of text
-// parts, which are joined by line ends.
-func readMessages(o *object) gateway.Chat {
+// parts, which are joined by line ends; beside calls of tools it may be absent.
+func readMessages(o *object) []gateway.Message {
 	const name = "messages"
 	raw := o.want(name, "array")
 	if raw == nil {
@@ -18,16 +18,18 @@ func readMessages(o *object) gateway.Chat {
 		return nil
 	}
 	list, _ := o.list(name, raw)
-	chat := make(gateway.Chat, 0, len(list))
+	chat := make([]gateway.Message, 0, len(list))
 	for i, e := range list {
 		if kindOf(e) != "object" {
 			o.fail(name, "entry %d must be an object, got %s", i, article(kindOf(e)))
 			return nil
 		}
-		m := &object{seen: map[string]bool{}}
-		_ = json.Unmarshal(e, &m.fields)
-		msg := gateway.Message{Role: m.str("role"), Content: readContent(m)}
-		for _, f := range []string{"tool_calls", "tool_call_id", "function_call", "audio"} {
+		m := subObject(e)
+		msg := gateway.Message{Role: m.str("role"), Name: m.str("name"), ToolCalls: readToolCalls(m), ToolCallID: m.str("tool_call_id")}
+		if m.get("content") != nil || len(msg.ToolCalls) == 0 {
+			msg.Content = readContent(m)
+		}
+		for _, f := range []string{"function_call", "audio"} {
 			if raw := m.get(f); raw != nil && !isEmpty(raw) {
 				m.fail(f, "not supported yet")
 			}
@@ -75,8 +77,7 @@ func readPart(raw json.RawMessage) (string, error) {
 	if kindOf(raw) != "object" {
 		return "", fmt.Errorf("must be an object, got %s", article(kindOf(raw)))
 	}
-	p := &object{seen: map[string]bool{}}
-	_ = json.Unmarshal(raw, &p.fields)
+	p := subObject(raw)
 	if t := p.str("type"); t != "text" && p.err == nil {
 		return "", fmt.Errorf("has the type %q; only text is supported", t)
 	}

@@ -16,7 +16,7 @@ func (h *handler) tokenize(w http.ResponseWriter, r *http.Request) {
 	}
 	req := gateway.TokenizeRequest{Model: o.str("model")}
 	if o.get("messages") != nil {
-		req.Input = readMessages(o)
+		req.Input = readChatPrompt(o)
 		req.NoGenerationPrompt = !o.boolean("add_generation_prompt", true)
 	} else if raw := o.want("prompt", "string"); raw != nil {
 		req.Input = gateway.Text(o.str("prompt"))

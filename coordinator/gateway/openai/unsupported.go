@@ -11,8 +11,6 @@ import (
 // notYet lists documented fields (OpenAI's and vLLM's) that would change the
 // answer and aren't supported, each with the values that change nothing.
 var notYet = map[string]func(json.RawMessage) bool{
-	"tools":                      isEmpty,
-	"tool_choice":                isOneOf(`"none"`, `"auto"`),
 	"functions":                  isEmpty,
 	"function_call":              isOneOf(`"none"`, `"auto"`),
 	"modalities":                 isOneOf(`["text"]`),
@@ -29,8 +27,6 @@ var notYet = map[string]func(json.RawMessage) bool{
 	"truncate_prompt_tokens":     never,
 	"prompt_embeds":              never,
 	"chat_template":              never,
-	"chat_template_kwargs":       isEmpty,
-	"documents":                  isEmpty,
 	"add_generation_prompt":      isOneOf("true"),
 	"continue_final_message":     isFalse,
 }
@@ -38,7 +34,7 @@ var notYet = map[string]func(json.RawMessage) bool{
 // harmless are documented fields that change nothing here.
 var harmless = []string{
 	"store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
-	"parallel_tool_calls", "reasoning_effort", "verbosity", "request_id",
+	"reasoning_effort", "verbosity", "request_id",
 }
 
 func never(json.RawMessage) bool       { return false }

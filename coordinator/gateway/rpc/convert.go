@@ -45,6 +45,9 @@ func resume(in *sullaev1.Resume) []gateway.Resumed {
 	out := make([]gateway.Resumed, len(in.GetChoices()))
 	for i, c := range in.GetChoices() {
 		out[i] = gateway.Resumed{TokenIDs: c.GetTokenIds(), TextBytes: int(c.GetTextBytes()), Finished: c.GetFinished()}
+		for _, n := range c.GetArgumentBytes() {
+			out[i].ArgumentBytes = append(out[i].ArgumentBytes, int(n))
+		}
 	}
 	return out
 }
@@ -65,14 +68,6 @@ func structure(in *sullaev1.Structure) (s gateway.Structure) {
 	return s
 }
 
-func messages(in []*sullaev1.Message) gateway.Chat {
-	out := make(gateway.Chat, len(in))
-	for i, m := range in {
-		out[i] = gateway.Message{Role: m.GetRole(), Content: m.GetContent()}
-	}
-	return out
-}
-
 func promptInfo(info *gateway.PromptInfo, output *sullaev1.Output) *sullaev1.PromptInfo {
 	out := &sullaev1.PromptInfo{
 		PromptTokens: int32(len(info.TokenIDs)),
@@ -90,6 +85,9 @@ func promptInfo(info *gateway.PromptInfo, output *sullaev1.Output) *sullaev1.Pro
 
 func delta(d *gateway.Delta) *sullaev1.Delta {
 	out := &sullaev1.Delta{Index: int32(d.Index), Text: d.Text, TokenIds: d.TokenIDs, Logprobs: logprobs(d.Logprobs)}
+	for _, p := range d.ToolCalls {
+		out.ToolCalls = append(out.ToolCalls, &sullaev1.ToolCallPiece{Index: int32(p.Index), Id: p.ID, Name: p.Name, Arguments: p.Arguments})
+	}
 	if f := d.Finish; f != nil {
 		out.Finish = finish(f)
 	}
@@ -103,6 +101,8 @@ func finish(f *gateway.Finish) *sullaev1.Finish {
 		out.Reason = sullaev1.FinishReason_FINISH_REASON_STOP
 	case gateway.FinishLength:
 		out.Reason = sullaev1.FinishReason_FINISH_REASON_LENGTH
+	case gateway.FinishToolCalls:
+		out.Reason = sullaev1.FinishReason_FINISH_REASON_TOOL_CALLS
 	}
 	switch {
 	case f.StopString != "":

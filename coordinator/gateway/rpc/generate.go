@@ -41,7 +41,11 @@ func (s *server) Chat(req *sullaev1.ChatRequest, out grpc.ServerStreamingServer[
 	r := request(req.GetRequestId(), req.GetModel(), req.GetSampling(), req.GetStopping(), req.GetOutput())
 	r.N, r.Resume = toInt(req.N), resume(req.GetResume())
 	r.Priority, r.Tenant, r.Structure = int(req.GetPriority()), req.GetUser(), structure(req.GetStructure())
-	r.Prompts = []gateway.Prompt{messages(req.GetMessages())}
+	prompt, err := chat(req)
+	if err != nil {
+		return err
+	}
+	r.Prompts, r.ToolChoice = []gateway.Prompt{prompt}, toolChoice(req.GetToolChoice())
 	return s.run(out.Context(), r, func(id string, it gateway.Item) error {
 		resp := &sullaev1.ChatResponse{RequestId: id}
 		if it.Prompt != nil {

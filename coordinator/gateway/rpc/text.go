@@ -18,7 +18,11 @@ func (s *server) Tokenize(ctx context.Context, req *sullaev1.TokenizeRequest) (*
 	case *sullaev1.TokenizeRequest_Text:
 		r.Input, field = gateway.Text(in.Text), "text"
 	case *sullaev1.TokenizeRequest_Chat:
-		r.Input = messages(in.Chat.GetMessages())
+		prompt, err := chat(in.Chat)
+		if err != nil {
+			return nil, err
+		}
+		r.Input = prompt
 		r.NoGenerationPrompt = in.Chat.AddGenerationPrompt != nil && !*in.Chat.AddGenerationPrompt
 	}
 	ids, err := s.svc.Tokenize(r)

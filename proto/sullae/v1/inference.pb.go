@@ -32,6 +32,8 @@ const (
 	FinishReason_FINISH_REASON_STOP FinishReason = 1
 	// max_tokens, or the context's end.
 	FinishReason_FINISH_REASON_LENGTH FinishReason = 2
+	// As STOP, after calls of tools.
+	FinishReason_FINISH_REASON_TOOL_CALLS FinishReason = 3
 )
 
 // Enum value maps for FinishReason.
@@ -40,11 +42,13 @@ var (
 		0: "FINISH_REASON_UNSPECIFIED",
 		1: "FINISH_REASON_STOP",
 		2: "FINISH_REASON_LENGTH",
+		3: "FINISH_REASON_TOOL_CALLS",
 	}
 	FinishReason_value = map[string]int32{
 		"FINISH_REASON_UNSPECIFIED": 0,
 		"FINISH_REASON_STOP":        1,
 		"FINISH_REASON_LENGTH":      2,
+		"FINISH_REASON_TOOL_CALLS":  3,
 	}
 )
 
@@ -73,6 +77,58 @@ func (x FinishReason) Number() protoreflect.EnumNumber {
 // Deprecated: Use FinishReason.Descriptor instead.
 func (FinishReason) EnumDescriptor() ([]byte, []int) {
 	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{0}
+}
+
+type ToolChoice_Mode int32
+
+const (
+	// The model decides.
+	ToolChoice_MODE_UNSPECIFIED ToolChoice_Mode = 0
+	// Tools are hidden from the model.
+	ToolChoice_MODE_NONE ToolChoice_Mode = 1
+	// One call at least; arguments follow their schemas.
+	ToolChoice_MODE_REQUIRED ToolChoice_Mode = 2
+)
+
+// Enum value maps for ToolChoice_Mode.
+var (
+	ToolChoice_Mode_name = map[int32]string{
+		0: "MODE_UNSPECIFIED",
+		1: "MODE_NONE",
+		2: "MODE_REQUIRED",
+	}
+	ToolChoice_Mode_value = map[string]int32{
+		"MODE_UNSPECIFIED": 0,
+		"MODE_NONE":        1,
+		"MODE_REQUIRED":    2,
+	}
+)
+
+func (x ToolChoice_Mode) Enum() *ToolChoice_Mode {
+	p := new(ToolChoice_Mode)
+	*p = x
+	return p
+}
+
+func (x ToolChoice_Mode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ToolChoice_Mode) Descriptor() protoreflect.EnumDescriptor {
+	return file_sullae_v1_inference_proto_enumTypes[1].Descriptor()
+}
+
+func (ToolChoice_Mode) Type() protoreflect.EnumType {
+	return &file_sullae_v1_inference_proto_enumTypes[1]
+}
+
+func (x ToolChoice_Mode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ToolChoice_Mode.Descriptor instead.
+func (ToolChoice_Mode) EnumDescriptor() ([]byte, []int) {
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{19, 0}
 }
 
 // Sampling says how a token is chosen from the logits. Absent is not zero:
@@ -726,7 +782,9 @@ type Delta struct {
 	// choice is the last.
 	Logprobs []*TokenLogprob `protobuf:"bytes,4,rep,name=logprobs,proto3" json:"logprobs,omitempty"`
 	// Set in the choice's last delta.
-	Finish        *Finish `protobuf:"bytes,5,opt,name=finish,proto3" json:"finish,omitempty"`
+	Finish *Finish `protobuf:"bytes,5,opt,name=finish,proto3" json:"finish,omitempty"`
+	// Pieces of calls of tools; their text is not in text.
+	ToolCalls     []*ToolCallPiece `protobuf:"bytes,6,rep,name=tool_calls,json=toolCalls,proto3" json:"tool_calls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -796,6 +854,85 @@ func (x *Delta) GetFinish() *Finish {
 	return nil
 }
 
+func (x *Delta) GetToolCalls() []*ToolCallPiece {
+	if x != nil {
+		return x.ToolCalls
+	}
+	return nil
+}
+
+// ToolCallPiece is a piece of a call that is being made.
+type ToolCallPiece struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The call's in its choice, from 0.
+	Index int32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Set in a call's first piece.
+	Id   string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Goes behind the arguments of the call's pieces before.
+	Arguments     string `protobuf:"bytes,4,opt,name=arguments,proto3" json:"arguments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ToolCallPiece) Reset() {
+	*x = ToolCallPiece{}
+	mi := &file_sullae_v1_inference_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ToolCallPiece) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ToolCallPiece) ProtoMessage() {}
+
+func (x *ToolCallPiece) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_v1_inference_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ToolCallPiece.ProtoReflect.Descriptor instead.
+func (*ToolCallPiece) Descriptor() ([]byte, []int) {
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ToolCallPiece) GetIndex() int32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ToolCallPiece) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ToolCallPiece) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ToolCallPiece) GetArguments() string {
+	if x != nil {
+		return x.Arguments
+	}
+	return ""
+}
+
 // Resume goes on with a request whose stream broke: everything else in the
 // request must be as before, with the seed that the first response told. Only
 // what the client does not have yet is sent. The tokens are those that the
@@ -810,7 +947,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[9]
+	mi := &file_sullae_v1_inference_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +959,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[9]
+	mi := &file_sullae_v1_inference_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +972,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{9}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Resume) GetChoices() []*ResumedChoice {
@@ -853,14 +990,16 @@ type ResumedChoice struct {
 	// Bytes of text received.
 	TextBytes int64 `protobuf:"varint,2,opt,name=text_bytes,json=textBytes,proto3" json:"text_bytes,omitempty"`
 	// Its finish was received.
-	Finished      bool `protobuf:"varint,3,opt,name=finished,proto3" json:"finished,omitempty"`
+	Finished bool `protobuf:"varint,3,opt,name=finished,proto3" json:"finished,omitempty"`
+	// Bytes of arguments received of each call of a tool.
+	ArgumentBytes []int64 `protobuf:"varint,4,rep,packed,name=argument_bytes,json=argumentBytes,proto3" json:"argument_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResumedChoice) Reset() {
 	*x = ResumedChoice{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[10]
+	mi := &file_sullae_v1_inference_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +1011,7 @@ func (x *ResumedChoice) String() string {
 func (*ResumedChoice) ProtoMessage() {}
 
 func (x *ResumedChoice) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[10]
+	mi := &file_sullae_v1_inference_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +1024,7 @@ func (x *ResumedChoice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumedChoice.ProtoReflect.Descriptor instead.
 func (*ResumedChoice) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{10}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ResumedChoice) GetTokenIds() []int32 {
@@ -909,6 +1048,13 @@ func (x *ResumedChoice) GetFinished() bool {
 	return false
 }
 
+func (x *ResumedChoice) GetArgumentBytes() []int64 {
+	if x != nil {
+		return x.ArgumentBytes
+	}
+	return nil
+}
+
 // Structure says what the text of each choice must be. A field that cannot be
 // kept is refused with the place of the error.
 type Structure struct {
@@ -927,7 +1073,7 @@ type Structure struct {
 
 func (x *Structure) Reset() {
 	*x = Structure{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[11]
+	mi := &file_sullae_v1_inference_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1085,7 @@ func (x *Structure) String() string {
 func (*Structure) ProtoMessage() {}
 
 func (x *Structure) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[11]
+	mi := &file_sullae_v1_inference_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1098,7 @@ func (x *Structure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Structure.ProtoReflect.Descriptor instead.
 func (*Structure) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{11}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Structure) GetKind() isStructure_Kind {
@@ -1055,7 +1201,7 @@ type TextChoice struct {
 
 func (x *TextChoice) Reset() {
 	*x = TextChoice{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[12]
+	mi := &file_sullae_v1_inference_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1213,7 @@ func (x *TextChoice) String() string {
 func (*TextChoice) ProtoMessage() {}
 
 func (x *TextChoice) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[12]
+	mi := &file_sullae_v1_inference_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1226,7 @@ func (x *TextChoice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TextChoice.ProtoReflect.Descriptor instead.
 func (*TextChoice) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{12}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TextChoice) GetTexts() []string {
@@ -1118,7 +1264,7 @@ type GenerateRequest struct {
 
 func (x *GenerateRequest) Reset() {
 	*x = GenerateRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[13]
+	mi := &file_sullae_v1_inference_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1130,7 +1276,7 @@ func (x *GenerateRequest) String() string {
 func (*GenerateRequest) ProtoMessage() {}
 
 func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[13]
+	mi := &file_sullae_v1_inference_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1143,7 +1289,7 @@ func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateRequest.ProtoReflect.Descriptor instead.
 func (*GenerateRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{13}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GenerateRequest) GetRequestId() string {
@@ -1271,7 +1417,7 @@ type GenerateResponse struct {
 
 func (x *GenerateResponse) Reset() {
 	*x = GenerateResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[14]
+	mi := &file_sullae_v1_inference_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1429,7 @@ func (x *GenerateResponse) String() string {
 func (*GenerateResponse) ProtoMessage() {}
 
 func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[14]
+	mi := &file_sullae_v1_inference_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1442,7 @@ func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateResponse.ProtoReflect.Descriptor instead.
 func (*GenerateResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{14}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GenerateResponse) GetRequestId() string {
@@ -1350,16 +1496,22 @@ func (*GenerateResponse_Delta) isGenerateResponse_Event() {}
 // Message is one turn of a conversation.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "system", "user", "assistant", or what the model's template knows.
-	Role          string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
-	Content       string `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	// "system", "user", "assistant", "tool", or what the model's template knows.
+	Role    string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	Content string `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	// Of the participant, where there are several of a role.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// The calls that an assistant made.
+	ToolCalls []*ToolCall `protobuf:"bytes,4,rep,name=tool_calls,json=toolCalls,proto3" json:"tool_calls,omitempty"`
+	// The call that a tool's message answers.
+	ToolCallId    string `protobuf:"bytes,5,opt,name=tool_call_id,json=toolCallId,proto3" json:"tool_call_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[15]
+	mi := &file_sullae_v1_inference_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1371,7 +1523,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[15]
+	mi := &file_sullae_v1_inference_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,7 +1536,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{15}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Message) GetRole() string {
@@ -1401,26 +1553,254 @@ func (x *Message) GetContent() string {
 	return ""
 }
 
+func (x *Message) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Message) GetToolCalls() []*ToolCall {
+	if x != nil {
+		return x.ToolCalls
+	}
+	return nil
+}
+
+func (x *Message) GetToolCallId() string {
+	if x != nil {
+		return x.ToolCallId
+	}
+	return ""
+}
+
+// ToolCall is a call of a tool that a model made.
+type ToolCall struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// JSON, as the model wrote it.
+	Arguments     string `protobuf:"bytes,3,opt,name=arguments,proto3" json:"arguments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ToolCall) Reset() {
+	*x = ToolCall{}
+	mi := &file_sullae_v1_inference_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ToolCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ToolCall) ProtoMessage() {}
+
+func (x *ToolCall) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_v1_inference_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ToolCall.ProtoReflect.Descriptor instead.
+func (*ToolCall) Descriptor() ([]byte, []int) {
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ToolCall) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ToolCall) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ToolCall) GetArguments() string {
+	if x != nil {
+		return x.Arguments
+	}
+	return ""
+}
+
+// Tool is a function that a model may call.
+type Tool struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 64 letters, digits, - _ or .
+	Name        string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// The JSON schema of its arguments; "" is any object.
+	Parameters string `protobuf:"bytes,3,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	// Where a call is forced: fail if the schema can't be kept, instead of leaving it
+	// to the model.
+	Strict        bool `protobuf:"varint,4,opt,name=strict,proto3" json:"strict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tool) Reset() {
+	*x = Tool{}
+	mi := &file_sullae_v1_inference_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tool) ProtoMessage() {}
+
+func (x *Tool) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_v1_inference_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tool.ProtoReflect.Descriptor instead.
+func (*Tool) Descriptor() ([]byte, []int) {
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Tool) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Tool) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Tool) GetParameters() string {
+	if x != nil {
+		return x.Parameters
+	}
+	return ""
+}
+
+func (x *Tool) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
+// ToolChoice says whether tools are called.
+type ToolChoice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Mode  ToolChoice_Mode        `protobuf:"varint,1,opt,name=mode,proto3,enum=sullae.v1.ToolChoice_Mode" json:"mode,omitempty"`
+	// This tool is called, once.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// One call at most.
+	Serial        bool `protobuf:"varint,3,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ToolChoice) Reset() {
+	*x = ToolChoice{}
+	mi := &file_sullae_v1_inference_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ToolChoice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ToolChoice) ProtoMessage() {}
+
+func (x *ToolChoice) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_v1_inference_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ToolChoice.ProtoReflect.Descriptor instead.
+func (*ToolChoice) Descriptor() ([]byte, []int) {
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ToolChoice) GetMode() ToolChoice_Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return ToolChoice_MODE_UNSPECIFIED
+}
+
+func (x *ToolChoice) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ToolChoice) GetSerial() bool {
+	if x != nil {
+		return x.Serial
+	}
+	return false
+}
+
 type ChatRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	Model         string                 `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
-	Messages      []*Message             `protobuf:"bytes,3,rep,name=messages,proto3" json:"messages,omitempty"`
-	Sampling      *Sampling              `protobuf:"bytes,4,opt,name=sampling,proto3" json:"sampling,omitempty"`
-	Stopping      *Stopping              `protobuf:"bytes,5,opt,name=stopping,proto3" json:"stopping,omitempty"`
-	Output        *Output                `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"`
-	N             *int32                 `protobuf:"varint,7,opt,name=n,proto3,oneof" json:"n,omitempty"`
-	Resume        *Resume                `protobuf:"bytes,8,opt,name=resume,proto3" json:"resume,omitempty"`
-	Priority      int32                  `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
-	User          string                 `protobuf:"bytes,10,opt,name=user,proto3" json:"user,omitempty"`
-	Structure     *Structure             `protobuf:"bytes,11,opt,name=structure,proto3" json:"structure,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	RequestId string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Model     string                 `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	Messages  []*Message             `protobuf:"bytes,3,rep,name=messages,proto3" json:"messages,omitempty"`
+	Sampling  *Sampling              `protobuf:"bytes,4,opt,name=sampling,proto3" json:"sampling,omitempty"`
+	Stopping  *Stopping              `protobuf:"bytes,5,opt,name=stopping,proto3" json:"stopping,omitempty"`
+	Output    *Output                `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"`
+	N         *int32                 `protobuf:"varint,7,opt,name=n,proto3,oneof" json:"n,omitempty"`
+	Resume    *Resume                `protobuf:"bytes,8,opt,name=resume,proto3" json:"resume,omitempty"`
+	Priority  int32                  `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
+	User      string                 `protobuf:"bytes,10,opt,name=user,proto3" json:"user,omitempty"`
+	Structure *Structure             `protobuf:"bytes,11,opt,name=structure,proto3" json:"structure,omitempty"`
+	// What the model may call: rendered by its chat template, if that takes tools.
+	// Calls come as Delta.tool_calls.
+	Tools      []*Tool     `protobuf:"bytes,12,rep,name=tools,proto3" json:"tools,omitempty"`
+	ToolChoice *ToolChoice `protobuf:"bytes,13,opt,name=tool_choice,json=toolChoice,proto3" json:"tool_choice,omitempty"`
+	// A JSON object of further names for the chat template, such as
+	// {"enable_thinking": false}.
+	TemplateArgs string `protobuf:"bytes,14,opt,name=template_args,json=templateArgs,proto3" json:"template_args,omitempty"`
+	// A JSON array of documents, for templates that know them.
+	Documents     string `protobuf:"bytes,15,opt,name=documents,proto3" json:"documents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChatRequest) Reset() {
 	*x = ChatRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[16]
+	mi := &file_sullae_v1_inference_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1812,7 @@ func (x *ChatRequest) String() string {
 func (*ChatRequest) ProtoMessage() {}
 
 func (x *ChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[16]
+	mi := &file_sullae_v1_inference_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1825,7 @@ func (x *ChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatRequest.ProtoReflect.Descriptor instead.
 func (*ChatRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{16}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ChatRequest) GetRequestId() string {
@@ -1525,6 +1905,34 @@ func (x *ChatRequest) GetStructure() *Structure {
 	return nil
 }
 
+func (x *ChatRequest) GetTools() []*Tool {
+	if x != nil {
+		return x.Tools
+	}
+	return nil
+}
+
+func (x *ChatRequest) GetToolChoice() *ToolChoice {
+	if x != nil {
+		return x.ToolChoice
+	}
+	return nil
+}
+
+func (x *ChatRequest) GetTemplateArgs() string {
+	if x != nil {
+		return x.TemplateArgs
+	}
+	return ""
+}
+
+func (x *ChatRequest) GetDocuments() string {
+	if x != nil {
+		return x.Documents
+	}
+	return ""
+}
+
 type ChatResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	RequestId string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -1539,7 +1947,7 @@ type ChatResponse struct {
 
 func (x *ChatResponse) Reset() {
 	*x = ChatResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[17]
+	mi := &file_sullae_v1_inference_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +1959,7 @@ func (x *ChatResponse) String() string {
 func (*ChatResponse) ProtoMessage() {}
 
 func (x *ChatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[17]
+	mi := &file_sullae_v1_inference_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +1972,7 @@ func (x *ChatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatResponse.ProtoReflect.Descriptor instead.
 func (*ChatResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{17}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ChatResponse) GetRequestId() string {
@@ -1620,14 +2028,18 @@ type Messages struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Messages []*Message             `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
 	// Ends with the assistant's marker. Default true.
-	AddGenerationPrompt *bool `protobuf:"varint,2,opt,name=add_generation_prompt,json=addGenerationPrompt,proto3,oneof" json:"add_generation_prompt,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	AddGenerationPrompt *bool   `protobuf:"varint,2,opt,name=add_generation_prompt,json=addGenerationPrompt,proto3,oneof" json:"add_generation_prompt,omitempty"`
+	Tools               []*Tool `protobuf:"bytes,3,rep,name=tools,proto3" json:"tools,omitempty"`
+	// As ChatRequest's.
+	TemplateArgs  string `protobuf:"bytes,4,opt,name=template_args,json=templateArgs,proto3" json:"template_args,omitempty"`
+	Documents     string `protobuf:"bytes,5,opt,name=documents,proto3" json:"documents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Messages) Reset() {
 	*x = Messages{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[18]
+	mi := &file_sullae_v1_inference_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +2051,7 @@ func (x *Messages) String() string {
 func (*Messages) ProtoMessage() {}
 
 func (x *Messages) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[18]
+	mi := &file_sullae_v1_inference_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +2064,7 @@ func (x *Messages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messages.ProtoReflect.Descriptor instead.
 func (*Messages) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{18}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Messages) GetMessages() []*Message {
@@ -1667,6 +2079,27 @@ func (x *Messages) GetAddGenerationPrompt() bool {
 		return *x.AddGenerationPrompt
 	}
 	return false
+}
+
+func (x *Messages) GetTools() []*Tool {
+	if x != nil {
+		return x.Tools
+	}
+	return nil
+}
+
+func (x *Messages) GetTemplateArgs() string {
+	if x != nil {
+		return x.TemplateArgs
+	}
+	return ""
+}
+
+func (x *Messages) GetDocuments() string {
+	if x != nil {
+		return x.Documents
+	}
+	return ""
 }
 
 type TokenizeRequest struct {
@@ -1686,7 +2119,7 @@ type TokenizeRequest struct {
 
 func (x *TokenizeRequest) Reset() {
 	*x = TokenizeRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[19]
+	mi := &file_sullae_v1_inference_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +2131,7 @@ func (x *TokenizeRequest) String() string {
 func (*TokenizeRequest) ProtoMessage() {}
 
 func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[19]
+	mi := &file_sullae_v1_inference_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +2144,7 @@ func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeRequest.ProtoReflect.Descriptor instead.
 func (*TokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{19}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TokenizeRequest) GetModel() string {
@@ -1780,7 +2213,7 @@ type TokenizeResponse struct {
 
 func (x *TokenizeResponse) Reset() {
 	*x = TokenizeResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[20]
+	mi := &file_sullae_v1_inference_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +2225,7 @@ func (x *TokenizeResponse) String() string {
 func (*TokenizeResponse) ProtoMessage() {}
 
 func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[20]
+	mi := &file_sullae_v1_inference_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +2238,7 @@ func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeResponse.ProtoReflect.Descriptor instead.
 func (*TokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{20}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TokenizeResponse) GetTokenIds() []int32 {
@@ -1833,7 +2266,7 @@ type DetokenizeRequest struct {
 
 func (x *DetokenizeRequest) Reset() {
 	*x = DetokenizeRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[21]
+	mi := &file_sullae_v1_inference_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +2278,7 @@ func (x *DetokenizeRequest) String() string {
 func (*DetokenizeRequest) ProtoMessage() {}
 
 func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[21]
+	mi := &file_sullae_v1_inference_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +2291,7 @@ func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeRequest.ProtoReflect.Descriptor instead.
 func (*DetokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{21}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DetokenizeRequest) GetModel() string {
@@ -1891,7 +2324,7 @@ type DetokenizeResponse struct {
 
 func (x *DetokenizeResponse) Reset() {
 	*x = DetokenizeResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[22]
+	mi := &file_sullae_v1_inference_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1903,7 +2336,7 @@ func (x *DetokenizeResponse) String() string {
 func (*DetokenizeResponse) ProtoMessage() {}
 
 func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[22]
+	mi := &file_sullae_v1_inference_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1916,7 +2349,7 @@ func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeResponse.ProtoReflect.Descriptor instead.
 func (*DetokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{22}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DetokenizeResponse) GetText() string {
@@ -1934,7 +2367,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[23]
+	mi := &file_sullae_v1_inference_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1946,7 +2379,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[23]
+	mi := &file_sullae_v1_inference_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1959,7 +2392,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{23}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{27}
 }
 
 type ListModelsResponse struct {
@@ -1971,7 +2404,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[24]
+	mi := &file_sullae_v1_inference_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1983,7 +2416,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[24]
+	mi := &file_sullae_v1_inference_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1996,7 +2429,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{24}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -2023,7 +2456,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_sullae_v1_inference_proto_msgTypes[25]
+	mi := &file_sullae_v1_inference_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2035,7 +2468,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_v1_inference_proto_msgTypes[25]
+	mi := &file_sullae_v1_inference_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2048,7 +2481,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{25}
+	return file_sullae_v1_inference_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Model) GetId() string {
@@ -2169,20 +2602,28 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\rprompt_tokens\x18\x01 \x01(\x05R\fpromptTokens\x12\x1b\n" +
 	"\ttoken_ids\x18\x02 \x03(\x05R\btokenIds\x123\n" +
 	"\blogprobs\x18\x03 \x03(\v2\x17.sullae.v1.TokenLogprobR\blogprobs\x12\x12\n" +
-	"\x04seed\x18\x04 \x01(\x04R\x04seed\"\xae\x01\n" +
+	"\x04seed\x18\x04 \x01(\x04R\x04seed\"\xe7\x01\n" +
 	"\x05Delta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1b\n" +
 	"\ttoken_ids\x18\x03 \x03(\x05R\btokenIds\x123\n" +
 	"\blogprobs\x18\x04 \x03(\v2\x17.sullae.v1.TokenLogprobR\blogprobs\x12)\n" +
-	"\x06finish\x18\x05 \x01(\v2\x11.sullae.v1.FinishR\x06finish\"<\n" +
+	"\x06finish\x18\x05 \x01(\v2\x11.sullae.v1.FinishR\x06finish\x127\n" +
+	"\n" +
+	"tool_calls\x18\x06 \x03(\v2\x18.sullae.v1.ToolCallPieceR\ttoolCalls\"g\n" +
+	"\rToolCallPiece\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1c\n" +
+	"\targuments\x18\x04 \x01(\tR\targuments\"<\n" +
 	"\x06Resume\x122\n" +
-	"\achoices\x18\x01 \x03(\v2\x18.sullae.v1.ResumedChoiceR\achoices\"g\n" +
+	"\achoices\x18\x01 \x03(\v2\x18.sullae.v1.ResumedChoiceR\achoices\"\x8e\x01\n" +
 	"\rResumedChoice\x12\x1b\n" +
 	"\ttoken_ids\x18\x01 \x03(\x05R\btokenIds\x12\x1d\n" +
 	"\n" +
 	"text_bytes\x18\x02 \x01(\x03R\ttextBytes\x12\x1a\n" +
-	"\bfinished\x18\x03 \x01(\bR\bfinished\"\xbe\x01\n" +
+	"\bfinished\x18\x03 \x01(\bR\bfinished\x12%\n" +
+	"\x0eargument_bytes\x18\x04 \x03(\x03R\rargumentBytes\"\xbe\x01\n" +
 	"\tStructure\x12!\n" +
 	"\vjson_schema\x18\x01 \x01(\tH\x00R\n" +
 	"jsonSchema\x12!\n" +
@@ -2217,10 +2658,35 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12/\n" +
 	"\x06prompt\x18\x02 \x01(\v2\x15.sullae.v1.PromptInfoH\x00R\x06prompt\x12(\n" +
 	"\x05delta\x18\x03 \x01(\v2\x10.sullae.v1.DeltaH\x00R\x05deltaB\a\n" +
-	"\x05event\"7\n" +
+	"\x05event\"\xa1\x01\n" +
 	"\aMessage\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x18\n" +
-	"\acontent\x18\x02 \x01(\tR\acontent\"\xa7\x03\n" +
+	"\acontent\x18\x02 \x01(\tR\acontent\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x122\n" +
+	"\n" +
+	"tool_calls\x18\x04 \x03(\v2\x13.sullae.v1.ToolCallR\ttoolCalls\x12 \n" +
+	"\ftool_call_id\x18\x05 \x01(\tR\n" +
+	"toolCallId\"L\n" +
+	"\bToolCall\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
+	"\targuments\x18\x03 \x01(\tR\targuments\"t\n" +
+	"\x04Tool\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x1e\n" +
+	"\n" +
+	"parameters\x18\x03 \x01(\tR\n" +
+	"parameters\x12\x16\n" +
+	"\x06strict\x18\x04 \x01(\bR\x06strict\"\xa8\x01\n" +
+	"\n" +
+	"ToolChoice\x12.\n" +
+	"\x04mode\x18\x01 \x01(\x0e2\x1a.sullae.v1.ToolChoice.ModeR\x04mode\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06serial\x18\x03 \x01(\bR\x06serial\">\n" +
+	"\x04Mode\x12\x14\n" +
+	"\x10MODE_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tMODE_NONE\x10\x01\x12\x11\n" +
+	"\rMODE_REQUIRED\x10\x02\"\xc9\x04\n" +
 	"\vChatRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -2234,17 +2700,25 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\bpriority\x18\t \x01(\x05R\bpriority\x12\x12\n" +
 	"\x04user\x18\n" +
 	" \x01(\tR\x04user\x122\n" +
-	"\tstructure\x18\v \x01(\v2\x14.sullae.v1.StructureR\tstructureB\x04\n" +
+	"\tstructure\x18\v \x01(\v2\x14.sullae.v1.StructureR\tstructure\x12%\n" +
+	"\x05tools\x18\f \x03(\v2\x0f.sullae.v1.ToolR\x05tools\x126\n" +
+	"\vtool_choice\x18\r \x01(\v2\x15.sullae.v1.ToolChoiceR\n" +
+	"toolChoice\x12#\n" +
+	"\rtemplate_args\x18\x0e \x01(\tR\ftemplateArgs\x12\x1c\n" +
+	"\tdocuments\x18\x0f \x01(\tR\tdocumentsB\x04\n" +
 	"\x02_n\"\x91\x01\n" +
 	"\fChatResponse\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12/\n" +
 	"\x06prompt\x18\x02 \x01(\v2\x15.sullae.v1.PromptInfoH\x00R\x06prompt\x12(\n" +
 	"\x05delta\x18\x03 \x01(\v2\x10.sullae.v1.DeltaH\x00R\x05deltaB\a\n" +
-	"\x05event\"\x8d\x01\n" +
+	"\x05event\"\xf7\x01\n" +
 	"\bMessages\x12.\n" +
 	"\bmessages\x18\x01 \x03(\v2\x12.sullae.v1.MessageR\bmessages\x127\n" +
-	"\x15add_generation_prompt\x18\x02 \x01(\bH\x00R\x13addGenerationPrompt\x88\x01\x01B\x18\n" +
+	"\x15add_generation_prompt\x18\x02 \x01(\bH\x00R\x13addGenerationPrompt\x88\x01\x01\x12%\n" +
+	"\x05tools\x18\x03 \x03(\v2\x0f.sullae.v1.ToolR\x05tools\x12#\n" +
+	"\rtemplate_args\x18\x04 \x01(\tR\ftemplateArgs\x12\x1c\n" +
+	"\tdocuments\x18\x05 \x01(\tR\tdocumentsB\x18\n" +
 	"\x16_add_generation_prompt\"\xbb\x01\n" +
 	"\x0fTokenizeRequest\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x14\n" +
@@ -2273,11 +2747,12 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"vocab_size\x18\x04 \x01(\x05R\tvocabSize\x12#\n" +
 	"\rhas_tokenizer\x18\x05 \x01(\bR\fhasTokenizer\x12*\n" +
 	"\x11has_chat_template\x18\x06 \x01(\bR\x0fhasChatTemplate\x12!\n" +
-	"\fcreated_unix\x18\a \x01(\x03R\vcreatedUnix*_\n" +
+	"\fcreated_unix\x18\a \x01(\x03R\vcreatedUnix*}\n" +
 	"\fFinishReason\x12\x1d\n" +
 	"\x19FINISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FINISH_REASON_STOP\x10\x01\x12\x18\n" +
-	"\x14FINISH_REASON_LENGTH\x10\x022\xef\x02\n" +
+	"\x14FINISH_REASON_LENGTH\x10\x02\x12\x1c\n" +
+	"\x18FINISH_REASON_TOOL_CALLS\x10\x032\xef\x02\n" +
 	"\x10InferenceService\x12E\n" +
 	"\bGenerate\x12\x1a.sullae.v1.GenerateRequest\x1a\x1b.sullae.v1.GenerateResponse0\x01\x129\n" +
 	"\x04Chat\x12\x16.sullae.v1.ChatRequest\x1a\x17.sullae.v1.ChatResponse0\x01\x12C\n" +
@@ -2299,81 +2774,92 @@ func file_sullae_v1_inference_proto_rawDescGZIP() []byte {
 	return file_sullae_v1_inference_proto_rawDescData
 }
 
-var file_sullae_v1_inference_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sullae_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_sullae_v1_inference_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_sullae_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_sullae_v1_inference_proto_goTypes = []any{
 	(FinishReason)(0),          // 0: sullae.v1.FinishReason
-	(*Sampling)(nil),           // 1: sullae.v1.Sampling
-	(*Stopping)(nil),           // 2: sullae.v1.Stopping
-	(*Output)(nil),             // 3: sullae.v1.Output
-	(*TokenIds)(nil),           // 4: sullae.v1.TokenIds
-	(*Alternative)(nil),        // 5: sullae.v1.Alternative
-	(*TokenLogprob)(nil),       // 6: sullae.v1.TokenLogprob
-	(*Finish)(nil),             // 7: sullae.v1.Finish
-	(*PromptInfo)(nil),         // 8: sullae.v1.PromptInfo
-	(*Delta)(nil),              // 9: sullae.v1.Delta
-	(*Resume)(nil),             // 10: sullae.v1.Resume
-	(*ResumedChoice)(nil),      // 11: sullae.v1.ResumedChoice
-	(*Structure)(nil),          // 12: sullae.v1.Structure
-	(*TextChoice)(nil),         // 13: sullae.v1.TextChoice
-	(*GenerateRequest)(nil),    // 14: sullae.v1.GenerateRequest
-	(*GenerateResponse)(nil),   // 15: sullae.v1.GenerateResponse
-	(*Message)(nil),            // 16: sullae.v1.Message
-	(*ChatRequest)(nil),        // 17: sullae.v1.ChatRequest
-	(*ChatResponse)(nil),       // 18: sullae.v1.ChatResponse
-	(*Messages)(nil),           // 19: sullae.v1.Messages
-	(*TokenizeRequest)(nil),    // 20: sullae.v1.TokenizeRequest
-	(*TokenizeResponse)(nil),   // 21: sullae.v1.TokenizeResponse
-	(*DetokenizeRequest)(nil),  // 22: sullae.v1.DetokenizeRequest
-	(*DetokenizeResponse)(nil), // 23: sullae.v1.DetokenizeResponse
-	(*ListModelsRequest)(nil),  // 24: sullae.v1.ListModelsRequest
-	(*ListModelsResponse)(nil), // 25: sullae.v1.ListModelsResponse
-	(*Model)(nil),              // 26: sullae.v1.Model
-	nil,                        // 27: sullae.v1.Sampling.LogitBiasEntry
+	(ToolChoice_Mode)(0),       // 1: sullae.v1.ToolChoice.Mode
+	(*Sampling)(nil),           // 2: sullae.v1.Sampling
+	(*Stopping)(nil),           // 3: sullae.v1.Stopping
+	(*Output)(nil),             // 4: sullae.v1.Output
+	(*TokenIds)(nil),           // 5: sullae.v1.TokenIds
+	(*Alternative)(nil),        // 6: sullae.v1.Alternative
+	(*TokenLogprob)(nil),       // 7: sullae.v1.TokenLogprob
+	(*Finish)(nil),             // 8: sullae.v1.Finish
+	(*PromptInfo)(nil),         // 9: sullae.v1.PromptInfo
+	(*Delta)(nil),              // 10: sullae.v1.Delta
+	(*ToolCallPiece)(nil),      // 11: sullae.v1.ToolCallPiece
+	(*Resume)(nil),             // 12: sullae.v1.Resume
+	(*ResumedChoice)(nil),      // 13: sullae.v1.ResumedChoice
+	(*Structure)(nil),          // 14: sullae.v1.Structure
+	(*TextChoice)(nil),         // 15: sullae.v1.TextChoice
+	(*GenerateRequest)(nil),    // 16: sullae.v1.GenerateRequest
+	(*GenerateResponse)(nil),   // 17: sullae.v1.GenerateResponse
+	(*Message)(nil),            // 18: sullae.v1.Message
+	(*ToolCall)(nil),           // 19: sullae.v1.ToolCall
+	(*Tool)(nil),               // 20: sullae.v1.Tool
+	(*ToolChoice)(nil),         // 21: sullae.v1.ToolChoice
+	(*ChatRequest)(nil),        // 22: sullae.v1.ChatRequest
+	(*ChatResponse)(nil),       // 23: sullae.v1.ChatResponse
+	(*Messages)(nil),           // 24: sullae.v1.Messages
+	(*TokenizeRequest)(nil),    // 25: sullae.v1.TokenizeRequest
+	(*TokenizeResponse)(nil),   // 26: sullae.v1.TokenizeResponse
+	(*DetokenizeRequest)(nil),  // 27: sullae.v1.DetokenizeRequest
+	(*DetokenizeResponse)(nil), // 28: sullae.v1.DetokenizeResponse
+	(*ListModelsRequest)(nil),  // 29: sullae.v1.ListModelsRequest
+	(*ListModelsResponse)(nil), // 30: sullae.v1.ListModelsResponse
+	(*Model)(nil),              // 31: sullae.v1.Model
+	nil,                        // 32: sullae.v1.Sampling.LogitBiasEntry
 }
 var file_sullae_v1_inference_proto_depIdxs = []int32{
-	27, // 0: sullae.v1.Sampling.logit_bias:type_name -> sullae.v1.Sampling.LogitBiasEntry
-	5,  // 1: sullae.v1.TokenLogprob.top:type_name -> sullae.v1.Alternative
+	32, // 0: sullae.v1.Sampling.logit_bias:type_name -> sullae.v1.Sampling.LogitBiasEntry
+	6,  // 1: sullae.v1.TokenLogprob.top:type_name -> sullae.v1.Alternative
 	0,  // 2: sullae.v1.Finish.reason:type_name -> sullae.v1.FinishReason
-	6,  // 3: sullae.v1.PromptInfo.logprobs:type_name -> sullae.v1.TokenLogprob
-	6,  // 4: sullae.v1.Delta.logprobs:type_name -> sullae.v1.TokenLogprob
-	7,  // 5: sullae.v1.Delta.finish:type_name -> sullae.v1.Finish
-	11, // 6: sullae.v1.Resume.choices:type_name -> sullae.v1.ResumedChoice
-	13, // 7: sullae.v1.Structure.choice:type_name -> sullae.v1.TextChoice
-	4,  // 8: sullae.v1.GenerateRequest.token_ids:type_name -> sullae.v1.TokenIds
-	1,  // 9: sullae.v1.GenerateRequest.sampling:type_name -> sullae.v1.Sampling
-	2,  // 10: sullae.v1.GenerateRequest.stopping:type_name -> sullae.v1.Stopping
-	3,  // 11: sullae.v1.GenerateRequest.output:type_name -> sullae.v1.Output
-	10, // 12: sullae.v1.GenerateRequest.resume:type_name -> sullae.v1.Resume
-	12, // 13: sullae.v1.GenerateRequest.structure:type_name -> sullae.v1.Structure
-	8,  // 14: sullae.v1.GenerateResponse.prompt:type_name -> sullae.v1.PromptInfo
-	9,  // 15: sullae.v1.GenerateResponse.delta:type_name -> sullae.v1.Delta
-	16, // 16: sullae.v1.ChatRequest.messages:type_name -> sullae.v1.Message
-	1,  // 17: sullae.v1.ChatRequest.sampling:type_name -> sullae.v1.Sampling
-	2,  // 18: sullae.v1.ChatRequest.stopping:type_name -> sullae.v1.Stopping
-	3,  // 19: sullae.v1.ChatRequest.output:type_name -> sullae.v1.Output
-	10, // 20: sullae.v1.ChatRequest.resume:type_name -> sullae.v1.Resume
-	12, // 21: sullae.v1.ChatRequest.structure:type_name -> sullae.v1.Structure
-	8,  // 22: sullae.v1.ChatResponse.prompt:type_name -> sullae.v1.PromptInfo
-	9,  // 23: sullae.v1.ChatResponse.delta:type_name -> sullae.v1.Delta
-	16, // 24: sullae.v1.Messages.messages:type_name -> sullae.v1.Message
-	19, // 25: sullae.v1.TokenizeRequest.chat:type_name -> sullae.v1.Messages
-	26, // 26: sullae.v1.ListModelsResponse.models:type_name -> sullae.v1.Model
-	14, // 27: sullae.v1.InferenceService.Generate:input_type -> sullae.v1.GenerateRequest
-	17, // 28: sullae.v1.InferenceService.Chat:input_type -> sullae.v1.ChatRequest
-	20, // 29: sullae.v1.InferenceService.Tokenize:input_type -> sullae.v1.TokenizeRequest
-	22, // 30: sullae.v1.InferenceService.Detokenize:input_type -> sullae.v1.DetokenizeRequest
-	24, // 31: sullae.v1.InferenceService.ListModels:input_type -> sullae.v1.ListModelsRequest
-	15, // 32: sullae.v1.InferenceService.Generate:output_type -> sullae.v1.GenerateResponse
-	18, // 33: sullae.v1.InferenceService.Chat:output_type -> sullae.v1.ChatResponse
-	21, // 34: sullae.v1.InferenceService.Tokenize:output_type -> sullae.v1.TokenizeResponse
-	23, // 35: sullae.v1.InferenceService.Detokenize:output_type -> sullae.v1.DetokenizeResponse
-	25, // 36: sullae.v1.InferenceService.ListModels:output_type -> sullae.v1.ListModelsResponse
-	32, // [32:37] is the sub-list for method output_type
-	27, // [27:32] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	7,  // 3: sullae.v1.PromptInfo.logprobs:type_name -> sullae.v1.TokenLogprob
+	7,  // 4: sullae.v1.Delta.logprobs:type_name -> sullae.v1.TokenLogprob
+	8,  // 5: sullae.v1.Delta.finish:type_name -> sullae.v1.Finish
+	11, // 6: sullae.v1.Delta.tool_calls:type_name -> sullae.v1.ToolCallPiece
+	13, // 7: sullae.v1.Resume.choices:type_name -> sullae.v1.ResumedChoice
+	15, // 8: sullae.v1.Structure.choice:type_name -> sullae.v1.TextChoice
+	5,  // 9: sullae.v1.GenerateRequest.token_ids:type_name -> sullae.v1.TokenIds
+	2,  // 10: sullae.v1.GenerateRequest.sampling:type_name -> sullae.v1.Sampling
+	3,  // 11: sullae.v1.GenerateRequest.stopping:type_name -> sullae.v1.Stopping
+	4,  // 12: sullae.v1.GenerateRequest.output:type_name -> sullae.v1.Output
+	12, // 13: sullae.v1.GenerateRequest.resume:type_name -> sullae.v1.Resume
+	14, // 14: sullae.v1.GenerateRequest.structure:type_name -> sullae.v1.Structure
+	9,  // 15: sullae.v1.GenerateResponse.prompt:type_name -> sullae.v1.PromptInfo
+	10, // 16: sullae.v1.GenerateResponse.delta:type_name -> sullae.v1.Delta
+	19, // 17: sullae.v1.Message.tool_calls:type_name -> sullae.v1.ToolCall
+	1,  // 18: sullae.v1.ToolChoice.mode:type_name -> sullae.v1.ToolChoice.Mode
+	18, // 19: sullae.v1.ChatRequest.messages:type_name -> sullae.v1.Message
+	2,  // 20: sullae.v1.ChatRequest.sampling:type_name -> sullae.v1.Sampling
+	3,  // 21: sullae.v1.ChatRequest.stopping:type_name -> sullae.v1.Stopping
+	4,  // 22: sullae.v1.ChatRequest.output:type_name -> sullae.v1.Output
+	12, // 23: sullae.v1.ChatRequest.resume:type_name -> sullae.v1.Resume
+	14, // 24: sullae.v1.ChatRequest.structure:type_name -> sullae.v1.Structure
+	20, // 25: sullae.v1.ChatRequest.tools:type_name -> sullae.v1.Tool
+	21, // 26: sullae.v1.ChatRequest.tool_choice:type_name -> sullae.v1.ToolChoice
+	9,  // 27: sullae.v1.ChatResponse.prompt:type_name -> sullae.v1.PromptInfo
+	10, // 28: sullae.v1.ChatResponse.delta:type_name -> sullae.v1.Delta
+	18, // 29: sullae.v1.Messages.messages:type_name -> sullae.v1.Message
+	20, // 30: sullae.v1.Messages.tools:type_name -> sullae.v1.Tool
+	24, // 31: sullae.v1.TokenizeRequest.chat:type_name -> sullae.v1.Messages
+	31, // 32: sullae.v1.ListModelsResponse.models:type_name -> sullae.v1.Model
+	16, // 33: sullae.v1.InferenceService.Generate:input_type -> sullae.v1.GenerateRequest
+	22, // 34: sullae.v1.InferenceService.Chat:input_type -> sullae.v1.ChatRequest
+	25, // 35: sullae.v1.InferenceService.Tokenize:input_type -> sullae.v1.TokenizeRequest
+	27, // 36: sullae.v1.InferenceService.Detokenize:input_type -> sullae.v1.DetokenizeRequest
+	29, // 37: sullae.v1.InferenceService.ListModels:input_type -> sullae.v1.ListModelsRequest
+	17, // 38: sullae.v1.InferenceService.Generate:output_type -> sullae.v1.GenerateResponse
+	23, // 39: sullae.v1.InferenceService.Chat:output_type -> sullae.v1.ChatResponse
+	26, // 40: sullae.v1.InferenceService.Tokenize:output_type -> sullae.v1.TokenizeResponse
+	28, // 41: sullae.v1.InferenceService.Detokenize:output_type -> sullae.v1.DetokenizeResponse
+	30, // 42: sullae.v1.InferenceService.ListModels:output_type -> sullae.v1.ListModelsResponse
+	38, // [38:43] is the sub-list for method output_type
+	33, // [33:38] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_sullae_v1_inference_proto_init() }
@@ -2388,28 +2874,28 @@ func file_sullae_v1_inference_proto_init() {
 		(*Finish_Stop)(nil),
 		(*Finish_TokenId)(nil),
 	}
-	file_sullae_v1_inference_proto_msgTypes[11].OneofWrappers = []any{
+	file_sullae_v1_inference_proto_msgTypes[12].OneofWrappers = []any{
 		(*Structure_JsonSchema)(nil),
 		(*Structure_JsonObject)(nil),
 		(*Structure_Regex)(nil),
 		(*Structure_Grammar)(nil),
 		(*Structure_Choice)(nil),
 	}
-	file_sullae_v1_inference_proto_msgTypes[13].OneofWrappers = []any{
+	file_sullae_v1_inference_proto_msgTypes[14].OneofWrappers = []any{
 		(*GenerateRequest_Text)(nil),
 		(*GenerateRequest_TokenIds)(nil),
 	}
-	file_sullae_v1_inference_proto_msgTypes[14].OneofWrappers = []any{
+	file_sullae_v1_inference_proto_msgTypes[15].OneofWrappers = []any{
 		(*GenerateResponse_Prompt)(nil),
 		(*GenerateResponse_Delta)(nil),
 	}
-	file_sullae_v1_inference_proto_msgTypes[16].OneofWrappers = []any{}
-	file_sullae_v1_inference_proto_msgTypes[17].OneofWrappers = []any{
+	file_sullae_v1_inference_proto_msgTypes[20].OneofWrappers = []any{}
+	file_sullae_v1_inference_proto_msgTypes[21].OneofWrappers = []any{
 		(*ChatResponse_Prompt)(nil),
 		(*ChatResponse_Delta)(nil),
 	}
-	file_sullae_v1_inference_proto_msgTypes[18].OneofWrappers = []any{}
-	file_sullae_v1_inference_proto_msgTypes[19].OneofWrappers = []any{
+	file_sullae_v1_inference_proto_msgTypes[22].OneofWrappers = []any{}
+	file_sullae_v1_inference_proto_msgTypes[23].OneofWrappers = []any{
 		(*TokenizeRequest_Text)(nil),
 		(*TokenizeRequest_Chat)(nil),
 	}
@@ -2418,8 +2904,8 @@ func file_sullae_v1_inference_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sullae_v1_inference_proto_rawDesc), len(file_sullae_v1_inference_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   27,
+			NumEnums:      2,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
