@@ -22,8 +22,13 @@ const exaone30 = `{
 // edit is exaone30 with members set, or removed where the value is "".
 func edit(t *testing.T, members map[string]string) []byte {
 	t.Helper()
+	return editJSON(t, exaone30, members)
+}
+
+func editJSON(t *testing.T, text string, members map[string]string) []byte {
+	t.Helper()
 	var all map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(exaone30), &all); err != nil {
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
 		t.Fatal(err)
 	}
 	for k, v := range members {
@@ -173,6 +178,9 @@ func TestParseErrors(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(exaone30), []byte(`{"eos_token_id": [1, 2]}`))
 	f.Add([]byte(`{"architectures": ["ExaoneForCausalLM"]}`), []byte(nil))
+	for _, text := range published {
+		f.Add([]byte(text), []byte(nil))
+	}
 	f.Fuzz(func(t *testing.T, config, gen []byte) {
 		s, err := Parse(config, gen, "m")
 		if err != nil {

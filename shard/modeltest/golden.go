@@ -8,6 +8,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -65,29 +66,24 @@ var folder = flag.String("golden", "", "folder of golden models to test instead 
 
 // Golden lists the golden models: EXAONE 3.0 in BF16 and F16 with 12/3, 6/6 and
 // 8/4 query and KV heads, one of them also with its weights in several files,
-// and EXAONE 3.5 in F32 with scaled RoPE and tied embeddings.
+// EXAONE 3.5 in F32 with scaled RoPE and tied embeddings, and a tiny one of each
+// other family. With the flag -golden they are those of another folder.
 func Golden(t testing.TB) []Model {
 	t.Helper()
-	var out []Model
-	if *folder != "" {
-		paths, err := filepath.Glob(filepath.Join(*folder, "*", "golden.json"))
-		if err != nil || len(paths) == 0 {
-			t.Fatalf("-golden %s: no folder in it has a golden.json", *folder)
-		}
-		for _, p := range paths {
-			m := Model{Name: filepath.Base(filepath.Dir(p)), Dir: filepath.Dir(p)}
-			load(t, p, &struct{ Cases *[]Case }{&m.Cases})
-			out = append(out, m)
-		}
-		return out
+	dir := *folder
+	if dir == "" {
+		dir = goldenDir(t)
 	}
-	for _, name := range []string{
-		"exaone3-12h3kv-bf16", "exaone3-6h6kv-f16", resharded, "exaone35-12h3kv-f32-tied",
-	} {
-		m := Model{Name: name, Dir: Dir(t, name)}
-		load(t, filepath.Join(m.Dir, "golden.json"), &struct{ Cases *[]Case }{&m.Cases})
+	paths, err := filepath.Glob(filepath.Join(dir, "*", "golden.json"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("modeltest: no folder in %s has a golden.json", dir)
+	}
+	var out []Model
+	for _, p := range paths {
+		m := Model{Name: filepath.Base(filepath.Dir(p)), Dir: filepath.Dir(p)}
+		load(t, p, &struct{ Cases *[]Case }{&m.Cases})
 		out = append(out, m)
-		if name == resharded {
+		if m.Name == resharded {
 			m.Name += "-sharded"
 			m.Dir = Reshard(t, m.Dir, reshardedFiles)
 			out = append(out, m)
@@ -95,6 +91,10 @@ func Golden(t testing.TB) []Model {
 	}
 	return out
 }
+
+// Tiny reports whether the model is one of those that stand for a family other
+// than EXAONE 3.
+func (m Model) Tiny() bool { return strings.HasPrefix(m.Name, "tiny-") }
 
 // E2ECase goes from text to text. The tokenizer that it needs is the test data
 // of package coordinator/tokenizer.
@@ -129,9 +129,19 @@ func E2E(t testing.TB) (dir string, cases []E2ECase) {
 	return dir, cases
 }
 
-// Dir is the folder of a golden model by name, found from the module's root, so
-// that tests of every package can use it.
+// Dir is the folder of a golden model of the module by name.
 func Dir(t testing.TB, name string) string {
+	t.Helper()
+	dir := filepath.Join(goldenDir(t), name)
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatalf("modeltest: golden model %s: %v", name, err)
+	}
+	return dir
+}
+
+// goldenDir is the folder of the golden models, found from the module's root, so
+// that tests of every package can use it.
+func goldenDir(t testing.TB) string {
 	t.Helper()
 	at, err := os.Getwd()
 	if err != nil {
@@ -146,11 +156,7 @@ func Dir(t testing.TB, name string) string {
 		}
 		at = filepath.Dir(at)
 	}
-	dir := filepath.Join(at, "shard", "modeltest", "testdata", "golden", name)
-	if _, err := os.Stat(dir); err != nil {
-		t.Fatalf("modeltest: golden model %s: %v", name, err)
-	}
-	return dir
+	return filepath.Join(at, "shard", "modeltest", "testdata", "golden")
 }
 
 // load reads a JSON file into v.

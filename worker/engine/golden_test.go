@@ -17,6 +17,7 @@ import (
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/cpu"
 	"github.com/sullae/sullae/shard/checkpoint"
+	"github.com/sullae/sullae/shard/model"
 	"github.com/sullae/sullae/shard/modeltest"
 	"github.com/sullae/sullae/shard/plan"
 	"github.com/sullae/sullae/worker/engine"
@@ -47,17 +48,23 @@ func start(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, capacities
 // startAs is start with weights in a format.
 func startAs(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, format kernels.Format, capacities ...float64) *cluster {
 	t.Helper()
-	p, err := plan.Make(plan.UnitsOf(ckpt.Spec()), capacities)
+	return startSpec(t, ckpt, ckpt.Spec(), variant, format, capacities...)
+}
+
+// startSpec is startAs for another description of the checkpoint.
+func startSpec(t testing.TB, ckpt *checkpoint.Checkpoint, spec *model.Spec, variant string, format kernels.Format, capacities ...float64) *cluster {
+	t.Helper()
+	p, err := plan.Make(plan.UnitsOf(spec), capacities)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, longAfter: ckpt.Spec().Rope.LongAfter()}
+	c := &cluster{t: t, longAfter: spec.Rope.LongAfter()}
 	for r, comm := range memlink.NewGroup(len(capacities)) {
 		b, err := cpu.New(cpu.Config{Threads: 1 + r%2, Variant: variant})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := engine.Load(t.Context(), engine.LoadConfig{Backend: b, Spec: ckpt.Spec(), Plan: p, Rank: r, Source: ckpt, Format: format})
+		m, err := engine.Load(t.Context(), engine.LoadConfig{Backend: b, Spec: spec, Plan: p, Rank: r, Source: ckpt, Format: format})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,13 +207,15 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// tolerance of log-probabilities.
+const tolerance = 1e-3
+
 func compare(t *testing.T, where string, g modeltest.Case, q *seq) {
 	t.Helper()
 	if got := q.Tokens[q.PromptLen:]; !slices.Equal(got, g.Greedy) {
 		t.Errorf("%s: greedy %v, want %v", where, got, g.Greedy)
 		return
 	}
-	const tolerance = 1e-3
 	for i, want := range g.TokenLogprobs {
 		if got := float64(q.prompt[i].Logprob); math.Abs(got-want) > tolerance {
 			t.Errorf("%s: prompt token %d: log-probability %g, want %g", where, i+1, got, want)

@@ -17,7 +17,7 @@ import (
 // TestReshard: a rank whose share changes reads what it lacks and nothing else,
 // and computes the same bits as one that read everything.
 func TestReshard(t *testing.T) {
-	for _, name := range []string{"exaone3-12h3kv-bf16", "exaone35-12h3kv-f32-tied"} {
+	for _, name := range []string{"exaone3-12h3kv-bf16", "exaone35-12h3kv-f32-tied", "tiny-qwen2-12h3kv-bf16-win8", "tiny-phi3-longrope-4h2kv-bf16"} {
 		t.Run(name, func(t *testing.T) {
 			ckpt := modeltest.Open(t, modeltest.Dir(t, name))
 			prompt := []int32{3, 1, 4, 1, 5, 9, 2, 6}
