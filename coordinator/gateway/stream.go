@@ -73,6 +73,14 @@ func (st *Stream) Next() (Item, error) {
 	}
 }
 
+// Pending reports whether Next would return at once: an edge that has more to
+// write puts off flushing.
+func (st *Stream) Pending() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return len(st.queue) > 0 || st.left == 0 || st.err != nil
+}
+
 // Close ends the sequences that still run, and waits for the stream's
 // goroutines. It may be called more than once.
 func (st *Stream) Close() {

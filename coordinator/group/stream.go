@@ -7,28 +7,29 @@ import (
 	"github.com/sullae/sullae/coordinator/gateway"
 )
 
-// stream carries a sequence's events to its reader through a queue of its own,
-// so that a slow reader never holds up a step.
+// streamDepth is how many events wait in a stream's channel; more wait in its
+// queue.
+const streamDepth = 64
+
+// stream carries a sequence's events to its reader. What does not fit into the
+// channel goes through a queue, so that a slow reader never holds up a step.
 type stream struct {
 	seq     gateway.Sequence
+	ctx     context.Context // the reader's
 	out     chan gateway.Event
-	release func() bool // stops the watch on the reader's context
+	release func() bool // stops the watch on ctx
 
-	mu    sync.Mutex
-	queue []gateway.Event
-	ended bool
-	more  chan struct{} // capacity 1
+	mu      sync.Mutex
+	queue   []gateway.Event
+	pumping bool // a goroutine moves the queue into out, and closes it
+	ended   bool
 }
 
-// newStream starts the goroutine that feeds out; it ends after the last event,
-// or when ctx does.
 func newStream(ctx context.Context, s gateway.Sequence) *stream {
-	st := &stream{seq: s, out: make(chan gateway.Event, 16), more: make(chan struct{}, 1)}
-	go st.pump(ctx)
-	return st
+	return &stream{seq: s, ctx: ctx, out: make(chan gateway.Event, streamDepth)}
 }
 
-// push queues an event; the last one by end.
+// push hands an event on; the last one by end.
 func (st *stream) push(e gateway.Event) { st.add(e, false) }
 func (st *stream) end(e gateway.Event)  { st.add(e, true) }
 
@@ -38,44 +39,53 @@ func (st *stream) add(e gateway.Event, last bool) {
 	if st.ended {
 		return
 	}
-	st.queue = append(st.queue, e)
 	st.ended = last
-	select {
-	case st.more <- struct{}{}:
-	default:
+	if !st.pumping {
+		select {
+		case st.out <- e:
+			if last {
+				close(st.out)
+			}
+			return
+		default:
+		}
+		st.pumping = true
+		go st.pump()
 	}
+	st.queue = append(st.queue, e)
 }
 
-func (st *stream) pump(ctx context.Context) {
-	defer close(st.out)
+// pump moves the queue into the channel. It ends when the queue is empty, or with
+// the reader.
+func (st *stream) pump() {
 	for {
 		st.mu.Lock()
-		batch, ended := st.queue, st.ended
+		batch := st.queue
 		st.queue = nil
+		if len(batch) == 0 {
+			st.pumping = false
+			if st.ended {
+				close(st.out)
+			}
+			st.mu.Unlock()
+			return
+		}
 		st.mu.Unlock()
 		for _, e := range batch {
 			select {
 			case st.out <- e:
-			case <-ctx.Done():
+			case <-st.ctx.Done():
+				st.mu.Lock()
+				st.ended = true
+				st.mu.Unlock()
 				// The reader may be gone; leave the cause if there is room.
 				select {
-				case st.out <- gateway.Event{Err: context.Cause(ctx)}:
+				case st.out <- gateway.Event{Err: context.Cause(st.ctx)}:
 				default:
 				}
+				close(st.out)
 				return
 			}
-		}
-		if ended {
-			return
-		}
-		select {
-		case <-st.more:
-		case <-ctx.Done():
-			select {
-			case st.out <- gateway.Event{Err: context.Cause(ctx)}:
-			default:
-			}
-			return
 		}
 	}
 }

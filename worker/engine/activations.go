@@ -14,7 +14,31 @@ import (
 type activations struct {
 	rows int // capacity
 	views
-	hostParts, hostSum, hostRows, hostLogits, hostProcessed []float32
+	output, scaled scratch // of choose
+	hostParts, hostSum, hostRows, hostLogits, hostProcessed, hostScaled []float32
+}
+
+// scratch is device memory that grows to what was asked for most, and is kept.
+type scratch struct{ buf kernels.Buffer }
+
+// grow returns room for n values, with anything in it.
+func (s *scratch) grow(b kernels.Backend, n int) (kernels.Buffer, error) {
+	if s.buf == nil || s.buf.Len() < n {
+		s.free()
+		buf, err := b.Alloc(n)
+		if err != nil {
+			return nil, err
+		}
+		s.buf = buf
+	}
+	return s.buf, nil
+}
+
+func (s *scratch) free() {
+	if s.buf != nil {
+		s.buf.Free()
+		s.buf = nil
+	}
 }
 
 // views are the buffers of one step, T rows each.
@@ -82,6 +106,8 @@ func (a *activations) free() {
 			*b = nil
 		}
 	}
+	a.output.free()
+	a.scaled.free()
 	a.rows = 0
 }
 

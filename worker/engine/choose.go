@@ -125,11 +125,10 @@ func (e *Engine) logits(a views, b *batch, outs []output, use func(o output, row
 	}
 	blocks := e.m.share.Vocab.Len()
 	capacity := min(logitRows, len(outs))
-	buf, err := e.b.Alloc(capacity * (c + n + 2*blocks))
+	buf, err := e.act.output.grow(e.b, capacity*(c+n+2*blocks))
 	if err != nil {
 		return err
 	}
-	defer buf.Free()
 	normed := buf.Slice(0, capacity*c)
 	logits := buf.Slice(capacity*c, capacity*n)
 	sums := buf.Slice(capacity*(c+n), capacity*2*blocks)
@@ -185,15 +184,14 @@ func (e *Engine) logits(a views, b *batch, outs []output, use func(o output, row
 
 // scaledSums is ExpSums of a row divided by its temperature.
 func (e *Engine) scaledSums(row []float32, temperature float32, blocks, unit int) ([]float32, error) {
-	host := make([]float32, len(row))
+	host := grow(&e.act.hostScaled, len(row))
 	for i, v := range row {
 		host[i] = v / temperature
 	}
-	buf, err := e.b.Alloc(len(row) + 2*blocks)
+	buf, err := e.act.scaled.grow(e.b, len(row)+2*blocks)
 	if err != nil {
 		return nil, err
 	}
-	defer buf.Free()
 	var x, dst kernels.Buffer = buf.Slice(0, len(row)), buf.Slice(len(row), 2*blocks)
 	if err := e.b.Upload(x, host); err != nil {
 		return nil, err

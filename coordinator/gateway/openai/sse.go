@@ -10,7 +10,7 @@ import (
 	"github.com/sullae/sullae/coordinator/gateway"
 )
 
-// events writes server-sent events, each flushed at once.
+// events writes server-sent events.
 type events struct {
 	w  http.ResponseWriter
 	rc *http.ResponseController
@@ -38,11 +38,11 @@ func (e *events) raw(body []byte) error {
 	b = append(b, "data: "...)
 	b = append(b, body...)
 	b = append(b, "\n\n"...)
-	if _, err := e.w.Write(b); err != nil {
-		return err
-	}
-	return e.rc.Flush()
+	_, err := e.w.Write(b)
+	return err
 }
+
+func (e *events) flush() error { return e.rc.Flush() }
 
 // seedHeader tells the request's seed, drawn or given.
 const seedHeader = "X-Sullae-Seed"
@@ -50,7 +50,7 @@ const seedHeader = "X-Sullae-Seed"
 // serveStream streams a request: chunks turns an item into the events that it
 // makes, last makes the one after all of them (nil: none). An error before the
 // first item is answered with its status; a later one is sent as an event, and
-// ends the stream.
+// ends the stream. Events are flushed as soon as nothing more is there to write.
 func (h *handler) serveStream(w http.ResponseWriter, r *http.Request, st *gateway.Stream,
 	chunks func(gateway.Item) []any, last func() any) {
 	it, err := st.Next()
@@ -66,6 +66,9 @@ func (h *handler) serveStream(w http.ResponseWriter, r *http.Request, st *gatewa
 				return // hung up; closing the stream ends the sequences
 			}
 		}
+		if !st.Pending() && out.flush() != nil {
+			return
+		}
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -80,4 +83,5 @@ func (h *handler) serveStream(w http.ResponseWriter, r *http.Request, st *gatewa
 		}
 	}
 	_ = out.raw([]byte("[DONE]"))
+	_ = out.flush()
 }
