@@ -52,6 +52,7 @@ type Config struct {
 	// contexts of tokens.
 	MaxQueuedRequests, MaxQueuedTokens int
 	NoPrefixCache                      bool
+	PromptLookup                       int // gateway.Config's
 	CollectiveTimeout                  time.Duration
 	// DrainTimeout is how long an orderly end waits for the requests that are
 	// here; 0: not at all, they are refused.

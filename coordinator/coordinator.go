@@ -72,6 +72,9 @@ type coordinator struct {
 // When it returns nothing that it started is left.
 func Run(ctx context.Context, cfg Config) (err error) {
 	cfg.setDefaults()
+	if cfg.PromptLookup < 0 || cfg.PromptLookup > gateway.MaxPromptLookup {
+		return fmt.Errorf("--prompt-lookup %d: must be between 0 (off) and %d", cfg.PromptLookup, gateway.MaxPromptLookup)
+	}
 	c := &coordinator{cfg: cfg, start: time.Now(), lead: &leader{}}
 	defer func() {
 		for i := len(c.cleanup) - 1; i >= 0; i-- {
@@ -212,7 +215,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 		return err
 	}
 	gm.Watch(metrics, c.model.Name, c.group)
-	svc := gateway.New(gateway.Config{Model: c.model, Engine: c.group, Logger: c.cfg.Logger, Registry: metrics})
+	svc := gateway.New(gateway.Config{Model: c.model, Engine: c.group, Logger: c.cfg.Logger, Registry: metrics, PromptLookup: c.cfg.PromptLookup})
 
 	v1 := openai.NewHandler(openai.Config{Service: svc, Metrics: metrics, Version: c.cfg.Version})
 	batches := batch.New(batch.Config{API: v1, Dir: c.cfg.BatchDir, Logger: c.cfg.Logger.With("part", "batch")})

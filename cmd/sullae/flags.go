@@ -116,6 +116,7 @@ type servingFlags struct {
 	MaxQueuedRequests int          `default:"1024" help:"Most sequences that wait; more are refused with the time to come again."`
 	MaxQueuedTokens   int          `placeholder:"N" help:"Most tokens that wait; default: 64 contexts."`
 	PrefixCache       bool         `default:"true" negatable:"" help:"Find prompts' beginnings again in the KV cache."`
+	PromptLookup      int          `default:"0" placeholder:"N" help:"Guess at up to N tokens in a step from what the text had before, for requests that do not say (prompt_lookup_num_tokens): the same tokens in fewer steps."`
 	CollectiveTimeout durationFlag `default:"30s" help:"Longest silence of a worker within a step before it counts as lost."`
 }
 

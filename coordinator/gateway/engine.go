@@ -43,6 +43,8 @@ type Sequence struct {
 	// Priority: a lower value comes first. Within a priority tenants share alike.
 	Priority int
 	Tenant   string
+	// MaxDrafts is how many tokens a step may guess at, by prompt lookup; 0: none.
+	MaxDrafts int
 }
 
 // Sampling chooses tokens: greedy where Temperature is 0.
@@ -75,6 +77,8 @@ type Constraint interface {
 	Mask(dst []uint64) bool
 	// Accept goes on by a token; false if it may not follow.
 	Accept(token int32) bool
+	// Rollback takes the last n accepted tokens back.
+	Rollback(n int)
 }
 
 // Event is one thing that happened to a sequence.

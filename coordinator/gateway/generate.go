@@ -45,7 +45,7 @@ func (st *Stream) submit() ([]*choice, error) {
 			seq := Sequence{
 				RequestID: p.id, Index: i*p.n + j, Prompt: pp.ids, MaxTokens: pp.maxTokens,
 				StopTokens: p.stopTokens, Sampling: p.sampling,
-				Logprobs: p.logprobs, PromptLogprobs: -1, Priority: p.priority, Tenant: p.tenant,
+				Logprobs: p.logprobs, PromptLogprobs: -1, Priority: p.priority, Tenant: p.tenant, MaxDrafts: p.maxDrafts,
 			}
 			seq.Sampling.Seed = ChoiceSeed(p.sampling.Seed, j)
 			if j == 0 {

@@ -25,6 +25,10 @@ type Request struct {
 	// is for: within a priority no tenant keeps another from being served.
 	Priority int
 	Tenant   string
+	// PromptLookup is the most tokens that a step guesses at, from what the text had
+	// before; the tokens are the same without, in more steps. Nil: the service's
+	// default.
+	PromptLookup *int
 	// Resume has what the client holds already of each choice, by Delta.Index;
 	// nil for a request that starts.
 	Resume []Resumed

@@ -28,6 +28,7 @@ type plan struct {
 	resume         []Resumed // nil: the request starts
 	priority       int
 	tenant         string
+	maxDrafts      int
 	grammar        *grammar.Grammar // nil: free text
 	tools          *toolPlan        // nil: there are none to call
 }
@@ -94,6 +95,13 @@ func (s *Service) resolve(r Request) (*plan, error) {
 	}
 	if err := s.resolveStructure(p, r); err != nil {
 		return nil, err
+	}
+	p.maxDrafts = s.promptLookup
+	if r.PromptLookup != nil {
+		p.maxDrafts = *r.PromptLookup
+		if p.maxDrafts < 0 || p.maxDrafts > MaxPromptLookup {
+			return nil, fieldErr("prompt_lookup_num_tokens", "must be between 0 (off) and %d, got %d", MaxPromptLookup, p.maxDrafts)
+		}
 	}
 	return p, s.checkResume(p, r)
 }

@@ -20,7 +20,12 @@ type Config struct {
 	NewSeed func() uint64
 	Now     func() time.Time // nil: time.Now
 	Limits  Limits
+	// PromptLookup is Request.PromptLookup's default; 0: off.
+	PromptLookup int
 }
+
+// MaxPromptLookup bounds Request.PromptLookup.
+const MaxPromptLookup = 32
 
 // Limits bound what one request may ask for. Zero fields take the defaults.
 type Limits struct {
@@ -66,6 +71,8 @@ type Service struct {
 	now        func() time.Time
 	limits     Limits
 	metrics    *metrics
+
+	promptLookup int
 }
 
 // New makes a Service. It panics if the registry has its metrics already: one
@@ -85,7 +92,7 @@ func New(c Config) *Service {
 	}
 	return &Service{
 		model: c.Model, engine: c.Engine, log: c.Logger, registry: c.Registry,
-		newSeed: c.NewSeed, now: c.Now, limits: c.Limits.withDefaults(),
+		newSeed: c.NewSeed, now: c.Now, limits: c.Limits.withDefaults(), promptLookup: c.PromptLookup,
 		metrics: newMetrics(c.Registry, c.Model.Name),
 	}
 }

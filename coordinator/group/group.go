@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/coordinator/draft"
 	"github.com/sullae/sullae/coordinator/gateway"
 	"github.com/sullae/sullae/coordinator/sched"
 	"github.com/sullae/sullae/kernels"
@@ -133,6 +134,12 @@ func New(cfg Config) (*Group, error) {
 		Window: spec.Window(), LongAfter: spec.Rope.LongAfter(),
 		PrefixCache: !cfg.NoPrefixCache, MaxPrefillChunk: cfg.MaxPrefillChunk,
 		MaxWaiting: cfg.MaxWaiting, MaxWaitingTokens: cfg.MaxWaitingTokens, Depth: pipelineDepth,
+		Draft: func(_ uint64, tokens []int32, limit int) []int32 {
+			if after := spec.Rope.LongAfter(); after > 0 && len(tokens) <= after {
+				limit = min(limit, after-len(tokens)) // what is beyond has other keys
+			}
+			return draft.Lookup(tokens, limit)
+		},
 	})
 	g.state = State{Phase: "waiting", Reason: "waiting for workers"}
 	return g, nil
@@ -218,7 +225,7 @@ func (g *Group) Submit(ctx context.Context, s gateway.Sequence) (<-chan gateway.
 	}
 	err := g.sched.Add(sched.Request{
 		ID: id, Prompt: s.Prompt, MaxTokens: s.MaxTokens, StopTokens: s.StopTokens, PromptScores: s.PromptLogprobs >= 0,
-		Priority: s.Priority, Tenant: s.Tenant, NotAhead: s.Constraint != nil,
+		Priority: s.Priority, Tenant: s.Tenant, NotAhead: s.Constraint != nil, MaxDrafts: s.MaxDrafts,
 	})
 	switch full := (*sched.QueueFullError)(nil); {
 	case errors.Is(err, sched.ErrTooLong):

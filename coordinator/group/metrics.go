@@ -1,6 +1,7 @@
 package group
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,9 @@ import (
 type Metrics struct {
 	step, compute, collective prometheus.Histogram
 	rows                      prometheus.Histogram
+
+	drafts, draftTokens, accepted prometheus.Counter
+	acceptedAt                    *prometheus.CounterVec // by position
 }
 
 // NewMetrics registers a group's metrics, and gauges that read its state.
@@ -24,11 +28,22 @@ func NewMetrics(reg prometheus.Registerer, model string) *Metrics {
 		reg.MustRegister(m)
 		return m
 	}
+	c := func(name, help string) prometheus.Counter {
+		m := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels})
+		reg.MustRegister(m)
+		return m
+	}
+	at := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vllm:spec_decode_num_accepted_tokens_per_pos_total", Help: "Draft tokens accepted, by place in their draft.", ConstLabels: labels}, []string{"position"})
+	reg.MustRegister(at)
 	return &Metrics{
-		step:       h("sullae_step_seconds", "Time of a step as the coordinator sees it.", seconds),
-		compute:    h("sullae_step_compute_seconds", "Time of a step that rank 0 spent computing.", seconds),
-		collective: h("sullae_step_collective_seconds", "Time of a step that rank 0 spent in collectives.", seconds),
-		rows:       h("vllm:iteration_tokens_total", "Tokens computed per step.", prometheus.ExponentialBuckets(1, 2, 14)),
+		drafts:      c("vllm:spec_decode_num_drafts_total", "Drafts checked."),
+		draftTokens: c("vllm:spec_decode_num_draft_tokens_total", "Draft tokens checked."),
+		accepted:    c("vllm:spec_decode_num_accepted_tokens_total", "Draft tokens accepted."),
+		acceptedAt:  at,
+		step:        h("sullae_step_seconds", "Time of a step as the coordinator sees it.", seconds),
+		compute:     h("sullae_step_compute_seconds", "Time of a step that rank 0 spent computing.", seconds),
+		collective:  h("sullae_step_collective_seconds", "Time of a step that rank 0 spent in collectives.", seconds),
+		rows:        h("vllm:iteration_tokens_total", "Tokens computed per step.", prometheus.ExponentialBuckets(1, 2, 14)),
 	}
 }
 
@@ -90,4 +105,17 @@ func (m *Metrics) observe(d time.Duration, r *clusterv1.StepResult) {
 	m.compute.Observe(time.Duration(r.GetComputeNs()).Seconds())
 	m.collective.Observe(time.Duration(r.GetCollectiveNs()).Seconds())
 	m.rows.Observe(float64(r.GetRows()))
+}
+
+// verified counts one draft.
+func (m *Metrics) verified(tokens, accepted int) {
+	if m == nil {
+		return
+	}
+	m.drafts.Inc()
+	m.draftTokens.Add(float64(tokens))
+	m.accepted.Add(float64(accepted))
+	for i := range accepted {
+		m.acceptedAt.WithLabelValues(strconv.Itoa(i)).Inc()
+	}
 }

@@ -168,13 +168,13 @@ func (g *Group) message(e *epoch, s sched.Step) *clusterv1.RunRequest {
 		})
 	}
 	for _, it := range s.Items {
-		var allowed []byte
+		var allowed [][]byte
 		if it.Sample {
-			allowed = g.allowed(it.ID)
+			allowed = g.allowed(it)
 		}
 		p.Sequences = append(p.Sequences, &clusterv1.SequenceStep{
 			Id: it.ID, NumComputed: int32(it.NumComputed), Count: int32(it.Count), NewBlocks: it.NewBlocks,
-			TokensHash: it.Hash, CheckedTokens: int32(it.Tokens), Sample: it.Sample, Allowed: allowed,
+			TokensHash: it.Hash, CheckedTokens: int32(it.Tokens), Sample: it.Sample, Allowed: allowed, Drafts: it.Drafts,
 		})
 	}
 	return &clusterv1.RunRequest{Message: &clusterv1.RunRequest_Step{Step: p}}
@@ -221,38 +221,65 @@ func (g *Group) apply(plan sched.Step, result *clusterv1.StepResult) error {
 	}
 	for i, it := range plan.Items {
 		r := result.Sequences[i]
-		if r.Id != it.ID || it.Sample != (r.Token != nil) {
-			return fmt.Errorf("step %d: rank 0 answered for sequence %d, expected %d", result.Step, r.Id, it.ID)
+		if n := len(r.Tokens); r.Id != it.ID || it.Sample != (n > 0) || n > 1+len(it.Drafts) {
+			return fmt.Errorf("step %d: rank 0 answered for sequence %d with %d tokens, expected %d", result.Step, r.Id, n, it.ID)
 		}
-		p, ok := g.sched.Update(it, r.GetToken())
+		p, ok := g.sched.Update(it, r.Tokens...)
+		if len(it.Drafts) > 0 {
+			g.cfg.Metrics.verified(len(it.Drafts), len(r.Tokens)-1)
+		}
 		if !ok {
 			continue // aborted meanwhile
 		}
-		st := g.seqs[it.ID]
-		if c := st.seq.Constraint; c != nil && p.Token && !c.Accept(r.GetToken()) {
-			return fmt.Errorf("step %d: sequence %d: rank 0 chose token %d, which its grammar forbids", result.Step, it.ID, r.GetToken())
+		if err := g.deliver(it, p, r); err != nil {
+			return fmt.Errorf("step %d: sequence %d: %w", result.Step, it.ID, err)
 		}
-		if p.Prompt.Count > 0 {
-			if len(r.PromptScores) < p.Prompt.Skip+p.Prompt.Count {
-				return fmt.Errorf("step %d: sequence %d: %d prompt scores, expected %d", result.Step, it.ID, len(r.PromptScores), p.Prompt.Skip+p.Prompt.Count)
+	}
+	return nil
+}
+
+// deliver hands a sequence's part of a result to its reader. g.mu is held.
+func (g *Group) deliver(it sched.Item, p sched.Progress, r *clusterv1.SequenceResult) error {
+	st := g.seqs[it.ID]
+	tokens := r.Tokens[:p.Tokens]
+	if c := st.seq.Constraint; c != nil {
+		for _, t := range tokens {
+			if !c.Accept(t) {
+				return fmt.Errorf("rank 0 chose token %d, which its grammar forbids", t)
 			}
-			ev := gateway.Event{PromptFirst: p.Prompt.First}
-			for _, s := range r.PromptScores[p.Prompt.Skip:][:p.Prompt.Count] {
-				ev.Prompt = append(ev.Prompt, *scoresOf(s))
-			}
-			st.push(ev)
 		}
-		ev := gateway.Event{Token: r.GetToken(), HasToken: p.Token, Finish: finishOf(p.Finish)}
-		if p.Token && r.Scores != nil {
-			ev.Scores = scoresOf(r.Scores)
+	}
+	if n := p.Prompt.Skip + p.Prompt.Count; p.Prompt.Count > 0 {
+		if len(r.PromptScores) < n {
+			return fmt.Errorf("%d prompt scores, expected %d", len(r.PromptScores), n)
 		}
-		if p.Finish != sched.NotFinished {
-			delete(g.seqs, it.ID)
-			st.release()
+		ev := gateway.Event{PromptFirst: p.Prompt.First}
+		for _, s := range r.PromptScores[p.Prompt.Skip:n] {
+			ev.Prompt = append(ev.Prompt, *scoresOf(s))
+		}
+		st.push(ev)
+	}
+	if st.seq.Logprobs >= 0 && len(r.Scores) < len(tokens) {
+		return fmt.Errorf("%d scores for %d tokens", len(r.Scores), len(tokens))
+	}
+	if p.Finish != sched.NotFinished {
+		delete(g.seqs, it.ID)
+		st.release()
+	}
+	for i, t := range tokens {
+		ev := gateway.Event{Token: t, HasToken: true}
+		if st.seq.Logprobs >= 0 {
+			ev.Scores = scoresOf(r.Scores[i])
+		}
+		if i == len(tokens)-1 && p.Finish != sched.NotFinished {
+			ev.Finish = finishOf(p.Finish)
 			st.end(ev)
-		} else if p.Token {
+		} else {
 			st.push(ev)
 		}
+	}
+	if len(tokens) == 0 && p.Finish != sched.NotFinished {
+		st.end(gateway.Event{Finish: finishOf(p.Finish)})
 	}
 	return nil
 }

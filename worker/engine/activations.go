@@ -15,6 +15,7 @@ type activations struct {
 	rows int // capacity
 	views
 	output, scaled scratch // of choose
+	summary        []byte
 	hostParts, hostSum, hostRows, hostLogits, hostProcessed, hostScaled []float32
 }
 

@@ -16,82 +16,104 @@ import (
 // vocabulary of 102,400 are 26 MB.
 const logitRows = 64
 
-// choose scores and samples the rows that are wanted, and appends each chosen
-// token to its sequence, on every rank alike.
+// chosen is what a row of logits came to.
+type chosen struct {
+	token  int32
+	scores *sample.Scores
+	err    error // ErrWhole or ErrNotFinite of package sample
+}
+
+// choose scores and samples the rows that are wanted, and appends the chosen
+// tokens to their sequences, on every rank alike.
 func (e *Engine) choose(ctx context.Context, tag collective.Tag, a views, b *batch) (Result, error) {
 	res := Result{Sequences: make([]SequenceResult, len(b.items))}
 	for i, it := range b.items {
 		res.Sequences[i].ID = it.seq.ID
 	}
-	if len(b.outs) == 0 {
-		return res, nil
-	}
-	var data []byte
-	err := e.logits(a, b, b.outs, func(o output, row sample.Row) {
-		data = sample.Local(data, o.want, row, false)
-	})
-	if err != nil {
-		return res, err
-	}
-	all, err := e.gather(ctx, tag, data)
+	rows, err := e.merge(ctx, tag, a, b, b.outs, false)
 	if err != nil {
 		return res, err
 	}
 	var again []output
-	merger := sample.NewMerger(e.vocab(), all)
-	for _, o := range b.outs {
-		err := e.settle(&res, b, o, merger, false)
-		if errors.Is(err, sample.ErrWhole) {
+	for i, o := range b.outs {
+		if errors.Is(rows[i].err, sample.ErrWhole) {
 			again = append(again, o)
-		} else if err != nil {
-			return res, err
 		}
 	}
-	if !merger.Done() {
-		return res, fmt.Errorf("%w: more candidates than rows", collective.ErrMismatch)
-	}
-	if len(again) == 0 {
-		return res, nil
-	}
-	data = nil
-	if err := e.logits(a, b, again, func(o output, row sample.Row) {
-		data = sample.Local(data, o.want, row, true)
-	}); err != nil {
+	whole, err := e.merge(ctx, tag, a, b, again, true)
+	if err != nil {
 		return res, err
 	}
-	if all, err = e.gather(ctx, tag, data); err != nil {
-		return res, err
-	}
-	merger = sample.NewMerger(e.vocab(), all)
-	for _, o := range again {
-		if err := e.settle(&res, b, o, merger, true); err != nil {
+	for i, o := range b.outs {
+		c := rows[i]
+		if errors.Is(c.err, sample.ErrWhole) {
+			c, whole = whole[0], whole[1:]
+		}
+		if err := e.settle(&res, b, o, c); err != nil {
 			return res, err
 		}
 	}
 	return res, nil
 }
 
-// settle merges one row and records what came of it.
-func (e *Engine) settle(res *Result, b *batch, o output, merger *sample.Merger, whole bool) error {
-	token, scores, err := merger.Next(o.want, e.comm.Rank() == 0, whole)
-	if err != nil {
-		if errors.Is(err, sample.ErrNotFinite) {
-			return &SequenceError{b.items[o.item].seq.ID, fmt.Errorf("position %d: %w (%v)", b.pos[o.row], ErrNumeric, err)}
-		}
-		return err
+// merge gathers the rows' summaries from all ranks and chooses; whole sends all
+// of the vocabulary.
+func (e *Engine) merge(ctx context.Context, tag collective.Tag, a views, b *batch, outs []output, whole bool) ([]chosen, error) {
+	if len(outs) == 0 {
+		return nil, nil
 	}
-	r := &res.Sequences[o.item]
+	data := e.act.summary[:0]
+	err := e.logits(a, b, outs, func(o output, row sample.Row) { data = sample.Local(data, o.want, row, whole) })
+	e.act.summary = data
+	if err != nil {
+		return nil, err
+	}
+	all, err := e.gather(ctx, tag, data)
+	if err != nil {
+		return nil, err
+	}
+	merger := sample.NewMerger(e.vocab(), all)
+	rows := make([]chosen, len(outs))
+	for i, o := range outs {
+		c := &rows[i]
+		c.token, c.scores, c.err = merger.Next(o.want, e.comm.Rank() == 0, whole)
+		if c.err != nil && !errors.Is(c.err, sample.ErrWhole) && !errors.Is(c.err, sample.ErrNotFinite) {
+			return nil, c.err
+		}
+	}
+	if !merger.Done() {
+		return nil, fmt.Errorf("%w: more candidates than rows", collective.ErrMismatch)
+	}
+	return rows, nil
+}
+
+// settle records what came of a row. The row behind a draft counts only if that
+// draft, and all before it, were chosen.
+func (e *Engine) settle(res *Result, b *batch, o output, c chosen) error {
+	r, it := &res.Sequences[o.item], &b.items[o.item]
+	if o.draft > 0 && (len(r.Tokens) < o.draft || r.Tokens[o.draft-1] != it.step.Drafts[o.draft-1]) {
+		return nil
+	}
+	if c.err != nil {
+		return &SequenceError{it.seq.ID, fmt.Errorf("position %d: %w (%v)", b.pos[o.row], ErrNumeric, c.err)}
+	}
 	if o.promptPos > 0 {
-		if scores != nil {
+		if c.scores != nil {
 			if len(r.PromptScores) == 0 {
 				r.PromptFirst = o.promptPos
 			}
-			r.PromptScores = append(r.PromptScores, *scores)
+			r.PromptScores = append(r.PromptScores, *c.scores)
 		}
 		return nil
 	}
-	r.Token, r.HasToken, r.Scores = token, true, scores
-	b.items[o.item].seq.push(token)
+	r.Tokens = append(r.Tokens, c.token)
+	if c.scores != nil {
+		r.Scores = append(r.Scores, c.scores)
+	}
+	it.seq.push(c.token)
+	if o.draft > 0 {
+		it.seq.computed++
+	}
 	return nil
 }
 
@@ -166,10 +188,14 @@ func (e *Engine) logits(a views, b *batch, outs []output, use func(o output, row
 			if o.want.Sample && (it.seq.history != nil || it.step.Allowed != nil) {
 				row.Processed = append(e.act.hostProcessed[:0], row.Raw...)
 				e.act.hostProcessed = row.Processed
-				if it.seq.history != nil {
-					it.seq.Process.Apply(row.Processed, row.Base, it.seq.history)
+				if h := it.seq.history; h != nil {
+					h.Push(it.step.Drafts[:o.draft]...)
+					it.seq.Process.Apply(row.Processed, row.Base, h)
+					h.Pop(o.draft)
 				}
-				sample.Restrict(row.Processed, row.Base, it.step.Allowed)
+				if it.step.Allowed != nil {
+					sample.Restrict(row.Processed, row.Base, it.step.Allowed[o.draft])
+				}
 			}
 			if o.want.NeedsScaledSums() {
 				if row.Scaled, err = e.scaledSums(row.Processed, o.want.Params.Temperature, blocks, u.VocabUnit); err != nil {

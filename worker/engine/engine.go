@@ -146,6 +146,8 @@ type output struct {
 	want sample.Want
 	// promptPos > 0: the row scores the prompt's token at that position.
 	promptPos int
+	// draft is how many drafts come before the token that the row samples.
+	draft int
 }
 
 // admit applies a step's joins and leaves, checks it against what this rank
@@ -190,19 +192,22 @@ func (e *Engine) admit(s Step) (*batch, error) {
 		}
 		q.blocks = append(q.blocks, ss.NewBlocks...)
 		end := ss.NumComputed + ss.Count
+		last := end + len(ss.Drafts)
 		switch {
 		case ss.NumComputed != q.computed:
 			return nil, fmt.Errorf("%w: sequence %d: plan has %d computed tokens, this rank %d", ErrPlan, ss.ID, ss.NumComputed, q.computed)
 		case ss.Count < 1 || end > len(q.Tokens):
 			return nil, fmt.Errorf("%w: sequence %d: tokens [%d, %d) of %d known", ErrPlan, ss.ID, ss.NumComputed, end, len(q.Tokens))
-		case end > e.m.spec.MaxPositions:
-			return nil, fmt.Errorf("%w: sequence %d: position %d is past the context of %d", ErrPlan, ss.ID, end-1, e.m.spec.MaxPositions)
-		case q.angles > 0 && end > e.m.spec.Rope.LongAfter():
-			return nil, fmt.Errorf("%w: sequence %d: it began with the rotary embedding of up to %d tokens and now has %d; it has to start anew", ErrPlan, ss.ID, e.m.spec.Rope.LongAfter(), end)
-		case end > len(q.blocks)*e.cfg.BlockSize:
-			return nil, fmt.Errorf("%w: sequence %d: %d positions do not fit in %d blocks of %d", ErrPlan, ss.ID, end, len(q.blocks), e.cfg.BlockSize)
+		case last > e.m.spec.MaxPositions:
+			return nil, fmt.Errorf("%w: sequence %d: position %d is past the context of %d", ErrPlan, ss.ID, last-1, e.m.spec.MaxPositions)
+		case q.angles > 0 && last > e.m.spec.Rope.LongAfter():
+			return nil, fmt.Errorf("%w: sequence %d: it began with the rotary embedding of up to %d tokens and now has %d; it has to start anew", ErrPlan, ss.ID, e.m.spec.Rope.LongAfter(), last)
+		case last > len(q.blocks)*e.cfg.BlockSize:
+			return nil, fmt.Errorf("%w: sequence %d: %d positions do not fit in %d blocks of %d", ErrPlan, ss.ID, last, len(q.blocks), e.cfg.BlockSize)
 		case ss.Sample && end != len(q.Tokens):
 			return nil, fmt.Errorf("%w: sequence %d: sampling at %d of %d tokens", ErrPlan, ss.ID, end, len(q.Tokens))
+		case len(ss.Drafts) > 0 && !ss.Sample, ss.Allowed != nil && len(ss.Allowed) != 1+len(ss.Drafts):
+			return nil, fmt.Errorf("%w: sequence %d: %d drafts and %d masks (sampling: %v)", ErrPlan, ss.ID, len(ss.Drafts), len(ss.Allowed), ss.Sample)
 		case ss.CheckedTokens > len(q.Tokens) || q.hashes[ss.CheckedTokens] != ss.TokensHash:
 			return nil, fmt.Errorf("%w: sequence %d: the first %d tokens differ from the coordinator's", ErrPlan, ss.ID, ss.CheckedTokens)
 		}
@@ -211,13 +216,16 @@ func (e *Engine) admit(s Step) (*batch, error) {
 				return nil, fmt.Errorf("%w: sequence %d: block %d of a pool of %d", ErrPlan, ss.ID, blk, e.cfg.Blocks)
 			}
 		}
+		for _, t := range ss.Drafts {
+			if t < 0 || int(t) >= e.m.spec.Vocab {
+				return nil, fmt.Errorf("%w: sequence %d has draft %d, the vocabulary %d entries", ErrPlan, ss.ID, t, e.m.spec.Vocab)
+			}
+		}
 		it := len(b.items)
 		b.items = append(b.items, item{seq: q, step: ss, row: b.rows})
-		b.seqs = append(b.seqs, kernels.SeqRows{Row: b.rows, N: ss.Count, Pos: ss.NumComputed, Blocks: q.blocks})
+		b.seqs = append(b.seqs, kernels.SeqRows{Row: b.rows, N: ss.Count + len(ss.Drafts), Pos: ss.NumComputed, Blocks: q.blocks})
 		b.check = digest.Tokens(b.check^q.hashes[end], int32(ss.ID), int32(ss.NumComputed), int32(ss.Count))
-		for _, blk := range ss.NewBlocks {
-			b.check = digest.Tokens(b.check, blk)
-		}
+		b.check = digest.Tokens(digest.Tokens(b.check, ss.NewBlocks...), ss.Drafts...)
 		for i := range ss.Count {
 			p := ss.NumComputed + i
 			b.ids = append(b.ids, q.Tokens[p])
@@ -227,11 +235,17 @@ func (e *Engine) admit(s Step) (*batch, error) {
 					want: sample.Want{Scores: q.PromptLogprobs, Target: q.Tokens[p+1]}})
 			}
 		}
-		if ss.Sample {
-			b.outs = append(b.outs, output{item: it, row: b.rows + ss.Count - 1,
-				want: sample.Want{Sample: true, Params: q.Sampling, Position: end, Scores: q.Logprobs, Target: -1}})
+		for i, t := range ss.Drafts {
+			b.ids = append(b.ids, t)
+			b.pos, b.angles = append(b.pos, int32(end+i)), append(b.angles, int32(q.angles+end+i))
 		}
-		b.rows += ss.Count
+		if ss.Sample {
+			for i := range 1 + len(ss.Drafts) {
+				b.outs = append(b.outs, output{item: it, row: b.rows + ss.Count - 1 + i, draft: i,
+					want: sample.Want{Sample: true, Params: q.Sampling, Position: end + i, Scores: q.Logprobs, Target: -1}})
+			}
+		}
+		b.rows += ss.Count + len(ss.Drafts)
 	}
 	if b.rows == 0 {
 		return nil, fmt.Errorf("%w: it has no rows", ErrPlan)

@@ -100,8 +100,8 @@ func (c *cluster) run(s engine.Step) engine.Result {
 	}
 	for r := range results {
 		for i := range results[r].Sequences {
-			if results[r].Sequences[i].Token != results[0].Sequences[i].Token {
-				c.t.Fatalf("rank %d chose %d, rank 0 %d", r, results[r].Sequences[i].Token, results[0].Sequences[i].Token)
+			if !slices.Equal(results[r].Sequences[i].Tokens, results[0].Sequences[i].Tokens) {
+				c.t.Fatalf("rank %d chose %d, rank 0 %d", r, results[r].Sequences[i].Tokens, results[0].Sequences[i].Tokens)
 			}
 		}
 	}
@@ -129,11 +129,11 @@ func (c *cluster) part(q *seq, count int) engine.SequenceStep {
 }
 
 func (q *seq) take(r engine.SequenceResult, s engine.SequenceStep) {
-	q.computed += s.Count
+	q.computed += s.Count + max(len(r.Tokens)-1, 0)
 	q.prompt = append(q.prompt, r.PromptScores...)
-	if r.HasToken {
-		q.Tokens = append(q.Tokens, r.Token)
-		q.scores = append(q.scores, *r.Scores)
+	q.Tokens = append(q.Tokens, r.Tokens...)
+	for _, s := range r.Scores {
+		q.scores = append(q.scores, *s)
 	}
 }
 

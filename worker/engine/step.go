@@ -43,8 +43,15 @@ type SequenceStep struct {
 	TokensHash    uint64
 	CheckedTokens int
 	Sample        bool // choose the token after the last computed one
-	// Allowed has a bit per token id: which may be chosen; nil: any.
-	Allowed []uint64
+	// Drafts are guesses at the tokens to be chosen. Their rows are computed with
+	// the others, and each is sampled as if those before it had been chosen; what
+	// is chosen counts for as long as it equals the guess, and once more. So the
+	// tokens are those that one step for each would choose. What a refused draft
+	// left in the KV pool is overwritten by the next step.
+	Drafts []int32
+	// Allowed has a bit per token id: which may be chosen, after each draft too:
+	// 1+len(Drafts) sets; nil: any.
+	Allowed [][]uint64
 }
 
 // Result is what a step made. Every rank computes the tokens; scores are
@@ -59,10 +66,10 @@ type Result struct {
 
 // SequenceResult is one sequence's part of a Result.
 type SequenceResult struct {
-	ID       uint64
-	Token    int32
-	HasToken bool
-	Scores   *sample.Scores
+	ID uint64
+	// Tokens were chosen: none, or one and one more for each draft that it met.
+	Tokens []int32
+	Scores []*sample.Scores // of Tokens, where the sequence wants them
 	// PromptScores[i] are of the token at position PromptFirst+i.
 	PromptFirst  int
 	PromptScores []sample.Scores

@@ -35,10 +35,18 @@ func stepOf(p *clusterv1.StepPlan) engine.Step {
 		s.Sequences = append(s.Sequences, engine.SequenceStep{
 			ID: q.Id, NumComputed: int(q.NumComputed), Count: int(q.Count), NewBlocks: q.NewBlocks,
 			TokensHash: q.TokensHash, CheckedTokens: int(q.CheckedTokens), Sample: q.Sample,
-			Allowed: wordsOf(q.Allowed),
+			Drafts: q.Drafts, Allowed: masksOf(q.Allowed),
 		})
 	}
 	return s
+}
+
+func masksOf(sets [][]byte) [][]uint64 {
+	var out [][]uint64
+	for _, s := range sets {
+		out = append(out, wordsOf(s))
+	}
+	return out
 }
 
 // wordsOf reads a bit set; a last incomplete word is dropped.
@@ -77,12 +85,9 @@ func resultOf(r engine.Result, full bool) *clusterv1.StepResult {
 		return m
 	}
 	for _, q := range r.Sequences {
-		s := &clusterv1.SequenceResult{Id: q.ID, FirstPromptPosition: int32(q.PromptFirst)}
-		if q.HasToken {
-			s.Token = &q.Token
-		}
-		if q.Scores != nil {
-			s.Scores = scoresOf(*q.Scores)
+		s := &clusterv1.SequenceResult{Id: q.ID, FirstPromptPosition: int32(q.PromptFirst), Tokens: q.Tokens}
+		for _, t := range q.Scores {
+			s.Scores = append(s.Scores, scoresOf(*t))
 		}
 		for _, p := range q.PromptScores {
 			s.PromptScores = append(s.PromptScores, scoresOf(p))

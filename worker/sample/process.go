@@ -38,10 +38,23 @@ func NewHistory(prompt []int32) *History {
 	return h
 }
 
-// Push adds a generated token.
-func (h *History) Push(t int32) {
-	h.generated[t]++
-	h.tokens = append(h.tokens, t)
+// Push adds generated tokens.
+func (h *History) Push(tokens ...int32) {
+	for _, t := range tokens {
+		h.generated[t]++
+	}
+	h.tokens = append(h.tokens, tokens...)
+}
+
+// Pop takes the last n tokens back.
+func (h *History) Pop(n int) {
+	keep := len(h.tokens) - n
+	for _, t := range h.tokens[keep:] {
+		if h.generated[t]--; h.generated[t] == 0 {
+			delete(h.generated, t)
+		}
+	}
+	h.tokens = h.tokens[:keep]
 }
 
 // Active reports whether Apply would ever change anything.

@@ -50,6 +50,7 @@ func readParams(o *object, id string) *params {
 		p.Priority = *v
 	}
 	p.Tenant = o.str("user")
+	p.PromptLookup = o.integer("prompt_lookup_num_tokens")
 	p.n = 1
 	if p.N != nil {
 		p.n = *p.N

@@ -17,6 +17,7 @@ func (s *server) Generate(req *sullaev1.GenerateRequest, out grpc.ServerStreamin
 	r := request(req.GetRequestId(), req.GetModel(), req.GetSampling(), req.GetStopping(), req.GetOutput())
 	r.N, r.Resume = toInt(req.N), resume(req.GetResume())
 	r.Priority, r.Tenant, r.Structure = int(req.GetPriority()), req.GetUser(), structure(req.GetStructure())
+	r.PromptLookup = toInt(req.PromptLookupNumTokens)
 	field := "prompt"
 	switch p := req.GetPrompt().(type) {
 	case *sullaev1.GenerateRequest_Text:
@@ -46,6 +47,7 @@ func (s *server) Chat(req *sullaev1.ChatRequest, out grpc.ServerStreamingServer[
 		return err
 	}
 	r.Prompts, r.ToolChoice = []gateway.Prompt{prompt}, toolChoice(req.GetToolChoice())
+	r.PromptLookup = toInt(req.PromptLookupNumTokens)
 	return s.run(out.Context(), r, func(id string, it gateway.Item) error {
 		resp := &sullaev1.ChatResponse{RequestId: id}
 		if it.Prompt != nil {

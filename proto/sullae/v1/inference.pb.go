@@ -1256,10 +1256,14 @@ type GenerateRequest struct {
 	// A lower value comes first. Default 0.
 	Priority int32 `protobuf:"varint,10,opt,name=priority,proto3" json:"priority,omitempty"`
 	// Whom the request is for: within a priority users share alike.
-	User          string     `protobuf:"bytes,11,opt,name=user,proto3" json:"user,omitempty"`
-	Structure     *Structure `protobuf:"bytes,12,opt,name=structure,proto3" json:"structure,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	User      string     `protobuf:"bytes,11,opt,name=user,proto3" json:"user,omitempty"`
+	Structure *Structure `protobuf:"bytes,12,opt,name=structure,proto3" json:"structure,omitempty"`
+	// Most tokens that a step guesses at, from what the text had before (prompt
+	// lookup), 0 to 32: the tokens are the same, in fewer steps. Default: the
+	// server's.
+	PromptLookupNumTokens *int32 `protobuf:"varint,13,opt,name=prompt_lookup_num_tokens,json=promptLookupNumTokens,proto3,oneof" json:"prompt_lookup_num_tokens,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *GenerateRequest) Reset() {
@@ -1385,6 +1389,13 @@ func (x *GenerateRequest) GetStructure() *Structure {
 		return x.Structure
 	}
 	return nil
+}
+
+func (x *GenerateRequest) GetPromptLookupNumTokens() int32 {
+	if x != nil && x.PromptLookupNumTokens != nil {
+		return *x.PromptLookupNumTokens
+	}
+	return 0
 }
 
 type isGenerateRequest_Prompt interface {
@@ -1793,9 +1804,10 @@ type ChatRequest struct {
 	// {"enable_thinking": false}.
 	TemplateArgs string `protobuf:"bytes,14,opt,name=template_args,json=templateArgs,proto3" json:"template_args,omitempty"`
 	// A JSON array of documents, for templates that know them.
-	Documents     string `protobuf:"bytes,15,opt,name=documents,proto3" json:"documents,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Documents             string `protobuf:"bytes,15,opt,name=documents,proto3" json:"documents,omitempty"`
+	PromptLookupNumTokens *int32 `protobuf:"varint,16,opt,name=prompt_lookup_num_tokens,json=promptLookupNumTokens,proto3,oneof" json:"prompt_lookup_num_tokens,omitempty"` // as GenerateRequest's
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *ChatRequest) Reset() {
@@ -1931,6 +1943,13 @@ func (x *ChatRequest) GetDocuments() string {
 		return x.Documents
 	}
 	return ""
+}
+
+func (x *ChatRequest) GetPromptLookupNumTokens() int32 {
+	if x != nil && x.PromptLookupNumTokens != nil {
+		return *x.PromptLookupNumTokens
+	}
+	return 0
 }
 
 type ChatResponse struct {
@@ -2635,7 +2654,7 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\x04kind\"\"\n" +
 	"\n" +
 	"TextChoice\x12\x14\n" +
-	"\x05texts\x18\x01 \x03(\tR\x05texts\"\xcf\x03\n" +
+	"\x05texts\x18\x01 \x03(\tR\x05texts\"\xaa\x04\n" +
 	"\x0fGenerateRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -2650,9 +2669,11 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\bpriority\x18\n" +
 	" \x01(\x05R\bpriority\x12\x12\n" +
 	"\x04user\x18\v \x01(\tR\x04user\x122\n" +
-	"\tstructure\x18\f \x01(\v2\x14.sullae.v1.StructureR\tstructureB\b\n" +
+	"\tstructure\x18\f \x01(\v2\x14.sullae.v1.StructureR\tstructure\x12<\n" +
+	"\x18prompt_lookup_num_tokens\x18\r \x01(\x05H\x02R\x15promptLookupNumTokens\x88\x01\x01B\b\n" +
 	"\x06promptB\x04\n" +
-	"\x02_n\"\x95\x01\n" +
+	"\x02_nB\x1b\n" +
+	"\x19_prompt_lookup_num_tokens\"\x95\x01\n" +
 	"\x10GenerateResponse\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12/\n" +
@@ -2686,7 +2707,7 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tMODE_NONE\x10\x01\x12\x11\n" +
-	"\rMODE_REQUIRED\x10\x02\"\xc9\x04\n" +
+	"\rMODE_REQUIRED\x10\x02\"\xa4\x05\n" +
 	"\vChatRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -2705,8 +2726,10 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"\vtool_choice\x18\r \x01(\v2\x15.sullae.v1.ToolChoiceR\n" +
 	"toolChoice\x12#\n" +
 	"\rtemplate_args\x18\x0e \x01(\tR\ftemplateArgs\x12\x1c\n" +
-	"\tdocuments\x18\x0f \x01(\tR\tdocumentsB\x04\n" +
-	"\x02_n\"\x91\x01\n" +
+	"\tdocuments\x18\x0f \x01(\tR\tdocuments\x12<\n" +
+	"\x18prompt_lookup_num_tokens\x18\x10 \x01(\x05H\x01R\x15promptLookupNumTokens\x88\x01\x01B\x04\n" +
+	"\x02_nB\x1b\n" +
+	"\x19_prompt_lookup_num_tokens\"\x91\x01\n" +
 	"\fChatResponse\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12/\n" +

@@ -196,9 +196,7 @@ func (m *modelRun) forward(ctx context.Context, started, seqs []*sequence, count
 	}
 	for i, q := range seqs {
 		q.computed += count
-		if r := res.Sequences[i]; r.HasToken {
-			q.tokens = append(q.tokens, r.Token)
-		}
+		q.tokens = append(q.tokens, res.Sequences[i].Tokens...)
 	}
 	return took, nil
 }

@@ -1163,8 +1163,12 @@ type SequenceStep struct {
 	CheckedTokens int32  `protobuf:"varint,6,opt,name=checked_tokens,json=checkedTokens,proto3" json:"checked_tokens,omitempty"`
 	// Choose the token after the last computed one.
 	Sample bool `protobuf:"varint,7,opt,name=sample,proto3" json:"sample,omitempty"`
-	// One bit per token id, little-endian: which may be chosen. Empty: any.
-	Allowed       []byte `protobuf:"bytes,8,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	// One bit per token id, little-endian: which may be chosen, and which after
+	// each draft: none (any may), or one more than drafts.
+	Allowed [][]byte `protobuf:"bytes,8,rep,name=allowed,proto3" json:"allowed,omitempty"`
+	// Guesses at the tokens to be chosen, computed and sampled in the same step. What
+	// is chosen counts as long as it equals the guess, and once more.
+	Drafts        []int32 `protobuf:"varint,9,rep,packed,name=drafts,proto3" json:"drafts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1248,9 +1252,16 @@ func (x *SequenceStep) GetSample() bool {
 	return false
 }
 
-func (x *SequenceStep) GetAllowed() []byte {
+func (x *SequenceStep) GetAllowed() [][]byte {
 	if x != nil {
 		return x.Allowed
+	}
+	return nil
+}
+
+func (x *SequenceStep) GetDrafts() []int32 {
+	if x != nil {
+		return x.Drafts
 	}
 	return nil
 }
@@ -1418,9 +1429,11 @@ func (x *StepResult) GetRows() int64 {
 type SequenceResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The sampled token, where one was asked for.
-	Token  *int32       `protobuf:"varint,2,opt,name=token,proto3,oneof" json:"token,omitempty"`
-	Scores *TokenScores `protobuf:"bytes,3,opt,name=scores,proto3" json:"scores,omitempty"`
+	// The sampled tokens, where they were asked for: one, and one more for each
+	// draft that was met.
+	Tokens []int32 `protobuf:"varint,2,rep,packed,name=tokens,proto3" json:"tokens,omitempty"`
+	// Of tokens, where the sequence wants them.
+	Scores []*TokenScores `protobuf:"bytes,3,rep,name=scores,proto3" json:"scores,omitempty"`
 	// Scores of prompt tokens computed in this step: entry i is of the token at
 	// position first_prompt_position+i, given those before it.
 	FirstPromptPosition int32          `protobuf:"varint,4,opt,name=first_prompt_position,json=firstPromptPosition,proto3" json:"first_prompt_position,omitempty"`
@@ -1466,14 +1479,14 @@ func (x *SequenceResult) GetId() uint64 {
 	return 0
 }
 
-func (x *SequenceResult) GetToken() int32 {
-	if x != nil && x.Token != nil {
-		return *x.Token
+func (x *SequenceResult) GetTokens() []int32 {
+	if x != nil {
+		return x.Tokens
 	}
-	return 0
+	return nil
 }
 
-func (x *SequenceResult) GetScores() *TokenScores {
+func (x *SequenceResult) GetScores() []*TokenScores {
 	if x != nil {
 		return x.Scores
 	}
@@ -1888,7 +1901,7 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\vstop_tokens\x18\r \x03(\x05R\n" +
 	"stopTokens\"!\n" +
 	"\rTokenSequence\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\x05R\x03ids\"\xf0\x01\n" +
+	"\x03ids\x18\x01 \x03(\x05R\x03ids\"\x88\x02\n" +
 	"\fSequenceStep\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12!\n" +
 	"\fnum_computed\x18\x02 \x01(\x05R\vnumComputed\x12\x14\n" +
@@ -1899,7 +1912,8 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"tokensHash\x12%\n" +
 	"\x0echecked_tokens\x18\x06 \x01(\x05R\rcheckedTokens\x12\x16\n" +
 	"\x06sample\x18\a \x01(\bR\x06sample\x12\x18\n" +
-	"\aallowed\x18\b \x01(\fR\aallowed\"\x86\x01\n" +
+	"\aallowed\x18\b \x03(\fR\aallowed\x12\x16\n" +
+	"\x06drafts\x18\t \x03(\x05R\x06drafts\"\x86\x01\n" +
 	"\vRunResponse\x127\n" +
 	"\x06result\x18\x01 \x01(\v2\x1d.sullae.cluster.v1.StepResultH\x00R\x06result\x123\n" +
 	"\x05error\x18\x02 \x01(\v2\x1b.sullae.cluster.v1.RunErrorH\x00R\x05errorB\t\n" +
@@ -1911,14 +1925,13 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"compute_ns\x18\x03 \x01(\x03R\tcomputeNs\x12#\n" +
 	"\rcollective_ns\x18\x04 \x01(\x03R\fcollectiveNs\x12\x12\n" +
-	"\x04rows\x18\x05 \x01(\x03R\x04rows\"\xf6\x01\n" +
+	"\x04rows\x18\x05 \x01(\x03R\x04rows\"\xe9\x01\n" +
 	"\x0eSequenceResult\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x19\n" +
-	"\x05token\x18\x02 \x01(\x05H\x00R\x05token\x88\x01\x01\x126\n" +
-	"\x06scores\x18\x03 \x01(\v2\x1e.sullae.cluster.v1.TokenScoresR\x06scores\x122\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
+	"\x06tokens\x18\x02 \x03(\x05R\x06tokens\x126\n" +
+	"\x06scores\x18\x03 \x03(\v2\x1e.sullae.cluster.v1.TokenScoresR\x06scores\x122\n" +
 	"\x15first_prompt_position\x18\x04 \x01(\x05R\x13firstPromptPosition\x12C\n" +
-	"\rprompt_scores\x18\x05 \x03(\v2\x1e.sullae.cluster.v1.TokenScoresR\fpromptScoresB\b\n" +
-	"\x06_token\"c\n" +
+	"\rprompt_scores\x18\x05 \x03(\v2\x1e.sullae.cluster.v1.TokenScoresR\fpromptScores\"c\n" +
 	"\vTokenScores\x12\x18\n" +
 	"\alogprob\x18\x01 \x01(\x02R\alogprob\x12\x17\n" +
 	"\atop_ids\x18\x02 \x03(\x05R\x06topIds\x12!\n" +
@@ -2043,7 +2056,6 @@ func file_sullae_cluster_v1_worker_proto_init() {
 		(*RunResponse_Result)(nil),
 		(*RunResponse_Error)(nil),
 	}
-	file_sullae_cluster_v1_worker_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
