@@ -14,8 +14,8 @@ import (
 type activations struct {
 	rows int // capacity
 	views
-	output, scaled scratch // of choose
-	summary        []byte
+	output, scaled                                                      scratch // of choose
+	summary                                                             []byte
 	hostParts, hostSum, hostRows, hostLogits, hostProcessed, hostScaled []float32
 }
 
