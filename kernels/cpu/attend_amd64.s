@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func weigh_1x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+// func weighF32_1x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, FMA3
-TEXT ·weigh_1x1(SB), NOSPLIT, $0-72
+TEXT ·weighF32_1x1(SB), NOSPLIT, $0-72
 	// The tile of c stays in registers.
 	MOVQ    c+0(FP), AX
 	MOVQ    ldc+8(FP), CX
@@ -29,10 +29,10 @@ block:
 	MOVQ v+32(FP), DI
 	LEAQ (DI)(R8*4), DI
 	MOVQ n+64(FP), R8
-	SUBQ $0x04, R8
+	SUBQ $0x00000004, R8
 	JL   rest
 
-four:
+loop:
 	// row + 0
 	VBROADCASTSS (CX), Y2
 	VFMADD231PS  (DI), Y2, Y0
@@ -57,11 +57,11 @@ four:
 	VFMADD231PS  32(DI), Y2, Y1
 	ADDQ         DX, DI
 	ADDQ         $0x00000010, CX
-	SUBQ         $0x04, R8
-	JGE          four
+	SUBQ         $0x00000004, R8
+	JGE          loop
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x00000004, R8
 	JZ   next
 
 one:
@@ -85,9 +85,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weigh_1x4(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+// func weighF32_1x4(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, FMA3
-TEXT ·weigh_1x4(SB), NOSPLIT, $0-72
+TEXT ·weighF32_1x4(SB), NOSPLIT, $0-72
 	// The tile of c stays in registers.
 	MOVQ    c+0(FP), AX
 	MOVQ    ldc+8(FP), CX
@@ -116,10 +116,10 @@ block:
 	MOVQ v+32(FP), DI
 	LEAQ (DI)(R8*4), DI
 	MOVQ n+64(FP), R8
-	SUBQ $0x04, R8
+	SUBQ $0x00000004, R8
 	JL   rest
 
-four:
+loop:
 	// row + 0
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  (DI), Y8, Y0
@@ -168,11 +168,11 @@ four:
 	VFMADD231PS  224(DI), Y8, Y7
 	ADDQ         DX, DI
 	ADDQ         $0x00000010, CX
-	SUBQ         $0x04, R8
-	JGE          four
+	SUBQ         $0x00000004, R8
+	JGE          loop
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x00000004, R8
 	JZ   next
 
 one:
@@ -208,9 +208,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weigh_2x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+// func weighF32_2x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, FMA3
-TEXT ·weigh_2x1(SB), NOSPLIT, $0-72
+TEXT ·weighF32_2x1(SB), NOSPLIT, $0-72
 	// The tile of c stays in registers.
 	MOVQ    c+0(FP), AX
 	MOVQ    ldc+8(FP), CX
@@ -236,10 +236,10 @@ block:
 	MOVQ v+32(FP), R9
 	LEAQ (R9)(R10*4), R9
 	MOVQ n+64(FP), R10
-	SUBQ $0x04, R10
+	SUBQ $0x00000004, R10
 	JL   rest
 
-four:
+loop:
 	// row + 0
 	VMOVUPS      (R9), Y4
 	VMOVUPS      32(R9), Y5
@@ -284,11 +284,11 @@ four:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         SI, R9
 	ADDQ         $0x00000010, DX
-	SUBQ         $0x04, R10
-	JGE          four
+	SUBQ         $0x00000004, R10
+	JGE          loop
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x00000004, R10
 	JZ   next
 
 one:
@@ -320,9 +320,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weigh_2x2(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+// func weighF32_2x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, FMA3
-TEXT ·weigh_2x2(SB), NOSPLIT, $0-72
+TEXT ·weighF32_2x2(SB), NOSPLIT, $0-72
 	// The tile of c stays in registers.
 	MOVQ    c+0(FP), AX
 	MOVQ    ldc+8(FP), CX
@@ -352,10 +352,10 @@ block:
 	MOVQ v+32(FP), R9
 	LEAQ (R9)(R10*4), R9
 	MOVQ n+64(FP), R10
-	SUBQ $0x04, R10
+	SUBQ $0x00000004, R10
 	JL   rest
 
-four:
+loop:
 	// row + 0
 	VBROADCASTSS (DX), Y8
 	VBROADCASTSS (DX)(BX*1), Y9
@@ -424,11 +424,11 @@ four:
 	VFMADD231PS  Y11, Y9, Y7
 	ADDQ         SI, R9
 	ADDQ         $0x00000010, DX
-	SUBQ         $0x04, R10
-	JGE          four
+	SUBQ         $0x00000004, R10
+	JGE          loop
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x00000004, R10
 	JZ   next
 
 one:
@@ -470,9 +470,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weigh_3x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+// func weighF32_3x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, FMA3
-TEXT ·weigh_3x1(SB), NOSPLIT, $0-72
+TEXT ·weighF32_3x1(SB), NOSPLIT, $0-72
 	// The tile of c stays in registers.
 	MOVQ    c+0(FP), AX
 	MOVQ    ldc+8(FP), CX
@@ -501,10 +501,10 @@ block:
 	MOVQ v+32(FP), R9
 	LEAQ (R9)(R10*4), R9
 	MOVQ n+64(FP), R10
-	SUBQ $0x04, R10
+	SUBQ $0x00000004, R10
 	JL   rest
 
-four:
+loop:
 	// row + 0
 	VMOVUPS      (R9), Y6
 	VMOVUPS      32(R9), Y7
@@ -561,11 +561,11 @@ four:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         SI, R9
 	ADDQ         $0x00000010, DX
-	SUBQ         $0x04, R10
-	JGE          four
+	SUBQ         $0x00000004, R10
+	JGE          loop
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x00000004, R10
 	JZ   next
 
 one:
@@ -603,9 +603,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weigh_3x2(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+// func weighF32_3x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, FMA3
-TEXT ·weigh_3x2(SB), NOSPLIT, $0-72
+TEXT ·weighF32_3x2(SB), NOSPLIT, $0-72
 	// The tile of c stays in registers.
 	MOVQ    c+0(FP), AX
 	MOVQ    ldc+8(FP), CX
@@ -640,10 +640,10 @@ block:
 	MOVQ v+32(FP), R9
 	LEAQ (R9)(R10*4), R9
 	MOVQ n+64(FP), R10
-	SUBQ $0x04, R10
+	SUBQ $0x00000002, R10
 	JL   rest
 
-four:
+loop:
 	// row + 0
 	VMOVUPS      (R9), Y12
 	VMOVUPS      32(R9), Y13
@@ -693,62 +693,12 @@ four:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         SI, R9
-
-	// row + 2
-	VMOVUPS      (R9), Y12
-	VMOVUPS      32(R9), Y13
-	VBROADCASTSS 8(DX), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 8(DX)(BX*1), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 8(DX)(BX*2), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VMOVUPS      64(R9), Y12
-	VMOVUPS      96(R9), Y13
-	VBROADCASTSS 8(DX), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(DX)(BX*1), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 8(DX)(BX*2), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         SI, R9
-
-	// row + 3
-	VMOVUPS      (R9), Y12
-	VMOVUPS      32(R9), Y13
-	VBROADCASTSS 12(DX), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 12(DX)(BX*1), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(DX)(BX*2), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VMOVUPS      64(R9), Y12
-	VMOVUPS      96(R9), Y13
-	VBROADCASTSS 12(DX), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 12(DX)(BX*1), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 12(DX)(BX*2), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         SI, R9
-	ADDQ         $0x00000010, DX
-	SUBQ         $0x04, R10
-	JGE          four
+	ADDQ         $0x00000008, DX
+	SUBQ         $0x00000002, R10
+	JGE          loop
 
 rest:
-	ADDQ $0x04, R10
+	ADDQ $0x00000002, R10
 	JZ   next
 
 one:
@@ -803,9 +753,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weigh_4x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+// func weighF32_4x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, FMA3
-TEXT ·weigh_4x1(SB), NOSPLIT, $0-72
+TEXT ·weighF32_4x1(SB), NOSPLIT, $0-72
 	// The tile of c stays in registers.
 	MOVQ    c+0(FP), AX
 	MOVQ    ldc+8(FP), CX
@@ -839,10 +789,10 @@ block:
 	MOVQ v+32(FP), R10
 	LEAQ (R10)(R11*4), R10
 	MOVQ n+64(FP), R11
-	SUBQ $0x04, R11
+	SUBQ $0x00000004, R11
 	JL   rest
 
-four:
+loop:
 	// row + 0
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
@@ -912,11 +862,11 @@ four:
 	ADDQ         DI, R10
 	ADDQ         $0x00000010, DX
 	ADDQ         $0x00000010, SI
-	SUBQ         $0x04, R11
-	JGE          four
+	SUBQ         $0x00000004, R11
+	JGE          loop
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x00000004, R11
 	JZ   next
 
 one:
@@ -961,9 +911,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weigh_5x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+// func weighF32_5x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, FMA3
-TEXT ·weigh_5x1(SB), NOSPLIT, $0-72
+TEXT ·weighF32_5x1(SB), NOSPLIT, $0-72
 	// The tile of c stays in registers.
 	MOVQ    c+0(FP), AX
 	MOVQ    ldc+8(FP), CX
@@ -1000,10 +950,10 @@ block:
 	MOVQ v+32(FP), R10
 	LEAQ (R10)(R11*4), R10
 	MOVQ n+64(FP), R11
-	SUBQ $0x04, R11
+	SUBQ $0x00000002, R11
 	JL   rest
 
-four:
+loop:
 	// row + 0
 	VMOVUPS      (R10), Y10
 	VMOVUPS      32(R10), Y11
@@ -1043,53 +993,13 @@ four:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         DI, R10
-
-	// row + 2
-	VMOVUPS      (R10), Y10
-	VMOVUPS      32(R10), Y11
-	VBROADCASTSS 8(DX), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 8(DX)(BX*1), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 8(DX)(BX*2), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 8(SI), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 8(SI)(BX*1), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         DI, R10
-
-	// row + 3
-	VMOVUPS      (R10), Y10
-	VMOVUPS      32(R10), Y11
-	VBROADCASTSS 12(DX), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 12(DX)(BX*1), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 12(DX)(BX*2), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 12(SI), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 12(SI)(BX*1), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         DI, R10
-	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	SUBQ         $0x04, R11
-	JGE          four
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x00000002, R11
 	JZ   next
 
 one:
@@ -1140,9 +1050,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weigh_6x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+// func weighF32_6x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, FMA3
-TEXT ·weigh_6x1(SB), NOSPLIT, $0-72
+TEXT ·weighF32_6x1(SB), NOSPLIT, $0-72
 	// The tile of c stays in registers.
 	MOVQ    c+0(FP), AX
 	MOVQ    ldc+8(FP), CX
@@ -1182,10 +1092,10 @@ block:
 	MOVQ v+32(FP), R10
 	LEAQ (R10)(R11*4), R10
 	MOVQ n+64(FP), R11
-	SUBQ $0x04, R11
+	SUBQ $0x00000002, R11
 	JL   rest
 
-four:
+loop:
 	// row + 0
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
@@ -1231,59 +1141,13 @@ four:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         DI, R10
-
-	// row + 2
-	VMOVUPS      (R10), Y12
-	VMOVUPS      32(R10), Y13
-	VBROADCASTSS 8(DX), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 8(DX)(BX*1), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(DX)(BX*2), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 8(SI), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 8(SI)(BX*1), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 8(SI)(BX*2), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         DI, R10
-
-	// row + 3
-	VMOVUPS      (R10), Y12
-	VMOVUPS      32(R10), Y13
-	VBROADCASTSS 12(DX), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 12(DX)(BX*1), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 12(DX)(BX*2), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(SI), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 12(SI)(BX*1), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 12(SI)(BX*2), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         DI, R10
-	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	SUBQ         $0x04, R11
-	JGE          four
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
 
 rest:
-	ADDQ $0x04, R11
+	ADDQ $0x00000002, R11
 	JZ   next
 
 one:
@@ -1340,9 +1204,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func score_1(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+// func scoreF32_1x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
 // Requires: AVX, FMA3
-TEXT ·score_1(SB), NOSPLIT, $0-56
+TEXT ·scoreF32_1x1(SB), NOSPLIT, $0-56
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
@@ -1352,11 +1216,13 @@ TEXT ·score_1(SB), NOSPLIT, $0-56
 	MOVQ   lda+24(FP), DX
 	SHLQ   $0x02, DX
 	MOVQ   keys+32(FP), DX
-	MOVQ   values+40(FP), BX
+	MOVQ   (DX), DX
+	MOVQ   touch+40(FP), BX
+	MOVQ   (BX), BX
 	MOVQ   d+48(FP), SI
 
 loop:
-	// element + 0, and one line of the values
+	// element + 0
 	MOVQ         (BX), DI
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
@@ -1364,7 +1230,7 @@ loop:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// element + 1, and one line of the values
+	// element + 1
 	MOVQ         64(BX), DI
 	VMOVUPS      64(DX), Y2
 	VMOVUPS      96(DX), Y3
@@ -1372,7 +1238,7 @@ loop:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// element + 2, and one line of the values
+	// element + 2
 	MOVQ         128(BX), DI
 	VMOVUPS      128(DX), Y2
 	VMOVUPS      160(DX), Y3
@@ -1380,7 +1246,7 @@ loop:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// element + 3, and one line of the values
+	// element + 3
 	MOVQ         192(BX), DI
 	VMOVUPS      192(DX), Y2
 	VMOVUPS      224(DX), Y3
@@ -1397,9 +1263,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func score_2(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+// func scoreF32_2x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
 // Requires: AVX, FMA3
-TEXT ·score_2(SB), NOSPLIT, $0-56
+TEXT ·scoreF32_2x1(SB), NOSPLIT, $0-56
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
@@ -1411,11 +1277,13 @@ TEXT ·score_2(SB), NOSPLIT, $0-56
 	MOVQ   lda+24(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   keys+32(FP), SI
-	MOVQ   values+40(FP), DI
+	MOVQ   (SI), SI
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), DI
 	MOVQ   d+48(FP), R8
 
 loop:
-	// element + 0, and one line of the values
+	// element + 0
 	MOVQ         (DI), R9
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
@@ -1426,7 +1294,7 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// element + 1, and one line of the values
+	// element + 1
 	MOVQ         64(DI), R9
 	VMOVUPS      64(SI), Y4
 	VMOVUPS      96(SI), Y5
@@ -1437,7 +1305,7 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// element + 2, and one line of the values
+	// element + 2
 	MOVQ         128(DI), R9
 	VMOVUPS      128(SI), Y4
 	VMOVUPS      160(SI), Y5
@@ -1448,7 +1316,7 @@ loop:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// element + 3, and one line of the values
+	// element + 3
 	MOVQ         192(DI), R9
 	VMOVUPS      192(SI), Y4
 	VMOVUPS      224(SI), Y5
@@ -1471,9 +1339,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func score_3(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+// func scoreF32_3x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
 // Requires: AVX, FMA3
-TEXT ·score_3(SB), NOSPLIT, $0-56
+TEXT ·scoreF32_3x1(SB), NOSPLIT, $0-56
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
@@ -1487,11 +1355,13 @@ TEXT ·score_3(SB), NOSPLIT, $0-56
 	MOVQ   lda+24(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   keys+32(FP), SI
-	MOVQ   values+40(FP), DI
+	MOVQ   (SI), SI
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), DI
 	MOVQ   d+48(FP), R8
 
 loop:
-	// element + 0, and one line of the values
+	// element + 0
 	MOVQ         (DI), R9
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
@@ -1505,7 +1375,7 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// element + 1, and one line of the values
+	// element + 1
 	MOVQ         64(DI), R9
 	VMOVUPS      64(SI), Y6
 	VMOVUPS      96(SI), Y7
@@ -1519,7 +1389,7 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// element + 2, and one line of the values
+	// element + 2
 	MOVQ         128(DI), R9
 	VMOVUPS      128(SI), Y6
 	VMOVUPS      160(SI), Y7
@@ -1533,7 +1403,7 @@ loop:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// element + 3, and one line of the values
+	// element + 3
 	MOVQ         192(DI), R9
 	VMOVUPS      192(SI), Y6
 	VMOVUPS      224(SI), Y7
@@ -1562,9 +1432,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func score_4(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+// func scoreF32_4x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
 // Requires: AVX, FMA3
-TEXT ·score_4(SB), NOSPLIT, $0-56
+TEXT ·scoreF32_4x1(SB), NOSPLIT, $0-56
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
@@ -1582,11 +1452,13 @@ TEXT ·score_4(SB), NOSPLIT, $0-56
 	LEAQ   (DX)(BX*2), SI
 	ADDQ   BX, SI
 	MOVQ   keys+32(FP), DI
-	MOVQ   values+40(FP), R8
+	MOVQ   (DI), DI
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R8
 	MOVQ   d+48(FP), R9
 
 loop:
-	// element + 0, and one line of the values
+	// element + 0
 	MOVQ         (R8), R10
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
@@ -1603,7 +1475,7 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// element + 1, and one line of the values
+	// element + 1
 	MOVQ         64(R8), R10
 	VMOVUPS      64(DI), Y8
 	VMOVUPS      96(DI), Y9
@@ -1620,7 +1492,7 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// element + 2, and one line of the values
+	// element + 2
 	MOVQ         128(R8), R10
 	VMOVUPS      128(DI), Y8
 	VMOVUPS      160(DI), Y9
@@ -1637,7 +1509,7 @@ loop:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// element + 3, and one line of the values
+	// element + 3
 	MOVQ         192(R8), R10
 	VMOVUPS      192(DI), Y8
 	VMOVUPS      224(DI), Y9
@@ -1673,9 +1545,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func score_5(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+// func scoreF32_5x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
 // Requires: AVX, FMA3
-TEXT ·score_5(SB), NOSPLIT, $0-56
+TEXT ·scoreF32_5x1(SB), NOSPLIT, $0-56
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
@@ -1695,11 +1567,13 @@ TEXT ·score_5(SB), NOSPLIT, $0-56
 	LEAQ   (DX)(BX*2), SI
 	ADDQ   BX, SI
 	MOVQ   keys+32(FP), DI
-	MOVQ   values+40(FP), R8
+	MOVQ   (DI), DI
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R8
 	MOVQ   d+48(FP), R9
 
 loop:
-	// element + 0, and one line of the values
+	// element + 0
 	MOVQ         (R8), R10
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
@@ -1719,7 +1593,7 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// element + 1, and one line of the values
+	// element + 1
 	MOVQ         64(R8), R10
 	VMOVUPS      64(DI), Y10
 	VMOVUPS      96(DI), Y11
@@ -1739,7 +1613,7 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// element + 2, and one line of the values
+	// element + 2
 	MOVQ         128(R8), R10
 	VMOVUPS      128(DI), Y10
 	VMOVUPS      160(DI), Y11
@@ -1759,7 +1633,7 @@ loop:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// element + 3, and one line of the values
+	// element + 3
 	MOVQ         192(R8), R10
 	VMOVUPS      192(DI), Y10
 	VMOVUPS      224(DI), Y11
@@ -1801,9 +1675,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func score_6(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+// func scoreF32_6x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
 // Requires: AVX, FMA3
-TEXT ·score_6(SB), NOSPLIT, $0-56
+TEXT ·scoreF32_6x1(SB), NOSPLIT, $0-56
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
@@ -1825,11 +1699,13 @@ TEXT ·score_6(SB), NOSPLIT, $0-56
 	LEAQ   (DX)(BX*2), SI
 	ADDQ   BX, SI
 	MOVQ   keys+32(FP), DI
-	MOVQ   values+40(FP), R8
+	MOVQ   (DI), DI
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R8
 	MOVQ   d+48(FP), R9
 
 loop:
-	// element + 0, and one line of the values
+	// element + 0
 	MOVQ         (R8), R10
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
@@ -1852,7 +1728,7 @@ loop:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// element + 1, and one line of the values
+	// element + 1
 	MOVQ         64(R8), R10
 	VMOVUPS      64(DI), Y12
 	VMOVUPS      96(DI), Y13
@@ -1875,7 +1751,7 @@ loop:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// element + 2, and one line of the values
+	// element + 2
 	MOVQ         128(R8), R10
 	VMOVUPS      128(DI), Y12
 	VMOVUPS      160(DI), Y13
@@ -1898,7 +1774,7 @@ loop:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// element + 3, and one line of the values
+	// element + 3
 	MOVQ         192(R8), R10
 	VMOVUPS      192(DI), Y12
 	VMOVUPS      224(DI), Y13
@@ -1946,257 +1822,5899 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scaleMaxAVX2(s *float32, n int, f float32, lanes *[8]float32)
-// Requires: AVX
-TEXT ·scaleMaxAVX2(SB), NOSPLIT, $0-32
-	MOVQ         s+0(FP), AX
-	MOVQ         n+8(FP), CX
-	VBROADCASTSS f+16(FP), Y0
-	VMOVUPS      minusInf<>+0(SB), Y1
-	SHRQ         $0x03, CX
-	JZ           done
-
-loop:
-	VMULPS  (AX), Y0, Y2
-	VMOVUPS Y2, (AX)
-
-	// the old maximum stays where x is not greater, or NaN
-	VMAXPS Y1, Y2, Y1
-	ADDQ   $0x20, AX
-	DECQ   CX
-	JNZ    loop
-
-done:
-	MOVQ    lanes+24(FP), AX
-	VMOVUPS Y1, (AX)
-	VZEROUPPER
-	RET
-
-DATA minusInf<>+0(SB)/4, $0xff800000
-DATA minusInf<>+4(SB)/4, $0xff800000
-DATA minusInf<>+8(SB)/4, $0xff800000
-DATA minusInf<>+12(SB)/4, $0xff800000
-DATA minusInf<>+16(SB)/4, $0xff800000
-DATA minusInf<>+20(SB)/4, $0xff800000
-DATA minusInf<>+24(SB)/4, $0xff800000
-DATA minusInf<>+28(SB)/4, $0xff800000
-GLOBL minusInf<>(SB), RODATA|NOPTR, $32
-
-// func expSumAVX2(dst *float32, src *float32, n int, shift float32, sum *[8]float64)
+// func weighBF16_1x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	MOVQ         n+16(FP), DX
-	MOVQ         sum+32(FP), BX
-	VBROADCASTSS shift+24(FP), Y0
-	VMOVUPD      (BX), Y1
-	VMOVUPD      32(BX), Y2
-	SHRQ         $0x03, DX
-	JZ           done
+TEXT ·weighBF16_1x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	MOVQ    a+16(FP), CX
+	MOVQ    lda+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    ldv+40(FP), DX
+	SHLQ    $0x01, DX
+	MOVQ    off+48(FP), BX
+	MOVQ    offs+56(FP), SI
+	TESTQ   SI, SI
+	JZ      done
+
+block:
+	MOVQ (BX), R8
+	MOVQ v+32(FP), DI
+	LEAQ (DI)(R8*2), DI
+	MOVQ n+64(FP), R8
+	SUBQ $0x00000004, R8
+	JL   rest
 
 loop:
-	VMOVUPS (CX), Y3
-	VSUBPS  Y0, Y3, Y3
-	VMOVUPS expLo<>+0(SB), Y4
-	VMAXPS  Y3, Y4, Y3
-	VMOVUPS expHi<>+0(SB), Y4
-	VMINPS  Y3, Y4, Y3
+	// row + 0
+	VPMOVZXWD    (DI), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VPMOVZXWD    16(DI), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
 
-	// n = round(x log2 e), r = x - n ln 2
-	VMOVUPS      log2E<>+0(SB), Y4
-	VFMADD213PS  roundMagic<>+0(SB), Y3, Y4
-	VSUBPS       roundMagic<>+0(SB), Y4, Y5
-	VFNMADD231PS ln2Hi<>+0(SB), Y5, Y3
-	VFNMADD231PS ln2Lo<>+0(SB), Y5, Y3
+	// row + 1
+	VPMOVZXWD    (DI), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VPMOVZXWD    16(DI), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
 
-	// the polynomial
-	VMOVUPS     expC6<>+0(SB), Y6
-	VFMADD213PS expC5<>+0(SB), Y3, Y6
-	VFMADD213PS expC4<>+0(SB), Y3, Y6
-	VFMADD213PS expC3<>+0(SB), Y3, Y6
-	VFMADD213PS expC2<>+0(SB), Y3, Y6
-	VFMADD213PS one<>+0(SB), Y3, Y6
-	VFMADD213PS one<>+0(SB), Y3, Y6
+	// row + 2
+	VPMOVZXWD    (DI), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VPMOVZXWD    16(DI), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 8(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
 
-	// times 2^n in two halves
-	VPSUBD       roundMagic<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       bias<>+0(SB), Y5, Y5
-	VPADDD       bias<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y5, Y5
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y5, Y6, Y6
-	VMULPS       Y4, Y6, Y6
-	VMOVUPS      Y6, (AX)
-	VCVTPS2PD    X6, Y3
-	VEXTRACTF128 $0x01, Y6, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       Y3, Y1, Y1
-	VADDPD       Y4, Y2, Y2
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          loop
+	// row + 3
+	VPMOVZXWD    (DI), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VPMOVZXWD    16(DI), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 12(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
+	ADDQ         $0x00000010, CX
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R8
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVZXWD    (DI), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VPMOVZXWD    16(DI), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
+	ADDQ         $0x00000004, CX
+	DECQ         R8
+	JNZ          one
+
+next:
+	ADDQ $0x08, BX
+	DECQ SI
+	JNZ  block
 
 done:
-	VMOVUPD Y1, (BX)
-	VMOVUPD Y2, 32(BX)
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
 	VZEROUPPER
 	RET
 
-DATA expLo<>+0(SB)/4, $0xc2d00000
-DATA expLo<>+4(SB)/4, $0xc2d00000
-DATA expLo<>+8(SB)/4, $0xc2d00000
-DATA expLo<>+12(SB)/4, $0xc2d00000
-DATA expLo<>+16(SB)/4, $0xc2d00000
-DATA expLo<>+20(SB)/4, $0xc2d00000
-DATA expLo<>+24(SB)/4, $0xc2d00000
-DATA expLo<>+28(SB)/4, $0xc2d00000
-GLOBL expLo<>(SB), RODATA|NOPTR, $32
+// func weighBF16_1x4(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighBF16_1x4(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS 64(CX), Y2
+	VMOVUPS 96(CX), Y3
+	VMOVUPS 128(CX), Y4
+	VMOVUPS 160(CX), Y5
+	VMOVUPS 192(CX), Y6
+	VMOVUPS 224(CX), Y7
+	MOVQ    a+16(FP), CX
+	MOVQ    lda+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    ldv+40(FP), DX
+	SHLQ    $0x01, DX
+	MOVQ    off+48(FP), BX
+	MOVQ    offs+56(FP), SI
+	TESTQ   SI, SI
+	JZ      done
 
-DATA expHi<>+0(SB)/4, $0x42b20000
-DATA expHi<>+4(SB)/4, $0x42b20000
-DATA expHi<>+8(SB)/4, $0x42b20000
-DATA expHi<>+12(SB)/4, $0x42b20000
-DATA expHi<>+16(SB)/4, $0x42b20000
-DATA expHi<>+20(SB)/4, $0x42b20000
-DATA expHi<>+24(SB)/4, $0x42b20000
-DATA expHi<>+28(SB)/4, $0x42b20000
-GLOBL expHi<>(SB), RODATA|NOPTR, $32
-
-DATA log2E<>+0(SB)/4, $0x3fb8aa3b
-DATA log2E<>+4(SB)/4, $0x3fb8aa3b
-DATA log2E<>+8(SB)/4, $0x3fb8aa3b
-DATA log2E<>+12(SB)/4, $0x3fb8aa3b
-DATA log2E<>+16(SB)/4, $0x3fb8aa3b
-DATA log2E<>+20(SB)/4, $0x3fb8aa3b
-DATA log2E<>+24(SB)/4, $0x3fb8aa3b
-DATA log2E<>+28(SB)/4, $0x3fb8aa3b
-GLOBL log2E<>(SB), RODATA|NOPTR, $32
-
-DATA roundMagic<>+0(SB)/4, $0x4b400000
-DATA roundMagic<>+4(SB)/4, $0x4b400000
-DATA roundMagic<>+8(SB)/4, $0x4b400000
-DATA roundMagic<>+12(SB)/4, $0x4b400000
-DATA roundMagic<>+16(SB)/4, $0x4b400000
-DATA roundMagic<>+20(SB)/4, $0x4b400000
-DATA roundMagic<>+24(SB)/4, $0x4b400000
-DATA roundMagic<>+28(SB)/4, $0x4b400000
-GLOBL roundMagic<>(SB), RODATA|NOPTR, $32
-
-DATA ln2Hi<>+0(SB)/4, $0x3f317200
-DATA ln2Hi<>+4(SB)/4, $0x3f317200
-DATA ln2Hi<>+8(SB)/4, $0x3f317200
-DATA ln2Hi<>+12(SB)/4, $0x3f317200
-DATA ln2Hi<>+16(SB)/4, $0x3f317200
-DATA ln2Hi<>+20(SB)/4, $0x3f317200
-DATA ln2Hi<>+24(SB)/4, $0x3f317200
-DATA ln2Hi<>+28(SB)/4, $0x3f317200
-GLOBL ln2Hi<>(SB), RODATA|NOPTR, $32
-
-DATA ln2Lo<>+0(SB)/4, $0x35bfbe8e
-DATA ln2Lo<>+4(SB)/4, $0x35bfbe8e
-DATA ln2Lo<>+8(SB)/4, $0x35bfbe8e
-DATA ln2Lo<>+12(SB)/4, $0x35bfbe8e
-DATA ln2Lo<>+16(SB)/4, $0x35bfbe8e
-DATA ln2Lo<>+20(SB)/4, $0x35bfbe8e
-DATA ln2Lo<>+24(SB)/4, $0x35bfbe8e
-DATA ln2Lo<>+28(SB)/4, $0x35bfbe8e
-GLOBL ln2Lo<>(SB), RODATA|NOPTR, $32
-
-DATA expC6<>+0(SB)/4, $0x3ab51203
-DATA expC6<>+4(SB)/4, $0x3ab51203
-DATA expC6<>+8(SB)/4, $0x3ab51203
-DATA expC6<>+12(SB)/4, $0x3ab51203
-DATA expC6<>+16(SB)/4, $0x3ab51203
-DATA expC6<>+20(SB)/4, $0x3ab51203
-DATA expC6<>+24(SB)/4, $0x3ab51203
-DATA expC6<>+28(SB)/4, $0x3ab51203
-GLOBL expC6<>(SB), RODATA|NOPTR, $32
-
-DATA expC5<>+0(SB)/4, $0x3c091cff
-DATA expC5<>+4(SB)/4, $0x3c091cff
-DATA expC5<>+8(SB)/4, $0x3c091cff
-DATA expC5<>+12(SB)/4, $0x3c091cff
-DATA expC5<>+16(SB)/4, $0x3c091cff
-DATA expC5<>+20(SB)/4, $0x3c091cff
-DATA expC5<>+24(SB)/4, $0x3c091cff
-DATA expC5<>+28(SB)/4, $0x3c091cff
-GLOBL expC5<>(SB), RODATA|NOPTR, $32
-
-DATA expC4<>+0(SB)/4, $0x3d2aac79
-DATA expC4<>+4(SB)/4, $0x3d2aac79
-DATA expC4<>+8(SB)/4, $0x3d2aac79
-DATA expC4<>+12(SB)/4, $0x3d2aac79
-DATA expC4<>+16(SB)/4, $0x3d2aac79
-DATA expC4<>+20(SB)/4, $0x3d2aac79
-DATA expC4<>+24(SB)/4, $0x3d2aac79
-DATA expC4<>+28(SB)/4, $0x3d2aac79
-GLOBL expC4<>(SB), RODATA|NOPTR, $32
-
-DATA expC3<>+0(SB)/4, $0x3e2aaa49
-DATA expC3<>+4(SB)/4, $0x3e2aaa49
-DATA expC3<>+8(SB)/4, $0x3e2aaa49
-DATA expC3<>+12(SB)/4, $0x3e2aaa49
-DATA expC3<>+16(SB)/4, $0x3e2aaa49
-DATA expC3<>+20(SB)/4, $0x3e2aaa49
-DATA expC3<>+24(SB)/4, $0x3e2aaa49
-DATA expC3<>+28(SB)/4, $0x3e2aaa49
-GLOBL expC3<>(SB), RODATA|NOPTR, $32
-
-DATA expC2<>+0(SB)/4, $0x3efffffe
-DATA expC2<>+4(SB)/4, $0x3efffffe
-DATA expC2<>+8(SB)/4, $0x3efffffe
-DATA expC2<>+12(SB)/4, $0x3efffffe
-DATA expC2<>+16(SB)/4, $0x3efffffe
-DATA expC2<>+20(SB)/4, $0x3efffffe
-DATA expC2<>+24(SB)/4, $0x3efffffe
-DATA expC2<>+28(SB)/4, $0x3efffffe
-GLOBL expC2<>(SB), RODATA|NOPTR, $32
-
-DATA one<>+0(SB)/4, $0x3f800000
-DATA one<>+4(SB)/4, $0x3f800000
-DATA one<>+8(SB)/4, $0x3f800000
-DATA one<>+12(SB)/4, $0x3f800000
-DATA one<>+16(SB)/4, $0x3f800000
-DATA one<>+20(SB)/4, $0x3f800000
-DATA one<>+24(SB)/4, $0x3f800000
-DATA one<>+28(SB)/4, $0x3f800000
-GLOBL one<>(SB), RODATA|NOPTR, $32
-
-DATA bias<>+0(SB)/4, $0x0000007f
-DATA bias<>+4(SB)/4, $0x0000007f
-DATA bias<>+8(SB)/4, $0x0000007f
-DATA bias<>+12(SB)/4, $0x0000007f
-DATA bias<>+16(SB)/4, $0x0000007f
-DATA bias<>+20(SB)/4, $0x0000007f
-DATA bias<>+24(SB)/4, $0x0000007f
-DATA bias<>+28(SB)/4, $0x0000007f
-GLOBL bias<>(SB), RODATA|NOPTR, $32
-
-// func blendAVX2(dst *float32, src *float32, n int, a float32, b float32)
-// Requires: AVX
-TEXT ·blendAVX2(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS a+24(FP), Y0
-	VBROADCASTSS b+28(FP), Y1
-	SHRQ         $0x03, DX
-	JZ           done
+block:
+	MOVQ (BX), R8
+	MOVQ v+32(FP), DI
+	LEAQ (DI)(R8*2), DI
+	MOVQ n+64(FP), R8
+	SUBQ $0x00000004, R8
+	JL   rest
 
 loop:
-	VMULPS  (AX), Y0, Y2
-	VMULPS  (CX), Y1, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS Y2, (AX)
-	ADDQ    $0x20, AX
-	ADDQ    $0x20, CX
-	DECQ    DX
-	JNZ     loop
+	// row + 0
+	VBROADCASTSS (CX), Y8
+	VPMOVZXWD    (DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    16(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VPMOVZXWD    32(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    48(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VPMOVZXWD    64(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    80(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VPMOVZXWD    96(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    112(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+
+	// row + 1
+	VBROADCASTSS 4(CX), Y8
+	VPMOVZXWD    (DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    16(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VPMOVZXWD    32(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    48(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VPMOVZXWD    64(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    80(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VPMOVZXWD    96(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    112(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+
+	// row + 2
+	VBROADCASTSS 8(CX), Y8
+	VPMOVZXWD    (DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    16(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VPMOVZXWD    32(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    48(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VPMOVZXWD    64(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    80(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VPMOVZXWD    96(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    112(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+
+	// row + 3
+	VBROADCASTSS 12(CX), Y8
+	VPMOVZXWD    (DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    16(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VPMOVZXWD    32(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    48(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VPMOVZXWD    64(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    80(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VPMOVZXWD    96(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    112(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+	ADDQ         $0x00000010, CX
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R8
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (CX), Y8
+	VPMOVZXWD    (DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    16(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VPMOVZXWD    32(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    48(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VPMOVZXWD    64(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    80(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VPMOVZXWD    96(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    112(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+	ADDQ         $0x00000004, CX
+	DECQ         R8
+	JNZ          one
+
+next:
+	ADDQ $0x08, BX
+	DECQ SI
+	JNZ  block
 
 done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VZEROUPPER
+	RET
+
+// func weighBF16_2x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighBF16_2x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x01, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*2), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVZXWD    (R9), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    16(R9), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+
+	// row + 1
+	VPMOVZXWD    (R9), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    16(R9), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS 4(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+
+	// row + 2
+	VPMOVZXWD    (R9), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    16(R9), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS 8(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+
+	// row + 3
+	VPMOVZXWD    (R9), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    16(R9), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS 12(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVZXWD    (R9), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    16(R9), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighBF16_2x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighBF16_2x2(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	VMOVUPS 64(DX), Y6
+	VMOVUPS 96(DX), Y7
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x01, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*2), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Y8
+	VBROADCASTSS (DX)(BX*1), Y9
+	VPMOVZXWD    (R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    16(R9), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VPMOVZXWD    32(R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    48(R9), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+
+	// row + 1
+	VBROADCASTSS 4(DX), Y8
+	VBROADCASTSS 4(DX)(BX*1), Y9
+	VPMOVZXWD    (R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    16(R9), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VPMOVZXWD    32(R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    48(R9), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+
+	// row + 2
+	VBROADCASTSS 8(DX), Y8
+	VBROADCASTSS 8(DX)(BX*1), Y9
+	VPMOVZXWD    (R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    16(R9), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VPMOVZXWD    32(R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    48(R9), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+
+	// row + 3
+	VBROADCASTSS 12(DX), Y8
+	VBROADCASTSS 12(DX)(BX*1), Y9
+	VPMOVZXWD    (R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    16(R9), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VPMOVZXWD    32(R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    48(R9), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Y8
+	VBROADCASTSS (DX)(BX*1), Y9
+	VPMOVZXWD    (R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    16(R9), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VPMOVZXWD    32(R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    48(R9), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y6, 64(AX)
+	VMOVUPS Y7, 96(AX)
+	VZEROUPPER
+	RET
+
+// func weighBF16_3x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighBF16_3x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x01, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*2), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVZXWD    (R9), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    16(R9), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+
+	// row + 1
+	VPMOVZXWD    (R9), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    16(R9), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS 4(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+
+	// row + 2
+	VPMOVZXWD    (R9), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    16(R9), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+
+	// row + 3
+	VPMOVZXWD    (R9), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    16(R9), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS 12(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVZXWD    (R9), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    16(R9), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighBF16_3x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighBF16_3x2(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	VMOVUPS 64(DX), Y6
+	VMOVUPS 96(DX), Y7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VMOVUPS 64(DX), Y10
+	VMOVUPS 96(DX), Y11
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x01, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*2), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000002, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVZXWD    (R9), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    16(R9), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VPMOVZXWD    32(R9), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    48(R9), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R9
+
+	// row + 1
+	VPMOVZXWD    (R9), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    16(R9), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VPMOVZXWD    32(R9), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    48(R9), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R9
+	ADDQ         $0x00000008, DX
+	SUBQ         $0x00000002, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R10
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVZXWD    (R9), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    16(R9), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VPMOVZXWD    32(R9), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    48(R9), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y6, 64(AX)
+	VMOVUPS Y7, 96(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	VMOVUPS Y10, 64(AX)
+	VMOVUPS Y11, 96(AX)
+	VZEROUPPER
+	RET
+
+// func weighBF16_4x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighBF16_4x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x01, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*2), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000004, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVZXWD    (R10), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VPMOVZXWD    16(R10), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+
+	// row + 1
+	VPMOVZXWD    (R10), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VPMOVZXWD    16(R10), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+
+	// row + 2
+	VPMOVZXWD    (R10), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VPMOVZXWD    16(R10), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+
+	// row + 3
+	VPMOVZXWD    (R10), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VPMOVZXWD    16(R10), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x00000004, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R11
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVZXWD    (R10), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VPMOVZXWD    16(R10), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighBF16_5x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighBF16_5x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x01, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*2), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVZXWD    (R10), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    16(R10), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         DI, R10
+
+	// row + 1
+	VPMOVZXWD    (R10), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    16(R10), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVZXWD    (R10), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    16(R10), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighBF16_6x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighBF16_6x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y10
+	VMOVUPS 32(DX), Y11
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x01, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*2), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVZXWD    (R10), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    16(R10), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         DI, R10
+
+	// row + 1
+	VPMOVZXWD    (R10), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    16(R10), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVZXWD    (R10), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    16(R10), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y10, (AX)
+	VMOVUPS Y11, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreBF16_1x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scoreBF16_1x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   a+16(FP), CX
+	MOVQ   lda+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), DX
+	MOVQ   touch+40(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   d+48(FP), SI
+
+loop:
+	// element + 0
+	MOVQ         (BX), DI
+	VPMOVZXWD    (DX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VPMOVZXWD    16(DX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+
+	// element + 1
+	VPMOVZXWD    32(DX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VPMOVZXWD    48(DX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+
+	// element + 2
+	MOVQ         64(BX), DI
+	VPMOVZXWD    64(DX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VPMOVZXWD    80(DX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 8(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+
+	// element + 3
+	VPMOVZXWD    96(DX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VPMOVZXWD    112(DX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 12(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x04, SI
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreBF16_2x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scoreBF16_2x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   keys+32(FP), SI
+	MOVQ   (SI), SI
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (DI), R9
+	VPMOVZXWD    (SI), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    16(SI), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+
+	// element + 1
+	VPMOVZXWD    32(SI), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    48(SI), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS 4(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+
+	// element + 2
+	MOVQ         64(DI), R9
+	VPMOVZXWD    64(SI), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    80(SI), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS 8(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+
+	// element + 3
+	VPMOVZXWD    96(SI), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    112(SI), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS 12(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x04, R8
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreBF16_3x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scoreBF16_3x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   keys+32(FP), SI
+	MOVQ   (SI), SI
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (DI), R9
+	VPMOVZXWD    (SI), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    16(SI), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+
+	// element + 1
+	VPMOVZXWD    32(SI), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    48(SI), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS 4(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+
+	// element + 2
+	MOVQ         64(DI), R9
+	VPMOVZXWD    64(SI), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    80(SI), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+
+	// element + 3
+	VPMOVZXWD    96(SI), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    112(SI), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS 12(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x04, R8
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreBF16_4x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scoreBF16_4x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (DX)(BX*2), SI
+	ADDQ   BX, SI
+	MOVQ   keys+32(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R8
+	MOVQ   d+48(FP), R9
+
+loop:
+	// element + 0
+	MOVQ         (R8), R10
+	VPMOVZXWD    (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VPMOVZXWD    16(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+
+	// element + 1
+	VPMOVZXWD    32(DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VPMOVZXWD    48(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+
+	// element + 2
+	MOVQ         64(R8), R10
+	VPMOVZXWD    64(DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VPMOVZXWD    80(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+
+	// element + 3
+	VPMOVZXWD    96(DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VPMOVZXWD    112(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x04, R9
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (AX)
+	VMOVUPS      Y7, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreBF16_5x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scoreBF16_5x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (DX)(BX*2), SI
+	ADDQ   BX, SI
+	MOVQ   keys+32(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R8
+	MOVQ   d+48(FP), R9
+
+loop:
+	// element + 0
+	MOVQ         (R8), R10
+	VPMOVZXWD    (DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    16(DI), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+
+	// element + 1
+	VPMOVZXWD    32(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    48(DI), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+
+	// element + 2
+	MOVQ         64(R8), R10
+	VPMOVZXWD    64(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    80(DI), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 8(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 8(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+
+	// element + 3
+	VPMOVZXWD    96(DI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VPMOVZXWD    112(DI), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VBROADCASTSS 12(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 12(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x04, R9
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (AX)
+	VMOVUPS      Y7, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y8, (AX)
+	VMOVUPS      Y9, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreBF16_6x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scoreBF16_6x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (DX)(BX*2), SI
+	ADDQ   BX, SI
+	MOVQ   keys+32(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R8
+	MOVQ   d+48(FP), R9
+
+loop:
+	// element + 0
+	MOVQ         (R8), R10
+	VPMOVZXWD    (DI), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    16(DI), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+
+	// element + 1
+	VPMOVZXWD    32(DI), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    48(DI), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+
+	// element + 2
+	MOVQ         64(R8), R10
+	VPMOVZXWD    64(DI), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    80(DI), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+
+	// element + 3
+	VPMOVZXWD    96(DI), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    112(DI), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x04, R9
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (AX)
+	VMOVUPS      Y7, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y8, (AX)
+	VMOVUPS      Y9, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y10, (AX)
+	VMOVUPS      Y11, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_1x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, F16C, FMA3
+TEXT ·weighF16_1x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	MOVQ    a+16(FP), CX
+	MOVQ    lda+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    ldv+40(FP), DX
+	SHLQ    $0x01, DX
+	MOVQ    off+48(FP), BX
+	MOVQ    offs+56(FP), SI
+	TESTQ   SI, SI
+	JZ      done
+
+block:
+	MOVQ (BX), R8
+	MOVQ v+32(FP), DI
+	LEAQ (DI)(R8*2), DI
+	MOVQ n+64(FP), R8
+	SUBQ $0x00000004, R8
+	JL   rest
+
+loop:
+	// row + 0
+	VCVTPH2PS    (DI), Y2
+	VCVTPH2PS    16(DI), Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
+
+	// row + 1
+	VCVTPH2PS    (DI), Y2
+	VCVTPH2PS    16(DI), Y3
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
+
+	// row + 2
+	VCVTPH2PS    (DI), Y2
+	VCVTPH2PS    16(DI), Y3
+	VBROADCASTSS 8(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
+
+	// row + 3
+	VCVTPH2PS    (DI), Y2
+	VCVTPH2PS    16(DI), Y3
+	VBROADCASTSS 12(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
+	ADDQ         $0x00000010, CX
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R8
+	JZ   next
+
+one:
+	// row + 0
+	VCVTPH2PS    (DI), Y2
+	VCVTPH2PS    16(DI), Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
+	ADDQ         $0x00000004, CX
+	DECQ         R8
+	JNZ          one
+
+next:
+	ADDQ $0x08, BX
+	DECQ SI
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_1x4(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, F16C, FMA3
+TEXT ·weighF16_1x4(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS 64(CX), Y2
+	VMOVUPS 96(CX), Y3
+	VMOVUPS 128(CX), Y4
+	VMOVUPS 160(CX), Y5
+	VMOVUPS 192(CX), Y6
+	VMOVUPS 224(CX), Y7
+	MOVQ    a+16(FP), CX
+	MOVQ    lda+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    ldv+40(FP), DX
+	SHLQ    $0x01, DX
+	MOVQ    off+48(FP), BX
+	MOVQ    offs+56(FP), SI
+	TESTQ   SI, SI
+	JZ      done
+
+block:
+	MOVQ (BX), R8
+	MOVQ v+32(FP), DI
+	LEAQ (DI)(R8*2), DI
+	MOVQ n+64(FP), R8
+	SUBQ $0x00000004, R8
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (CX), Y8
+	VCVTPH2PS    (DI), Y9
+	VCVTPH2PS    16(DI), Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VCVTPH2PS    32(DI), Y9
+	VCVTPH2PS    48(DI), Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VCVTPH2PS    64(DI), Y9
+	VCVTPH2PS    80(DI), Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VCVTPH2PS    96(DI), Y9
+	VCVTPH2PS    112(DI), Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+
+	// row + 1
+	VBROADCASTSS 4(CX), Y8
+	VCVTPH2PS    (DI), Y9
+	VCVTPH2PS    16(DI), Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VCVTPH2PS    32(DI), Y9
+	VCVTPH2PS    48(DI), Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VCVTPH2PS    64(DI), Y9
+	VCVTPH2PS    80(DI), Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VCVTPH2PS    96(DI), Y9
+	VCVTPH2PS    112(DI), Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+
+	// row + 2
+	VBROADCASTSS 8(CX), Y8
+	VCVTPH2PS    (DI), Y9
+	VCVTPH2PS    16(DI), Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VCVTPH2PS    32(DI), Y9
+	VCVTPH2PS    48(DI), Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VCVTPH2PS    64(DI), Y9
+	VCVTPH2PS    80(DI), Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VCVTPH2PS    96(DI), Y9
+	VCVTPH2PS    112(DI), Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+
+	// row + 3
+	VBROADCASTSS 12(CX), Y8
+	VCVTPH2PS    (DI), Y9
+	VCVTPH2PS    16(DI), Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VCVTPH2PS    32(DI), Y9
+	VCVTPH2PS    48(DI), Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VCVTPH2PS    64(DI), Y9
+	VCVTPH2PS    80(DI), Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VCVTPH2PS    96(DI), Y9
+	VCVTPH2PS    112(DI), Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+	ADDQ         $0x00000010, CX
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R8
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (CX), Y8
+	VCVTPH2PS    (DI), Y9
+	VCVTPH2PS    16(DI), Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VCVTPH2PS    32(DI), Y9
+	VCVTPH2PS    48(DI), Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VCVTPH2PS    64(DI), Y9
+	VCVTPH2PS    80(DI), Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VCVTPH2PS    96(DI), Y9
+	VCVTPH2PS    112(DI), Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+	ADDQ         $0x00000004, CX
+	DECQ         R8
+	JNZ          one
+
+next:
+	ADDQ $0x08, BX
+	DECQ SI
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_2x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, F16C, FMA3
+TEXT ·weighF16_2x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x01, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*2), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VCVTPH2PS    (R9), Y4
+	VCVTPH2PS    16(R9), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+
+	// row + 1
+	VCVTPH2PS    (R9), Y4
+	VCVTPH2PS    16(R9), Y5
+	VBROADCASTSS 4(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+
+	// row + 2
+	VCVTPH2PS    (R9), Y4
+	VCVTPH2PS    16(R9), Y5
+	VBROADCASTSS 8(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+
+	// row + 3
+	VCVTPH2PS    (R9), Y4
+	VCVTPH2PS    16(R9), Y5
+	VBROADCASTSS 12(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VCVTPH2PS    (R9), Y4
+	VCVTPH2PS    16(R9), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_2x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, F16C, FMA3
+TEXT ·weighF16_2x2(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	VMOVUPS 64(DX), Y6
+	VMOVUPS 96(DX), Y7
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x01, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*2), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Y8
+	VBROADCASTSS (DX)(BX*1), Y9
+	VCVTPH2PS    (R9), Y10
+	VCVTPH2PS    16(R9), Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VCVTPH2PS    32(R9), Y10
+	VCVTPH2PS    48(R9), Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+
+	// row + 1
+	VBROADCASTSS 4(DX), Y8
+	VBROADCASTSS 4(DX)(BX*1), Y9
+	VCVTPH2PS    (R9), Y10
+	VCVTPH2PS    16(R9), Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VCVTPH2PS    32(R9), Y10
+	VCVTPH2PS    48(R9), Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+
+	// row + 2
+	VBROADCASTSS 8(DX), Y8
+	VBROADCASTSS 8(DX)(BX*1), Y9
+	VCVTPH2PS    (R9), Y10
+	VCVTPH2PS    16(R9), Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VCVTPH2PS    32(R9), Y10
+	VCVTPH2PS    48(R9), Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+
+	// row + 3
+	VBROADCASTSS 12(DX), Y8
+	VBROADCASTSS 12(DX)(BX*1), Y9
+	VCVTPH2PS    (R9), Y10
+	VCVTPH2PS    16(R9), Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VCVTPH2PS    32(R9), Y10
+	VCVTPH2PS    48(R9), Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Y8
+	VBROADCASTSS (DX)(BX*1), Y9
+	VCVTPH2PS    (R9), Y10
+	VCVTPH2PS    16(R9), Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VCVTPH2PS    32(R9), Y10
+	VCVTPH2PS    48(R9), Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y6, 64(AX)
+	VMOVUPS Y7, 96(AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_3x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, F16C, FMA3
+TEXT ·weighF16_3x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x01, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*2), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VCVTPH2PS    (R9), Y6
+	VCVTPH2PS    16(R9), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+
+	// row + 1
+	VCVTPH2PS    (R9), Y6
+	VCVTPH2PS    16(R9), Y7
+	VBROADCASTSS 4(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+
+	// row + 2
+	VCVTPH2PS    (R9), Y6
+	VCVTPH2PS    16(R9), Y7
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+
+	// row + 3
+	VCVTPH2PS    (R9), Y6
+	VCVTPH2PS    16(R9), Y7
+	VBROADCASTSS 12(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VCVTPH2PS    (R9), Y6
+	VCVTPH2PS    16(R9), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_3x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, F16C, FMA3
+TEXT ·weighF16_3x2(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	VMOVUPS 64(DX), Y6
+	VMOVUPS 96(DX), Y7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VMOVUPS 64(DX), Y10
+	VMOVUPS 96(DX), Y11
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x01, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*2), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000002, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VCVTPH2PS    (R9), Y12
+	VCVTPH2PS    16(R9), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VCVTPH2PS    32(R9), Y12
+	VCVTPH2PS    48(R9), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R9
+
+	// row + 1
+	VCVTPH2PS    (R9), Y12
+	VCVTPH2PS    16(R9), Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VCVTPH2PS    32(R9), Y12
+	VCVTPH2PS    48(R9), Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R9
+	ADDQ         $0x00000008, DX
+	SUBQ         $0x00000002, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R10
+	JZ   next
+
+one:
+	// row + 0
+	VCVTPH2PS    (R9), Y12
+	VCVTPH2PS    16(R9), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VCVTPH2PS    32(R9), Y12
+	VCVTPH2PS    48(R9), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y6, 64(AX)
+	VMOVUPS Y7, 96(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	VMOVUPS Y10, 64(AX)
+	VMOVUPS Y11, 96(AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_4x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, F16C, FMA3
+TEXT ·weighF16_4x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x01, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*2), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000004, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VCVTPH2PS    (R10), Y8
+	VCVTPH2PS    16(R10), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+
+	// row + 1
+	VCVTPH2PS    (R10), Y8
+	VCVTPH2PS    16(R10), Y9
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+
+	// row + 2
+	VCVTPH2PS    (R10), Y8
+	VCVTPH2PS    16(R10), Y9
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+
+	// row + 3
+	VCVTPH2PS    (R10), Y8
+	VCVTPH2PS    16(R10), Y9
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x00000004, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R11
+	JZ   next
+
+one:
+	// row + 0
+	VCVTPH2PS    (R10), Y8
+	VCVTPH2PS    16(R10), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_5x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, F16C, FMA3
+TEXT ·weighF16_5x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x01, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*2), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VCVTPH2PS    (R10), Y10
+	VCVTPH2PS    16(R10), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         DI, R10
+
+	// row + 1
+	VCVTPH2PS    (R10), Y10
+	VCVTPH2PS    16(R10), Y11
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VCVTPH2PS    (R10), Y10
+	VCVTPH2PS    16(R10), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_6x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, F16C, FMA3
+TEXT ·weighF16_6x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y10
+	VMOVUPS 32(DX), Y11
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x01, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*2), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VCVTPH2PS    (R10), Y12
+	VCVTPH2PS    16(R10), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         DI, R10
+
+	// row + 1
+	VCVTPH2PS    (R10), Y12
+	VCVTPH2PS    16(R10), Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VCVTPH2PS    (R10), Y12
+	VCVTPH2PS    16(R10), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y10, (AX)
+	VMOVUPS Y11, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF16_1x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, F16C, FMA3
+TEXT ·scoreF16_1x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   a+16(FP), CX
+	MOVQ   lda+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), DX
+	MOVQ   touch+40(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   d+48(FP), SI
+
+loop:
+	// element + 0
+	MOVQ         (BX), DI
+	VCVTPH2PS    (DX), Y2
+	VCVTPH2PS    16(DX), Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+
+	// element + 1
+	VCVTPH2PS    32(DX), Y2
+	VCVTPH2PS    48(DX), Y3
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+
+	// element + 2
+	MOVQ         64(BX), DI
+	VCVTPH2PS    64(DX), Y2
+	VCVTPH2PS    80(DX), Y3
+	VBROADCASTSS 8(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+
+	// element + 3
+	VCVTPH2PS    96(DX), Y2
+	VCVTPH2PS    112(DX), Y3
+	VBROADCASTSS 12(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x04, SI
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF16_2x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, F16C, FMA3
+TEXT ·scoreF16_2x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   keys+32(FP), SI
+	MOVQ   (SI), SI
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (DI), R9
+	VCVTPH2PS    (SI), Y4
+	VCVTPH2PS    16(SI), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+
+	// element + 1
+	VCVTPH2PS    32(SI), Y4
+	VCVTPH2PS    48(SI), Y5
+	VBROADCASTSS 4(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+
+	// element + 2
+	MOVQ         64(DI), R9
+	VCVTPH2PS    64(SI), Y4
+	VCVTPH2PS    80(SI), Y5
+	VBROADCASTSS 8(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+
+	// element + 3
+	VCVTPH2PS    96(SI), Y4
+	VCVTPH2PS    112(SI), Y5
+	VBROADCASTSS 12(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x04, R8
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF16_3x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, F16C, FMA3
+TEXT ·scoreF16_3x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   keys+32(FP), SI
+	MOVQ   (SI), SI
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (DI), R9
+	VCVTPH2PS    (SI), Y6
+	VCVTPH2PS    16(SI), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+
+	// element + 1
+	VCVTPH2PS    32(SI), Y6
+	VCVTPH2PS    48(SI), Y7
+	VBROADCASTSS 4(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+
+	// element + 2
+	MOVQ         64(DI), R9
+	VCVTPH2PS    64(SI), Y6
+	VCVTPH2PS    80(SI), Y7
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+
+	// element + 3
+	VCVTPH2PS    96(SI), Y6
+	VCVTPH2PS    112(SI), Y7
+	VBROADCASTSS 12(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x04, R8
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF16_4x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, F16C, FMA3
+TEXT ·scoreF16_4x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (DX)(BX*2), SI
+	ADDQ   BX, SI
+	MOVQ   keys+32(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R8
+	MOVQ   d+48(FP), R9
+
+loop:
+	// element + 0
+	MOVQ         (R8), R10
+	VCVTPH2PS    (DI), Y8
+	VCVTPH2PS    16(DI), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+
+	// element + 1
+	VCVTPH2PS    32(DI), Y8
+	VCVTPH2PS    48(DI), Y9
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+
+	// element + 2
+	MOVQ         64(R8), R10
+	VCVTPH2PS    64(DI), Y8
+	VCVTPH2PS    80(DI), Y9
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+
+	// element + 3
+	VCVTPH2PS    96(DI), Y8
+	VCVTPH2PS    112(DI), Y9
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x04, R9
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (AX)
+	VMOVUPS      Y7, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF16_5x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, F16C, FMA3
+TEXT ·scoreF16_5x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (DX)(BX*2), SI
+	ADDQ   BX, SI
+	MOVQ   keys+32(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R8
+	MOVQ   d+48(FP), R9
+
+loop:
+	// element + 0
+	MOVQ         (R8), R10
+	VCVTPH2PS    (DI), Y10
+	VCVTPH2PS    16(DI), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+
+	// element + 1
+	VCVTPH2PS    32(DI), Y10
+	VCVTPH2PS    48(DI), Y11
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+
+	// element + 2
+	MOVQ         64(R8), R10
+	VCVTPH2PS    64(DI), Y10
+	VCVTPH2PS    80(DI), Y11
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 8(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 8(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+
+	// element + 3
+	VCVTPH2PS    96(DI), Y10
+	VCVTPH2PS    112(DI), Y11
+	VBROADCASTSS 12(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 12(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x04, R9
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (AX)
+	VMOVUPS      Y7, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y8, (AX)
+	VMOVUPS      Y9, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF16_6x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, F16C, FMA3
+TEXT ·scoreF16_6x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (DX)(BX*2), SI
+	ADDQ   BX, SI
+	MOVQ   keys+32(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R8
+	MOVQ   d+48(FP), R9
+
+loop:
+	// element + 0
+	MOVQ         (R8), R10
+	VCVTPH2PS    (DI), Y12
+	VCVTPH2PS    16(DI), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+
+	// element + 1
+	VCVTPH2PS    32(DI), Y12
+	VCVTPH2PS    48(DI), Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+
+	// element + 2
+	MOVQ         64(R8), R10
+	VCVTPH2PS    64(DI), Y12
+	VCVTPH2PS    80(DI), Y13
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+
+	// element + 3
+	VCVTPH2PS    96(DI), Y12
+	VCVTPH2PS    112(DI), Y13
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x04, R9
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (AX)
+	VMOVUPS      Y7, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y8, (AX)
+	VMOVUPS      Y9, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y10, (AX)
+	VMOVUPS      Y11, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_1x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighQ8_1x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	MOVQ    a+16(FP), CX
+	MOVQ    lda+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    ldv+40(FP), DX
+	MOVQ    off+48(FP), BX
+	MOVQ    offs+56(FP), SI
+	TESTQ   SI, SI
+	JZ      done
+
+block:
+	MOVQ (BX), R8
+	MOVQ v+32(FP), DI
+	LEAQ (DI)(R8*1), DI
+	MOVQ n+64(FP), R8
+	SUBQ $0x00000004, R8
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVSXBD    (DI), Y2
+	VCVTDQ2PS    Y2, Y2
+	VPMOVSXBD    8(DI), Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
+
+	// row + 1
+	VPMOVSXBD    (DI), Y2
+	VCVTDQ2PS    Y2, Y2
+	VPMOVSXBD    8(DI), Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
+
+	// row + 2
+	VPMOVSXBD    (DI), Y2
+	VCVTDQ2PS    Y2, Y2
+	VPMOVSXBD    8(DI), Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 8(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
+
+	// row + 3
+	VPMOVSXBD    (DI), Y2
+	VCVTDQ2PS    Y2, Y2
+	VPMOVSXBD    8(DI), Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 12(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
+	ADDQ         $0x00000010, CX
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R8
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVSXBD    (DI), Y2
+	VCVTDQ2PS    Y2, Y2
+	VPMOVSXBD    8(DI), Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         DX, DI
+	ADDQ         $0x00000004, CX
+	DECQ         R8
+	JNZ          one
+
+next:
+	ADDQ $0x08, BX
+	DECQ SI
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_1x4(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighQ8_1x4(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS 64(CX), Y2
+	VMOVUPS 96(CX), Y3
+	VMOVUPS 128(CX), Y4
+	VMOVUPS 160(CX), Y5
+	VMOVUPS 192(CX), Y6
+	VMOVUPS 224(CX), Y7
+	MOVQ    a+16(FP), CX
+	MOVQ    lda+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    ldv+40(FP), DX
+	MOVQ    off+48(FP), BX
+	MOVQ    offs+56(FP), SI
+	TESTQ   SI, SI
+	JZ      done
+
+block:
+	MOVQ (BX), R8
+	MOVQ v+32(FP), DI
+	LEAQ (DI)(R8*1), DI
+	MOVQ n+64(FP), R8
+	SUBQ $0x00000004, R8
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (CX), Y8
+	VPMOVSXBD    (DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    8(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VPMOVSXBD    16(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    24(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VPMOVSXBD    32(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    40(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VPMOVSXBD    48(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    56(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+
+	// row + 1
+	VBROADCASTSS 4(CX), Y8
+	VPMOVSXBD    (DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    8(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VPMOVSXBD    16(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    24(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VPMOVSXBD    32(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    40(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VPMOVSXBD    48(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    56(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+
+	// row + 2
+	VBROADCASTSS 8(CX), Y8
+	VPMOVSXBD    (DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    8(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VPMOVSXBD    16(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    24(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VPMOVSXBD    32(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    40(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VPMOVSXBD    48(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    56(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+
+	// row + 3
+	VBROADCASTSS 12(CX), Y8
+	VPMOVSXBD    (DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    8(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VPMOVSXBD    16(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    24(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VPMOVSXBD    32(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    40(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VPMOVSXBD    48(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    56(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+	ADDQ         $0x00000010, CX
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R8
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (CX), Y8
+	VPMOVSXBD    (DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    8(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VPMOVSXBD    16(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    24(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VPMOVSXBD    32(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    40(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VPMOVSXBD    48(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VPMOVSXBD    56(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         DX, DI
+	ADDQ         $0x00000004, CX
+	DECQ         R8
+	JNZ          one
+
+next:
+	ADDQ $0x08, BX
+	DECQ SI
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_2x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighQ8_2x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*1), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVSXBD    (R9), Y4
+	VCVTDQ2PS    Y4, Y4
+	VPMOVSXBD    8(R9), Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+
+	// row + 1
+	VPMOVSXBD    (R9), Y4
+	VCVTDQ2PS    Y4, Y4
+	VPMOVSXBD    8(R9), Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 4(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+
+	// row + 2
+	VPMOVSXBD    (R9), Y4
+	VCVTDQ2PS    Y4, Y4
+	VPMOVSXBD    8(R9), Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+
+	// row + 3
+	VPMOVSXBD    (R9), Y4
+	VCVTDQ2PS    Y4, Y4
+	VPMOVSXBD    8(R9), Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 12(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVSXBD    (R9), Y4
+	VCVTDQ2PS    Y4, Y4
+	VPMOVSXBD    8(R9), Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_2x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighQ8_2x2(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	VMOVUPS 64(DX), Y6
+	VMOVUPS 96(DX), Y7
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*1), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Y8
+	VBROADCASTSS (DX)(BX*1), Y9
+	VPMOVSXBD    (R9), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    8(R9), Y11
+	VCVTDQ2PS    Y11, Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VPMOVSXBD    16(R9), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    24(R9), Y11
+	VCVTDQ2PS    Y11, Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+
+	// row + 1
+	VBROADCASTSS 4(DX), Y8
+	VBROADCASTSS 4(DX)(BX*1), Y9
+	VPMOVSXBD    (R9), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    8(R9), Y11
+	VCVTDQ2PS    Y11, Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VPMOVSXBD    16(R9), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    24(R9), Y11
+	VCVTDQ2PS    Y11, Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+
+	// row + 2
+	VBROADCASTSS 8(DX), Y8
+	VBROADCASTSS 8(DX)(BX*1), Y9
+	VPMOVSXBD    (R9), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    8(R9), Y11
+	VCVTDQ2PS    Y11, Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VPMOVSXBD    16(R9), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    24(R9), Y11
+	VCVTDQ2PS    Y11, Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+
+	// row + 3
+	VBROADCASTSS 12(DX), Y8
+	VBROADCASTSS 12(DX)(BX*1), Y9
+	VPMOVSXBD    (R9), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    8(R9), Y11
+	VCVTDQ2PS    Y11, Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VPMOVSXBD    16(R9), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    24(R9), Y11
+	VCVTDQ2PS    Y11, Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Y8
+	VBROADCASTSS (DX)(BX*1), Y9
+	VPMOVSXBD    (R9), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    8(R9), Y11
+	VCVTDQ2PS    Y11, Y11
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VPMOVSXBD    16(R9), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    24(R9), Y11
+	VCVTDQ2PS    Y11, Y11
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y6, 64(AX)
+	VMOVUPS Y7, 96(AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_3x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighQ8_3x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*1), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVSXBD    (R9), Y6
+	VCVTDQ2PS    Y6, Y6
+	VPMOVSXBD    8(R9), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+
+	// row + 1
+	VPMOVSXBD    (R9), Y6
+	VCVTDQ2PS    Y6, Y6
+	VPMOVSXBD    8(R9), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 4(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+
+	// row + 2
+	VPMOVSXBD    (R9), Y6
+	VCVTDQ2PS    Y6, Y6
+	VPMOVSXBD    8(R9), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+
+	// row + 3
+	VPMOVSXBD    (R9), Y6
+	VCVTDQ2PS    Y6, Y6
+	VPMOVSXBD    8(R9), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 12(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVSXBD    (R9), Y6
+	VCVTDQ2PS    Y6, Y6
+	VPMOVSXBD    8(R9), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_3x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighQ8_3x2(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	VMOVUPS 64(DX), Y6
+	VMOVUPS 96(DX), Y7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VMOVUPS 64(DX), Y10
+	VMOVUPS 96(DX), Y11
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*1), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000002, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVSXBD    (R9), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    8(R9), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VPMOVSXBD    16(R9), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    24(R9), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R9
+
+	// row + 1
+	VPMOVSXBD    (R9), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    8(R9), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VPMOVSXBD    16(R9), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    24(R9), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R9
+	ADDQ         $0x00000008, DX
+	SUBQ         $0x00000002, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R10
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVSXBD    (R9), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    8(R9), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VPMOVSXBD    16(R9), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    24(R9), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y6, 64(AX)
+	VMOVUPS Y7, 96(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	VMOVUPS Y10, 64(AX)
+	VMOVUPS Y11, 96(AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_4x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighQ8_4x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*1), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000004, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVSXBD    (R10), Y8
+	VCVTDQ2PS    Y8, Y8
+	VPMOVSXBD    8(R10), Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+
+	// row + 1
+	VPMOVSXBD    (R10), Y8
+	VCVTDQ2PS    Y8, Y8
+	VPMOVSXBD    8(R10), Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+
+	// row + 2
+	VPMOVSXBD    (R10), Y8
+	VCVTDQ2PS    Y8, Y8
+	VPMOVSXBD    8(R10), Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+
+	// row + 3
+	VPMOVSXBD    (R10), Y8
+	VCVTDQ2PS    Y8, Y8
+	VPMOVSXBD    8(R10), Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x00000004, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R11
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVSXBD    (R10), Y8
+	VCVTDQ2PS    Y8, Y8
+	VPMOVSXBD    8(R10), Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_5x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighQ8_5x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*1), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVSXBD    (R10), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    8(R10), Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         DI, R10
+
+	// row + 1
+	VPMOVSXBD    (R10), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    8(R10), Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVSXBD    (R10), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    8(R10), Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_6x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weighQ8_6x1(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	ADDQ    CX, DX
+	VMOVUPS (DX), Y10
+	VMOVUPS 32(DX), Y11
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*1), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VPMOVSXBD    (R10), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    8(R10), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         DI, R10
+
+	// row + 1
+	VPMOVSXBD    (R10), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    8(R10), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VPMOVSXBD    (R10), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    8(R10), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y10, (AX)
+	VMOVUPS Y11, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreQ8_1x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scoreQ8_1x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   a+16(FP), CX
+	MOVQ   lda+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), DX
+	MOVQ   touch+40(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   d+48(FP), SI
+
+loop:
+	// element + 0
+	MOVQ         (BX), DI
+	VPMOVSXBD    (DX), Y2
+	VCVTDQ2PS    Y2, Y2
+	VPMOVSXBD    8(DX), Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+
+	// element + 1
+	VPMOVSXBD    16(DX), Y2
+	VCVTDQ2PS    Y2, Y2
+	VPMOVSXBD    24(DX), Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+
+	// element + 2
+	VPMOVSXBD    32(DX), Y2
+	VCVTDQ2PS    Y2, Y2
+	VPMOVSXBD    40(DX), Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 8(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+
+	// element + 3
+	VPMOVSXBD    48(DX), Y2
+	VCVTDQ2PS    Y2, Y2
+	VPMOVSXBD    56(DX), Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 12(CX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x04, SI
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreQ8_2x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scoreQ8_2x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   keys+32(FP), SI
+	MOVQ   (SI), SI
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (DI), R9
+	VPMOVSXBD    (SI), Y4
+	VCVTDQ2PS    Y4, Y4
+	VPMOVSXBD    8(SI), Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+
+	// element + 1
+	VPMOVSXBD    16(SI), Y4
+	VCVTDQ2PS    Y4, Y4
+	VPMOVSXBD    24(SI), Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 4(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+
+	// element + 2
+	VPMOVSXBD    32(SI), Y4
+	VCVTDQ2PS    Y4, Y4
+	VPMOVSXBD    40(SI), Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+
+	// element + 3
+	VPMOVSXBD    48(SI), Y4
+	VCVTDQ2PS    Y4, Y4
+	VPMOVSXBD    56(SI), Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 12(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, DI
+	SUBQ         $0x04, R8
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreQ8_3x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scoreQ8_3x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   keys+32(FP), SI
+	MOVQ   (SI), SI
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (DI), R9
+	VPMOVSXBD    (SI), Y6
+	VCVTDQ2PS    Y6, Y6
+	VPMOVSXBD    8(SI), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+
+	// element + 1
+	VPMOVSXBD    16(SI), Y6
+	VCVTDQ2PS    Y6, Y6
+	VPMOVSXBD    24(SI), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 4(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+
+	// element + 2
+	VPMOVSXBD    32(SI), Y6
+	VCVTDQ2PS    Y6, Y6
+	VPMOVSXBD    40(SI), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+
+	// element + 3
+	VPMOVSXBD    48(SI), Y6
+	VCVTDQ2PS    Y6, Y6
+	VPMOVSXBD    56(SI), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 12(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, DI
+	SUBQ         $0x04, R8
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreQ8_4x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scoreQ8_4x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (DX)(BX*2), SI
+	ADDQ   BX, SI
+	MOVQ   keys+32(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R8
+	MOVQ   d+48(FP), R9
+
+loop:
+	// element + 0
+	MOVQ         (R8), R10
+	VPMOVSXBD    (DI), Y8
+	VCVTDQ2PS    Y8, Y8
+	VPMOVSXBD    8(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+
+	// element + 1
+	VPMOVSXBD    16(DI), Y8
+	VCVTDQ2PS    Y8, Y8
+	VPMOVSXBD    24(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+
+	// element + 2
+	VPMOVSXBD    32(DI), Y8
+	VCVTDQ2PS    Y8, Y8
+	VPMOVSXBD    40(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+
+	// element + 3
+	VPMOVSXBD    48(DI), Y8
+	VCVTDQ2PS    Y8, Y8
+	VPMOVSXBD    56(DI), Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000040, R8
+	SUBQ         $0x04, R9
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (AX)
+	VMOVUPS      Y7, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreQ8_5x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scoreQ8_5x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (DX)(BX*2), SI
+	ADDQ   BX, SI
+	MOVQ   keys+32(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R8
+	MOVQ   d+48(FP), R9
+
+loop:
+	// element + 0
+	MOVQ         (R8), R10
+	VPMOVSXBD    (DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    8(DI), Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+
+	// element + 1
+	VPMOVSXBD    16(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    24(DI), Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+
+	// element + 2
+	VPMOVSXBD    32(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    40(DI), Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 8(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 8(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+
+	// element + 3
+	VPMOVSXBD    48(DI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    56(DI), Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 12(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 12(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000040, R8
+	SUBQ         $0x04, R9
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (AX)
+	VMOVUPS      Y7, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y8, (AX)
+	VMOVUPS      Y9, 32(AX)
+	VZEROUPPER
+	RET
+
+// func scoreQ8_6x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·scoreQ8_6x1(SB), NOSPLIT, $0-56
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   a+16(FP), DX
+	MOVQ   lda+24(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (DX)(BX*2), SI
+	ADDQ   BX, SI
+	MOVQ   keys+32(FP), DI
+	MOVQ   (DI), DI
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R8
+	MOVQ   d+48(FP), R9
+
+loop:
+	// element + 0
+	MOVQ         (R8), R10
+	VPMOVSXBD    (DI), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    8(DI), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+
+	// element + 1
+	VPMOVSXBD    16(DI), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    24(DI), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+
+	// element + 2
+	VPMOVSXBD    32(DI), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    40(DI), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+
+	// element + 3
+	VPMOVSXBD    48(DI), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    56(DI), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000040, R8
+	SUBQ         $0x04, R9
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (AX)
+	VMOVUPS      Y7, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y8, (AX)
+	VMOVUPS      Y9, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y10, (AX)
+	VMOVUPS      Y11, 32(AX)
 	VZEROUPPER
 	RET

@@ -4,110 +4,362 @@
 
 package cpu
 
-// weigh_1x1 is variant.weigh for m = 1 and p = 1, with offs = len(off).
+// weighF32_1x1 is variant.weigh for F32, m = 1 and p = 1, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
-func weigh_1x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+func weighF32_1x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
-// weigh_1x4 is variant.weigh for m = 1 and p = 4, with offs = len(off).
+// weighF32_1x4 is variant.weigh for F32, m = 1 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
-func weigh_1x4(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+func weighF32_1x4(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
-// weigh_2x1 is variant.weigh for m = 2 and p = 1, with offs = len(off).
+// weighF32_2x1 is variant.weigh for F32, m = 2 and p = 1, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
-func weigh_2x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+func weighF32_2x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
-// weigh_2x2 is variant.weigh for m = 2 and p = 2, with offs = len(off).
+// weighF32_2x2 is variant.weigh for F32, m = 2 and p = 2, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
-func weigh_2x2(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+func weighF32_2x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
-// weigh_3x1 is variant.weigh for m = 3 and p = 1, with offs = len(off).
+// weighF32_3x1 is variant.weigh for F32, m = 3 and p = 1, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
-func weigh_3x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+func weighF32_3x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
-// weigh_3x2 is variant.weigh for m = 3 and p = 2, with offs = len(off).
+// weighF32_3x2 is variant.weigh for F32, m = 3 and p = 2, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
-func weigh_3x2(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+func weighF32_3x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
-// weigh_4x1 is variant.weigh for m = 4 and p = 1, with offs = len(off).
+// weighF32_4x1 is variant.weigh for F32, m = 4 and p = 1, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
-func weigh_4x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+func weighF32_4x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
-// weigh_5x1 is variant.weigh for m = 5 and p = 1, with offs = len(off).
+// weighF32_5x1 is variant.weigh for F32, m = 5 and p = 1, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
-func weigh_5x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+func weighF32_5x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
-// weigh_6x1 is variant.weigh for m = 6 and p = 1, with offs = len(off).
+// weighF32_6x1 is variant.weigh for F32, m = 6 and p = 1, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
-func weigh_6x1(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
+func weighF32_6x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
-// score_1 is variant.score for m = 1 and d divisible by 8.
+// scoreF32_1x1 is variant.score for F32, m = 1, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func score_1(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+func scoreF32_1x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
 
-// score_2 is variant.score for m = 2 and d divisible by 8.
+// scoreF32_2x1 is variant.score for F32, m = 2, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func score_2(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+func scoreF32_2x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
 
-// score_3 is variant.score for m = 3 and d divisible by 8.
+// scoreF32_3x1 is variant.score for F32, m = 3, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func score_3(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+func scoreF32_3x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
 
-// score_4 is variant.score for m = 4 and d divisible by 8.
+// scoreF32_4x1 is variant.score for F32, m = 4, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func score_4(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+func scoreF32_4x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
 
-// score_5 is variant.score for m = 5 and d divisible by 8.
+// scoreF32_5x1 is variant.score for F32, m = 5, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func score_5(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+func scoreF32_5x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
 
-// score_6 is variant.score for m = 6 and d divisible by 8.
+// scoreF32_6x1 is variant.score for F32, m = 6, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func score_6(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)
+func scoreF32_6x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
 
-// scaleMaxAVX2 is variant.scaleMax for n divisible by 8; lanes takes the maxima.
-// Please refer to scaleMaxGo for the reference implementation.
+// weighBF16_1x1 is variant.weigh for BF16, m = 1 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
 //
 //go:noescape
-func scaleMaxAVX2(s *float32, n int, f float32, lanes *[8]float32)
+func weighBF16_1x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
-// expSumAVX2 is variant.expSum for n divisible by 8.
-// Please refer to expSumGo for the reference implementation.
+// weighBF16_1x4 is variant.weigh for BF16, m = 1 and p = 4, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
 //
 //go:noescape
-func expSumAVX2(dst *float32, src *float32, n int, shift float32, sum *[8]float64)
+func weighBF16_1x4(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
-// blendAVX2 is variant.blend for n divisible by 8.
-// Please refer to blendGo for the reference implementation.
+// weighBF16_2x1 is variant.weigh for BF16, m = 2 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
 //
 //go:noescape
-func blendAVX2(dst *float32, src *float32, n int, a float32, b float32)
+func weighBF16_2x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighBF16_2x2 is variant.weigh for BF16, m = 2 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_2x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighBF16_3x1 is variant.weigh for BF16, m = 3 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_3x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighBF16_3x2 is variant.weigh for BF16, m = 3 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_3x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighBF16_4x1 is variant.weigh for BF16, m = 4 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_4x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighBF16_5x1 is variant.weigh for BF16, m = 5 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_5x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighBF16_6x1 is variant.weigh for BF16, m = 6 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_6x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// scoreBF16_1x1 is variant.score for BF16, m = 1, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreBF16_1x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreBF16_2x1 is variant.score for BF16, m = 2, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreBF16_2x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreBF16_3x1 is variant.score for BF16, m = 3, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreBF16_3x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreBF16_4x1 is variant.score for BF16, m = 4, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreBF16_4x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreBF16_5x1 is variant.score for BF16, m = 5, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreBF16_5x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreBF16_6x1 is variant.score for BF16, m = 6, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreBF16_6x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// weighF16_1x1 is variant.weigh for F16, m = 1 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_1x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF16_1x4 is variant.weigh for F16, m = 1 and p = 4, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_1x4(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF16_2x1 is variant.weigh for F16, m = 2 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_2x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF16_2x2 is variant.weigh for F16, m = 2 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_2x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF16_3x1 is variant.weigh for F16, m = 3 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_3x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF16_3x2 is variant.weigh for F16, m = 3 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_3x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF16_4x1 is variant.weigh for F16, m = 4 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_4x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF16_5x1 is variant.weigh for F16, m = 5 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_5x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF16_6x1 is variant.weigh for F16, m = 6 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_6x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// scoreF16_1x1 is variant.score for F16, m = 1, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF16_1x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreF16_2x1 is variant.score for F16, m = 2, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF16_2x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreF16_3x1 is variant.score for F16, m = 3, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF16_3x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreF16_4x1 is variant.score for F16, m = 4, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF16_4x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreF16_5x1 is variant.score for F16, m = 5, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF16_5x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreF16_6x1 is variant.score for F16, m = 6, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF16_6x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// weighQ8_1x1 is variant.weigh for Q8, m = 1 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_1x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighQ8_1x4 is variant.weigh for Q8, m = 1 and p = 4, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_1x4(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighQ8_2x1 is variant.weigh for Q8, m = 2 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_2x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighQ8_2x2 is variant.weigh for Q8, m = 2 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_2x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighQ8_3x1 is variant.weigh for Q8, m = 3 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_3x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighQ8_3x2 is variant.weigh for Q8, m = 3 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_3x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighQ8_4x1 is variant.weigh for Q8, m = 4 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_4x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighQ8_5x1 is variant.weigh for Q8, m = 5 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_5x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighQ8_6x1 is variant.weigh for Q8, m = 6 and p = 1, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_6x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// scoreQ8_1x1 is variant.score for Q8, m = 1, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreQ8_1x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreQ8_2x1 is variant.score for Q8, m = 2, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreQ8_2x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreQ8_3x1 is variant.score for Q8, m = 3, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreQ8_3x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreQ8_4x1 is variant.score for Q8, m = 4, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreQ8_4x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreQ8_5x1 is variant.score for Q8, m = 5, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreQ8_5x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+
+// scoreQ8_6x1 is variant.score for Q8, m = 6, 1 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreQ8_6x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)

@@ -4,73 +4,105 @@
 
 #include "textflag.h"
 
-// func siluMulAVX2(dst *float32, gate *float32, up *float32, n int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·siluMulAVX2(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ gate+8(FP), CX
-	MOVQ up+16(FP), DX
-	MOVQ n+24(FP), BX
-	SHRQ $0x03, BX
-	JZ   done
+// func scaleMaxAVX2(s *float32, n int, f float32, lanes *[8]float32)
+// Requires: AVX
+TEXT ·scaleMaxAVX2(SB), NOSPLIT, $0-32
+	MOVQ         s+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS f+16(FP), Y0
+	VMOVUPS      minusInf<>+0(SB), Y1
+	SHRQ         $0x03, CX
+	JZ           done
 
 loop:
-	VMOVUPS (CX), Y0
-	VXORPS  signBit<>+0(SB), Y0, Y1
-	VMOVUPS expLo<>+0(SB), Y2
-	VMAXPS  Y1, Y2, Y1
-	VMOVUPS expHi<>+0(SB), Y2
-	VMINPS  Y1, Y2, Y1
+	VMULPS  (AX), Y0, Y2
+	VMOVUPS Y2, (AX)
 
-	// n = round(x log2 e), r = x - n ln 2
-	VMOVUPS      log2E<>+0(SB), Y2
-	VFMADD213PS  roundMagic<>+0(SB), Y1, Y2
-	VSUBPS       roundMagic<>+0(SB), Y2, Y3
-	VFNMADD231PS ln2Hi<>+0(SB), Y3, Y1
-	VFNMADD231PS ln2Lo<>+0(SB), Y3, Y1
-
-	// the polynomial
-	VMOVUPS     expC6<>+0(SB), Y4
-	VFMADD213PS expC5<>+0(SB), Y1, Y4
-	VFMADD213PS expC4<>+0(SB), Y1, Y4
-	VFMADD213PS expC3<>+0(SB), Y1, Y4
-	VFMADD213PS expC2<>+0(SB), Y1, Y4
-	VFMADD213PS one<>+0(SB), Y1, Y4
-	VFMADD213PS one<>+0(SB), Y1, Y4
-
-	// times 2^n in two halves
-	VPSUBD  roundMagic<>+0(SB), Y2, Y2
-	VPSRAD  $0x01, Y2, Y3
-	VPSUBD  Y3, Y2, Y2
-	VPADDD  bias<>+0(SB), Y3, Y3
-	VPADDD  bias<>+0(SB), Y2, Y2
-	VPSLLD  $0x17, Y3, Y3
-	VPSLLD  $0x17, Y2, Y2
-	VMULPS  Y3, Y4, Y4
-	VMULPS  Y2, Y4, Y4
-	VADDPS  one<>+0(SB), Y4, Y4
-	VDIVPS  Y4, Y0, Y0
-	VMULPS  (DX), Y0, Y0
-	VMOVUPS Y0, (AX)
-	ADDQ    $0x20, AX
-	ADDQ    $0x20, CX
-	ADDQ    $0x20, DX
-	DECQ    BX
-	JNZ     loop
+	// the old maximum stays where x is not greater, or NaN
+	VMAXPS Y1, Y2, Y1
+	ADDQ   $0x20, AX
+	DECQ   CX
+	JNZ    loop
 
 done:
+	MOVQ    lanes+24(FP), AX
+	VMOVUPS Y1, (AX)
 	VZEROUPPER
 	RET
 
-DATA signBit<>+0(SB)/4, $0x80000000
-DATA signBit<>+4(SB)/4, $0x80000000
-DATA signBit<>+8(SB)/4, $0x80000000
-DATA signBit<>+12(SB)/4, $0x80000000
-DATA signBit<>+16(SB)/4, $0x80000000
-DATA signBit<>+20(SB)/4, $0x80000000
-DATA signBit<>+24(SB)/4, $0x80000000
-DATA signBit<>+28(SB)/4, $0x80000000
-GLOBL signBit<>(SB), RODATA|NOPTR, $32
+DATA minusInf<>+0(SB)/4, $0xff800000
+DATA minusInf<>+4(SB)/4, $0xff800000
+DATA minusInf<>+8(SB)/4, $0xff800000
+DATA minusInf<>+12(SB)/4, $0xff800000
+DATA minusInf<>+16(SB)/4, $0xff800000
+DATA minusInf<>+20(SB)/4, $0xff800000
+DATA minusInf<>+24(SB)/4, $0xff800000
+DATA minusInf<>+28(SB)/4, $0xff800000
+GLOBL minusInf<>(SB), RODATA|NOPTR, $32
+
+// func expSumAVX2(dst *float32, src *float32, n int, shift float32, sum *[8]float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         sum+32(FP), BX
+	VBROADCASTSS shift+24(FP), Y0
+	VMOVUPD      (BX), Y1
+	VMOVUPD      32(BX), Y2
+	SHRQ         $0x03, DX
+	JZ           done
+
+loop:
+	VMOVUPS (CX), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMOVUPS expLo<>+0(SB), Y4
+	VMAXPS  Y3, Y4, Y3
+	VMOVUPS expHi<>+0(SB), Y4
+	VMINPS  Y3, Y4, Y3
+
+	// n = round(x log2 e), r = x - n ln 2
+	VMOVUPS      log2E<>+0(SB), Y4
+	VFMADD213PS  roundMagic<>+0(SB), Y3, Y4
+	VSUBPS       roundMagic<>+0(SB), Y4, Y5
+	VFNMADD231PS ln2Hi<>+0(SB), Y5, Y3
+	VFNMADD231PS ln2Lo<>+0(SB), Y5, Y3
+
+	// the polynomial
+	VMOVUPS     expC6<>+0(SB), Y6
+	VFMADD213PS expC5<>+0(SB), Y3, Y6
+	VFMADD213PS expC4<>+0(SB), Y3, Y6
+	VFMADD213PS expC3<>+0(SB), Y3, Y6
+	VFMADD213PS expC2<>+0(SB), Y3, Y6
+	VFMADD213PS one<>+0(SB), Y3, Y6
+	VFMADD213PS one<>+0(SB), Y3, Y6
+
+	// times 2^n in two halves
+	VPSUBD       roundMagic<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       bias<>+0(SB), Y5, Y5
+	VPADDD       bias<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VMOVUPS      Y6, (AX)
+	VCVTPS2PD    X6, Y3
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y4, Y2, Y2
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VMOVUPD Y1, (BX)
+	VMOVUPD Y2, 32(BX)
+	VZEROUPPER
+	RET
 
 DATA expLo<>+0(SB)/4, $0xc2d00000
 DATA expLo<>+4(SB)/4, $0xc2d00000
@@ -201,6 +233,99 @@ DATA bias<>+20(SB)/4, $0x0000007f
 DATA bias<>+24(SB)/4, $0x0000007f
 DATA bias<>+28(SB)/4, $0x0000007f
 GLOBL bias<>(SB), RODATA|NOPTR, $32
+
+// func blendAVX2(dst *float32, src *float32, n int, a float32, b float32)
+// Requires: AVX
+TEXT ·blendAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS a+24(FP), Y0
+	VBROADCASTSS b+28(FP), Y1
+	SHRQ         $0x03, DX
+	JZ           done
+
+loop:
+	VMULPS  (AX), Y0, Y2
+	VMULPS  (CX), Y1, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	DECQ    DX
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func siluMulAVX2(dst *float32, gate *float32, up *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·siluMulAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ gate+8(FP), CX
+	MOVQ up+16(FP), DX
+	MOVQ n+24(FP), BX
+	SHRQ $0x03, BX
+	JZ   done
+
+loop:
+	VMOVUPS (CX), Y0
+	VXORPS  signBit<>+0(SB), Y0, Y1
+	VMOVUPS expLo<>+0(SB), Y2
+	VMAXPS  Y1, Y2, Y1
+	VMOVUPS expHi<>+0(SB), Y2
+	VMINPS  Y1, Y2, Y1
+
+	// n = round(x log2 e), r = x - n ln 2
+	VMOVUPS      log2E<>+0(SB), Y2
+	VFMADD213PS  roundMagic<>+0(SB), Y1, Y2
+	VSUBPS       roundMagic<>+0(SB), Y2, Y3
+	VFNMADD231PS ln2Hi<>+0(SB), Y3, Y1
+	VFNMADD231PS ln2Lo<>+0(SB), Y3, Y1
+
+	// the polynomial
+	VMOVUPS     expC6<>+0(SB), Y4
+	VFMADD213PS expC5<>+0(SB), Y1, Y4
+	VFMADD213PS expC4<>+0(SB), Y1, Y4
+	VFMADD213PS expC3<>+0(SB), Y1, Y4
+	VFMADD213PS expC2<>+0(SB), Y1, Y4
+	VFMADD213PS one<>+0(SB), Y1, Y4
+	VFMADD213PS one<>+0(SB), Y1, Y4
+
+	// times 2^n in two halves
+	VPSUBD  roundMagic<>+0(SB), Y2, Y2
+	VPSRAD  $0x01, Y2, Y3
+	VPSUBD  Y3, Y2, Y2
+	VPADDD  bias<>+0(SB), Y3, Y3
+	VPADDD  bias<>+0(SB), Y2, Y2
+	VPSLLD  $0x17, Y3, Y3
+	VPSLLD  $0x17, Y2, Y2
+	VMULPS  Y3, Y4, Y4
+	VMULPS  Y2, Y4, Y4
+	VADDPS  one<>+0(SB), Y4, Y4
+	VDIVPS  Y4, Y0, Y0
+	VMULPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	DECQ    BX
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
+DATA signBit<>+0(SB)/4, $0x80000000
+DATA signBit<>+4(SB)/4, $0x80000000
+DATA signBit<>+8(SB)/4, $0x80000000
+DATA signBit<>+12(SB)/4, $0x80000000
+DATA signBit<>+16(SB)/4, $0x80000000
+DATA signBit<>+20(SB)/4, $0x80000000
+DATA signBit<>+24(SB)/4, $0x80000000
+DATA signBit<>+28(SB)/4, $0x80000000
+GLOBL signBit<>(SB), RODATA|NOPTR, $32
 
 // func geluMulAVX2(dst *float32, gate *float32, up *float32, n int)
 // Requires: AVX, AVX2, FMA3

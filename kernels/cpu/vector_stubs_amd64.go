@@ -4,6 +4,24 @@
 
 package cpu
 
+// scaleMaxAVX2 is variant.scaleMax for n divisible by 8; lanes takes the maxima.
+// Please refer to scaleMaxGo for the reference implementation.
+//
+//go:noescape
+func scaleMaxAVX2(s *float32, n int, f float32, lanes *[8]float32)
+
+// expSumAVX2 is variant.expSum for n divisible by 8.
+// Please refer to expSumGo for the reference implementation.
+//
+//go:noescape
+func expSumAVX2(dst *float32, src *float32, n int, shift float32, sum *[8]float64)
+
+// blendAVX2 is variant.blend for n divisible by 8.
+// Please refer to blendGo for the reference implementation.
+//
+//go:noescape
+func blendAVX2(dst *float32, src *float32, n int, a float32, b float32)
+
 // siluMulAVX2 is variant.siluMul for n divisible by 8.
 // Please refer to siluMulGo for the reference implementation.
 //

@@ -21,22 +21,37 @@ func matmul() {
 	}
 }
 
-// tile is the accumulators of m rows by 2p vectors, and where they stand.
+// isa is a width of vectors.
+type isa struct {
+	suffix   string // of the functions' names
+	vec      func() VecVirtual
+	bytes    int // of a vector
+	perStrip int // vectors that hold 16 float32
+	strips   []int
+}
+
+var (
+	avx2   = isa{"", YMM, 32, 2, strips}
+	avx512 = isa{"_512", ZMM, 64, 1, strips512}
+)
+
+// tile is the accumulators of m rows by p strips, and where they stand.
 type tile struct {
+	isa
 	m, p int
-	acc  [][]VecVirtual // [m][2p]
+	acc  [][]VecVirtual // [m][perStrip·p]
 	c    Register
 	ldc  Register
 }
 
 // newTile reads c and ldc (in elements).
-func newTile(m, p int) tile {
-	t := tile{m: m, p: p, c: Load(Param("c"), GP64()), ldc: Load(Param("ldc"), GP64())}
+func newTile(w isa, m, p int) tile {
+	t := tile{isa: w, m: m, p: p, c: Load(Param("c"), GP64()), ldc: Load(Param("ldc"), GP64())}
 	SHLQ(Imm(2), t.ldc)
 	t.acc = make([][]VecVirtual, m)
 	for r := range t.acc {
-		for range 2 * p {
-			t.acc[r] = append(t.acc[r], YMM())
+		for range w.perStrip * p {
+			t.acc[r] = append(t.acc[r], w.vec())
 		}
 	}
 	return t
@@ -49,7 +64,11 @@ func (t tile) load() {
 func (t tile) zero() {
 	for _, row := range t.acc {
 		for _, y := range row {
-			VXORPS(y, y, y)
+			if t.perStrip == 1 { // VXORPS of 512 bits is AVX512DQ's
+				VPXORD(y, y, y)
+			} else {
+				VXORPS(y, y, y)
+			}
 		}
 	}
 }
@@ -62,8 +81,8 @@ func (t tile) each(f func(r, v int, at Mem)) {
 	row := GP64()
 	MOVQ(t.c, row)
 	for r := range t.m {
-		for v := range 2 * t.p {
-			f(r, v, Mem{Base: row, Disp: 32 * v})
+		for v := range t.perStrip * t.p {
+			f(r, v, Mem{Base: row, Disp: t.bytes * v})
 		}
 		if r+1 < t.m {
 			ADDQ(t.ldc, row)
@@ -117,7 +136,7 @@ func gemm(dtype string, m, p int) {
 		"Please refer to gemmGo for the reference implementation.")
 	Pragma("noescape")
 	Comment("The tile of c stays in registers.")
-	t := newTile(m, p)
+	t := newTile(avx2, m, p)
 	t.load()
 	a, b, k, ahead := loadRows(m), Load(Param("b"), GP64()), Load(Param("k"), GP64()), Load(Param("ahead"), GP64())
 	var mask VecVirtual

@@ -10,14 +10,18 @@ import (
 )
 
 func main() {
-	set := flag.String("set", "", "which functions: matmul, attend, vector, quant or quant512")
+	set := flag.String("set", "", "which functions: matmul, matmul512, attend, attend512, vector, quant or quant512")
 	flag.Parse()
 	ConstraintExpr("!noasm")
 	switch *set {
 	case "matmul":
 		matmul()
+	case "matmul512":
+		matmul512()
 	case "attend":
-		attend()
+		attend(avx2)
+	case "attend512":
+		attend(avx512)
 	case "vector":
 		vector()
 	case "quant":

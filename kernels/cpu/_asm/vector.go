@@ -9,6 +9,9 @@ import (
 )
 
 func vector() {
+	scaleMax()
+	expSum()
+	blend()
 	siluMul()
 	geluMul()
 	softCap()

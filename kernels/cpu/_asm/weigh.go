@@ -2,40 +2,67 @@ package main
 
 import (
 	"fmt"
+	"math/bits"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-func attend() {
-	for m, p := range strips {
-		weigh(m+1, 1)
-		if p > 1 {
-			weigh(m+1, p)
+// kvSize is the size of an element of keys and values.
+var kvSize = map[string]int{"F32": 4, "BF16": 2, "F16": 2, "Q8": 1}
+
+func attend(w isa) {
+	for _, kv := range []string{"F32", "BF16", "F16", "Q8"} {
+		for m, p := range w.strips {
+			weigh(w, kv, m+1, 1)
+			if p > 1 {
+				weigh(w, kv, m+1, p)
+			}
+		}
+		for m := 1; m <= 6; m++ {
+			score(w, kv, m, 1)
+			if w.perStrip == 1 {
+				score(w, kv, m, 2)
+			}
 		}
 	}
-	for m := 1; m <= 6; m++ {
-		score(m)
-	}
-	scaleMax()
-	expSum()
-	blend()
 }
 
-// weigh writes weigh_<m>x<p>, the tile of variant.weigh for one shape.
-func weigh(m, p int) {
-	name := fmt.Sprintf("weigh_%dx%d", m, p)
-	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)")
-	Doc(fmt.Sprintf("%s is variant.weigh for m = %d and p = %d, with offs = len(off).", name, m, p),
+// kvLoad widens a vector of keys or values.
+func kvLoad(w isa, kv string, at Mem) VecVirtual {
+	y := w.vec()
+	switch kv {
+	case "F32":
+		VMOVUPS(at, y)
+	case "BF16":
+		VPMOVZXWD(at, y)
+		VPSLLD(Imm(16), y, y)
+	case "F16":
+		VCVTPH2PS(at, y)
+	case "Q8":
+		VPMOVSXBD(at, y)
+		VCVTDQ2PS(y, y)
+	}
+	return y
+}
+
+// weigh writes weigh<type>_<m>x<p>, the tile of variant.weigh for one shape.
+func weigh(w isa, kv string, m, p int) {
+	size := kvSize[kv]
+	name := fmt.Sprintf("weigh%s_%dx%d%s", kv, m, p, w.suffix)
+	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)")
+	Doc(fmt.Sprintf("%s is variant.weigh for %s, m = %d and p = %d, with offs = len(off).", name, kv, m, p),
 		"Please refer to weighGo for the reference implementation.")
 	Pragma("noescape")
 	Comment("The tile of c stays in registers.")
-	t := newTile(m, p)
+	t := newTile(w, m, p)
 	t.load()
 	a := loadRows(m)
 	ldv := Load(Param("ldv"), GP64())
-	SHLQ(Imm(2), ldv)
+	if size > 1 {
+		SHLQ(Imm(uint64(bits.Len(uint(size))-1)), ldv)
+	}
 	off, offs := Load(Param("off"), GP64()), Load(Param("offs"), GP64())
 
 	TESTQ(offs, offs)
@@ -44,38 +71,37 @@ func weigh(m, p int) {
 	v, n := GP64(), GP64()
 	MOVQ(Mem{Base: off}, n)
 	Load(Param("v"), v)
-	LEAQ(Mem{Base: v, Index: n, Scale: 4}, v)
+	LEAQ(Mem{Base: v, Index: n, Scale: uint8(size)}, v)
 	Load(Param("n"), n)
-	keep := keepRows(m, p)
+	keep := w.perStrip == 1 || keepRows(m, p)
 	step := func(i int) {
 		Comment(fmt.Sprintf("row + %d", i))
 		x := make([]VecVirtual, m)
+		broadcast := func(r int) {
+			x[r] = w.vec()
+			VBROADCASTSS(a.at(r, i), x[r])
+		}
 		if keep {
 			for r := range m {
-				x[r] = YMM()
-				VBROADCASTSS(a.at(r, i), x[r])
+				broadcast(r)
 			}
 		}
 		for q := range p {
-			var w [2]Op
-			for j := range w {
-				at := Mem{Base: v, Disp: 64*q + 32*j}
-				if m == 1 {
-					w[j] = at
-					continue
+			row := make([]Op, w.perStrip)
+			for j := range row {
+				at := Mem{Base: v, Disp: size * (16*q + w.bytes/4*j)}
+				if m == 1 && kv == "F32" {
+					row[j] = at
+				} else {
+					row[j] = kvLoad(w, kv, at)
 				}
-				y := YMM()
-				VMOVUPS(at, y)
-				w[j] = y
 			}
 			for r := range m {
-				xr := x[r]
 				if !keep {
-					xr = YMM()
-					VBROADCASTSS(a.at(r, i), xr)
+					broadcast(r)
 				}
-				for j := range w {
-					VFMADD231PS(w[j], xr, t.acc[r][2*q+j])
+				for j := range row {
+					VFMADD231PS(row[j], x[r], t.acc[r][w.perStrip*q+j])
 				}
 			}
 		}
@@ -87,14 +113,18 @@ func weigh(m, p int) {
 		}
 		a.advance(count)
 	}
-	SUBQ(Imm(4), n)
+	unroll := 4
+	if m*p*w.perStrip > 8 {
+		unroll = 2
+	}
+	SUBQ(U32(uint32(unroll)), n)
 	JL(LabelRef("rest"))
-	Label("four")
-	steps(4)
-	SUBQ(Imm(4), n)
-	JGE(LabelRef("four"))
+	Label("loop")
+	steps(unroll)
+	SUBQ(U32(uint32(unroll)), n)
+	JGE(LabelRef("loop"))
 	Label("rest")
-	ADDQ(Imm(4), n)
+	ADDQ(U32(uint32(unroll)), n)
 	JZ(LabelRef("next"))
 	Label("one")
 	steps(1)
@@ -110,36 +140,57 @@ func weigh(m, p int) {
 	RET()
 }
 
-// score writes score_<m>, variant.score for one number of rows.
-func score(m int) {
-	name := fmt.Sprintf("score_%d", m)
-	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, keys *float32, values *float32, d int)")
-	Doc(fmt.Sprintf("%s is variant.score for m = %d and d divisible by 8.", name, m),
+// score writes score<type>_<m>x<n>, variant.score for one number of rows and n
+// tiles of keys at a time.
+func score(w isa, kv string, m, n int) {
+	name := fmt.Sprintf("score%s_%dx%d%s", kv, m, n, w.suffix)
+	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)")
+	Doc(fmt.Sprintf("%s is variant.score for %s, m = %d, %d tiles and d divisible by 8.", name, kv, m, n),
 		"Please refer to scoreGo for the reference implementation.")
 	Pragma("noescape")
-	t := newTile(m, 1)
+	t := newTile(w, m, n)
 	t.zero()
 	a := loadRows(m)
-	keys, values, d := ptr("keys"), ptr("values"), ptr("d")
+	var keys, touch [2]Register
+	for i := range n {
+		for _, p := range []struct {
+			to   *Register
+			name string
+		}{{&keys[i], "keys"}, {&touch[i], "touch"}} {
+			*p.to = ptr(p.name)
+			MOVQ(Mem{Base: *p.to, Disp: 8 * i}, *p.to)
+		}
+	}
+	d := ptr("d")
 	const unroll = 4
+	step := 16 * kvSize[kv] // bytes of one element of a tile
 	Label("loop")
 	for i := range unroll {
-		Comment(fmt.Sprintf("element + %d, and one line of the values", i))
-		touch := GP64()
-		MOVQ(Mem{Base: values, Disp: 64 * i}, touch)
-		lo, hi := YMM(), YMM()
-		VMOVUPS(Mem{Base: keys, Disp: 64 * i}, lo)
-		VMOVUPS(Mem{Base: keys, Disp: 64*i + 32}, hi)
+		Comment(fmt.Sprintf("element + %d", i))
+		var key [2][]VecVirtual
+		for q := range n {
+			if i*step%64 == 0 {
+				line := GP64()
+				MOVQ(Mem{Base: touch[q], Disp: i * step}, line)
+			}
+			for j := range w.perStrip {
+				key[q] = append(key[q], kvLoad(w, kv, Mem{Base: keys[q], Disp: i*step + j*step/2}))
+			}
+		}
 		for r := range m {
-			x := YMM()
+			x := w.vec()
 			VBROADCASTSS(a.at(r, i), x)
-			VFMADD231PS(lo, x, t.acc[r][0])
-			VFMADD231PS(hi, x, t.acc[r][1])
+			for q := range n {
+				for j, y := range key[q] {
+					VFMADD231PS(y, x, t.acc[r][w.perStrip*q+j])
+				}
+			}
 		}
 	}
 	a.advance(unroll)
-	for _, p := range []Register{keys, values} {
-		ADDQ(U32(64*unroll), p)
+	for i := range n {
+		ADDQ(U32(uint32(step*unroll)), keys[i])
+		ADDQ(U32(uint32(step*unroll)), touch[i])
 	}
 	SUBQ(Imm(unroll), d)
 	JNZ(LabelRef("loop"))

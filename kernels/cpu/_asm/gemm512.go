@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// strips512 is strips for 32 registers of 512 bits: a whole panel for any rows.
+var strips512 = []int{4, 4, 4, 4, 4, 4}
+
+func matmul512() {
+	for _, d := range []string{"F32", "BF16", "F16"} {
+		for m, p := range strips512 {
+			gemm512(d, m+1, p)
+		}
+	}
+}
+
+// gemm512 writes gemm<type>_<m>x4_512, the tile of variant.gemm for m rows and a
+// whole panel. A strip is one register.
+func gemm512(dtype string, m, p int) {
+	name := fmt.Sprintf("gemm%s_%dx%d%s", dtype, m, p, avx512.suffix)
+	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)")
+	Doc(fmt.Sprintf("%s is variant.gemm for m = %d, p = %d and %s weights, k >= 1.", name, m, p, dtype),
+		"Please refer to gemmGo for the reference implementation.")
+	Pragma("noescape")
+	Comment("The tile of c stays in registers.")
+	t := newTile(avx512, m, p)
+	t.load()
+	a, b, k, ahead := loadRows(m), Load(Param("b"), GP64()), Load(Param("k"), GP64()), Load(Param("ahead"), GP64())
+	perLine := 2
+	if dtype == "F32" {
+		perLine = 1
+	}
+	var order [2]VecVirtual // of a line's words: of the first k, of the second
+	var upper Register
+	if dtype == "BF16" {
+		Comment("The words of one k become the upper halves of 32-bit lanes.")
+		for i := range order {
+			order[i] = ZMM()
+			VMOVDQU16(bf16Order(i), order[i])
+		}
+		bits := GP32()
+		MOVL(U32(0xaaaaaaaa), bits)
+		upper = K()
+		KMOVD(bits, upper)
+	}
+	step := func(i int) {
+		Comment(fmt.Sprintf("k + %d", i))
+		w := make([]VecVirtual, p)
+		for q := range w {
+			w[q] = ZMM()
+			line := Mem{Base: b, Disp: i/perLine*lineStep + q*64}
+			if m > 1 && i%perLine == 0 {
+				PREFETCHT1(Mem{Base: b, Index: ahead, Scale: 1, Disp: line.Disp})
+			}
+			switch dtype {
+			case "F32":
+				VMOVUPS(line, w[q])
+			case "BF16":
+				VPERMW_Z(line, order[i%2], upper, w[q])
+			case "F16":
+				line.Disp += i % 2 * 32
+				VCVTPH2PS(line, w[q])
+			}
+		}
+		for r := range m {
+			x := ZMM()
+			VBROADCASTSS(a.at(r, i), x)
+			for q := range w {
+				VFMADD231PS(w[q], x, t.acc[r][q])
+			}
+		}
+	}
+	steps := func(n int) {
+		for i := range n {
+			step(i)
+		}
+		a.advance(n)
+		ADDQ(U32(n/perLine*lineStep), b)
+	}
+	SUBQ(Imm(4), k)
+	JL(LabelRef("rest"))
+	Label("four")
+	steps(4)
+	SUBQ(Imm(4), k)
+	JGE(LabelRef("four"))
+	Label("rest")
+	Comment("k is 4 less than what is left, which bits 0 and 1 do not show")
+	TESTQ(U32(2), k)
+	JZ(LabelRef("odd"))
+	steps(2)
+	Label("odd")
+	TESTQ(U32(1), k)
+	JZ(LabelRef("end"))
+	step(0)
+	Label("end")
+	t.store()
+	VZEROUPPER()
+	RET()
+}
+
+// bf16Order is VPERMW's index that takes the words of a line's k number i
+// (outputs 0, 8, 1, 9 ...) to the odd places of outputs 0, 1, 2 ...
+func bf16Order(i int) Mem {
+	name := fmt.Sprintf("bf16Order%d", i)
+	if m, ok := constants[name]; ok {
+		return m
+	}
+	m := GLOBL(name, RODATA|NOPTR)
+	for j := range 16 {
+		word := 16*i + 2*(j%8) + j/8
+		DATA(4*j, U32(uint32(word)<<16|uint32(word)))
+	}
+	constants[name] = m
+	return m
+}
