@@ -108,9 +108,10 @@ type Table interface {
 }
 
 // KVConfig is the shape of one rank's KV pool: per layer, keys and values
-// [Blocks, BlockSize, KVHeads, HeadDim] in float32.
+// [Blocks, BlockSize, KVHeads, HeadDim].
 type KVConfig struct {
 	Layers, Blocks, BlockSize, KVHeads, HeadDim int
+	Type                                        KVType
 }
 
 // KV is a paged pool of keys and values.
@@ -190,7 +191,8 @@ type Backend interface {
 	// element j pairs with j+Half (rotate-half).
 	// After: Su et al., "RoFormer", 2021.
 	Rope(x Buffer, heads, headDim int, pos []int32, t *RopeTable)
-	// WriteKV stores k and v [rows, kvHeads, headDim] at each sequence's positions.
+	// WriteKV stores k and v [rows, kvHeads, headDim] at each sequence's positions,
+	// rounded to the pool's type.
 	WriteKV(kv KV, layer int, k, v Buffer, seqs []SeqRows)
 	// Attention: dst [rows, heads*headDim], causal, over the pool's positions
 	// [max(0, p-Window+1), p] for a query at position p.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tensor"
 	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
@@ -158,22 +159,8 @@ func TestGuardPages(t *testing.T) {
 	needAVX2(t)
 	for _, end := range []bool{false, true} {
 		f := &fences{t: t, end: end, rng: rand.New(rand.NewPCG(5, 6))}
-		for _, d := range []tensor.DType{tensor.F32, tensor.BF16, tensor.F16} {
-			for m := 1; m <= maxTileRows; m++ {
-				for k := 1; k <= 19; k++ {
-					guardGemm(f, d, m, k)
-				}
-			}
-		}
-		for m := 1; m <= maxTileRows; m++ {
-			for d := 8; d <= 64; d += 8 {
-				guardScore(f, m, d)
-			}
-			for n := 1; n <= 9; n++ {
-				for p := 1; p <= maxStrips[m]; p++ {
-					guardWeigh(f, m, p, n)
-				}
-			}
+		for _, v := range wideVariants() {
+			guardTiles(f, v)
 		}
 		for n := range 67 {
 			guardVector(f, n)
@@ -184,8 +171,40 @@ func TestGuardPages(t *testing.T) {
 	}
 }
 
-func guardGemm(f *fences, d tensor.DType, m, k int) {
-	p := maxStrips[m]
+// guardTiles tries a variant's tiles of every shape.
+func guardTiles(f *fences, v *variant) {
+	for m := 1; m <= maxTileRows; m++ {
+		for _, d := range []tensor.DType{tensor.F32, tensor.BF16, tensor.F16} {
+			for k := 1; k <= 19; k++ {
+				guardGemm(f, v, d, m, k)
+			}
+		}
+		for t := range kernels.KVQ8 + 1 {
+			for d := 8; d <= 40; d += 8 {
+				guardScore(f, v, t, m, d, 1+d/8%3)
+			}
+			for n := 1; n <= 9; n++ {
+				for p := 1; p <= v.strips[m]; p++ {
+					guardWeigh(f, v, t, m, p, n)
+				}
+			}
+		}
+	}
+}
+
+// wideVariants are those whose tiles of float32 differ from the portable ones.
+func wideVariants() []*variant {
+	var list []*variant
+	for _, v := range variants() {
+		if v == avx2 || v == avx512 {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+func guardGemm(f *fences, asm *variant, d tensor.DType, m, k int) {
+	p := asm.strips[m]
 	a := f.random(m * k)
 	c := f.random(m * stripWidth * p)
 	b := f.next().bytes(place(k-1, p-1, d) + stripWidth*d.Size())
@@ -195,23 +214,40 @@ func guardGemm(f *fences, d tensor.DType, m, k int) {
 			b[i] = b[i]&0x83 | 0x38
 		}
 	}
-	f.both(fmt.Sprintf("gemm %v m=%d k=%d", d, m, k), avx2, portable, c, func(v *variant) {
+	f.both(fmt.Sprintf("%s: gemm %v m=%d k=%d", asm.name, d, m, k), asm, portable, c, func(v *variant) {
 		v.gemm(d, c, stripWidth*p, a, k, b, m, p, k, 1<<16)
 	})
 }
 
-func guardWeigh(f *fences, m, p, n int) {
+// randomKV are n elements of keys or values; NaN and infinities too where the
+// type has them.
+func (f *fences) randomKV(t kernels.KVType, n int) []byte {
+	b := f.next().bytes(n * t.ElementBytes())
+	for i := range b {
+		b[i] = byte(f.rng.Uint32())
+		if size := t.ElementBytes(); size > 1 && i%size == size-1 && f.rng.IntN(50) > 0 {
+			b[i] = b[i]&0x83 | 0x38
+		}
+	}
+	return b
+}
+
+func guardWeigh(f *fences, asm *variant, t kernels.KVType, m, p, n int) {
 	off := []int{n * stripWidth * p, 0}
-	a, c, x := f.random(m*2*n), f.random(m*stripWidth*p), f.random(2*n*stripWidth*p)
-	f.both(fmt.Sprintf("weigh m=%d p=%d n=%d", m, p, n), avx2, portable, c, func(v *variant) {
-		v.weigh(c, stripWidth*p, a, 2*n, x, stripWidth*p, off, m, p, n)
+	a, c, x := f.random(m*2*n), f.random(m*stripWidth*p), f.randomKV(t, 2*n*stripWidth*p)
+	f.both(fmt.Sprintf("%s: weigh %v m=%d p=%d n=%d", asm.name, t, m, p, n), asm, portable, c, func(v *variant) {
+		v.weigh(t, c, stripWidth*p, a, 2*n, x, stripWidth*p, off, m, p, n)
 	})
 }
 
-func guardScore(f *fences, m, d int) {
-	a, c, keys := f.random(m*d), f.random(m*stripWidth), f.random(d*stripWidth)
-	f.both(fmt.Sprintf("score m=%d d=%d", m, d), avx2, portable, c, func(v *variant) {
-		v.score(c, stripWidth, a, d, keys, keys, m, d)
+func guardScore(f *fences, asm *variant, t kernels.KVType, m, d, tiles int) {
+	a, c, keys := f.random(m*d), f.random(m*stripWidth*tiles), f.randomKV(t, d*stripWidth*tiles)
+	off := make([]int, tiles)
+	for i := range off {
+		off[i] = (tiles - 1 - i) * d * stripWidth
+	}
+	f.both(fmt.Sprintf("%s: score %v m=%d d=%d tiles=%d", asm.name, t, m, d, tiles), asm, portable, c, func(v *variant) {
+		v.score(t, c, stripWidth*tiles, a, d, keys, off, keys, off, m, d)
 	})
 }
 

@@ -22,9 +22,10 @@ const (
 //
 // The order of operations of one (row, head) depends on its position and window
 // alone. A score is fma over the head's elements in order, from zero, times
-// scale, and soft-capped if there is a Cap. For each chunk of positions: m the largest score, w_s = exp(score_s -
-// m), l = Σ w_s (softmax says how), o = fma over the positions in order of
-// w_s·v_s. Chunks are merged in order: with m' the larger maximum, both l and o
+// scale (and then times the key's own scale, where the pool has one), and
+// soft-capped if there is a Cap. For each chunk of positions: m the largest
+// score, w_s = exp(score_s - m), l = Σ w_s (softmax says how), o = fma over the
+// positions in order of w_s·v_s (w_s first times the value's own scale). Chunks are merged in order: with m' the larger maximum, both l and o
 // become old·exp(m_old - m') + new·exp(m_new - m'). At the end dst = o·(1/l).
 // After: Milakov and Gimelshein, "Online normalizer calculation for softmax",
 // 2018; Kwon et al., "Efficient Memory Management for Large Language Model
@@ -93,9 +94,12 @@ type attnScratch struct {
 	// Of one tile of at most 6 pairs in one chunk:
 	score []float32 // [6, scoreStride]
 	part  []float32 // [6, pad]
-	keys  []float32 // [chunk/16, headDim, 16], where tiles are smaller than 16
-	vOff  []int     // of each block of the chunk, the index of its first value
-	kOff  []int     // of each 16 positions of the chunk, the index of their keys
+	// Of the chunk, in elements:
+	vOff   []int     // of each block, where its first value is
+	kOff   []int     // of each 16 positions, where their keys are
+	v16Off []int     // of each 16 positions, where their values are; nil if apart
+	keys   []byte    // [chunk/16, headDim, 16], where tiles are smaller than 16
+	scales []float32 // [2, chunk], of keys and of values, where the pool has them
 }
 
 // scoreStride leaves room for softmax's padding, and keeps the rows of a tile
@@ -144,45 +148,50 @@ func (a *attention) at(it *attnItem, i int) int {
 	return ((it.row+i/len(heads))*a.spec.Heads + heads[i%len(heads)]) * a.spec.HeadDim
 }
 
-// keyFinder tells where the keys of each 16 positions of a chunk stand.
-type keyFinder struct {
-	mem []float32
-	off []int
-}
-
-// locate finds the blocks that hold positions [c, end). Tiles of fewer than 16
-// positions are put together into tiles of 16, zeros after the last block.
-func (a *attention) locate(s *attnScratch, it *attnItem, c, end int) keyFinder {
+// locate finds the blocks that hold positions [c, end) and returns the memory of
+// their keys. Tiles of fewer than 16 positions are put together into tiles of 16,
+// zeros after the last block.
+func (a *attention) locate(s *attnScratch, it *attnItem, c, end int) []byte {
 	kv, size, d := a.kv, a.kv.cfg.BlockSize, a.spec.HeadDim
 	blocks := it.seq.Blocks[c/size : (end+size-1)/size]
-	s.vOff, s.kOff = s.vOff[:0], s.kOff[:0]
-	mem := kv.k
+	s.vOff, s.kOff, s.v16Off = s.vOff[:0], s.kOff[:0], s.v16Off[:0]
+	mem, bytes := kv.k, kv.cfg.Type.ElementBytes()
 	if kv.tile < keyTile {
-		s.keys = grow(s.keys, chunk*d)
+		s.keys = grow(s.keys, chunk*d*bytes)
 		mem = s.keys
 		clear(s.keys)
 		for i := 0; i < chunk; i += keyTile {
 			s.kOff = append(s.kOff, i*d)
 		}
 	}
+	if kv.scale != nil {
+		s.scales = grow(s.scales, 2*chunk)
+	}
 	for i, block := range blocks {
 		first := kv.slot(a.spec.Layer, it.kvHead, block)
 		s.vOff = append(s.vOff, first*kv.pad)
+		if kv.scale != nil {
+			for j, pair := i*size, kv.scale[2*first:][:2*size]; len(pair) > 0; j, pair = j+1, pair[2:] {
+				s.scales[j], s.scales[chunk+j] = pair[0], pair[1]
+			}
+		}
 		if kv.tile == keyTile {
 			for t := 0; t < size; t += keyTile {
 				s.kOff = append(s.kOff, kv.key(first, t))
+				s.v16Off = append(s.v16Off, (first+t)*kv.pad)
 			}
 			continue
 		}
 		for j := range d {
-			copy(s.keys[(i*size/keyTile*d+j)*keyTile+i*size%keyTile:][:size], kv.k[kv.key(first, 0)+j*size:])
+			to := (i*size/keyTile*d+j)*keyTile + i*size%keyTile
+			copy(s.keys[to*bytes:][:size*bytes], kv.k[(kv.key(first, 0)+j*size)*bytes:])
 		}
 	}
-	return keyFinder{mem: mem, off: s.kOff}
+	return mem
 }
 
 // tile merges the positions of the chunk from c on into pairs [i0, i1).
-func (a *attention) tile(s *attnScratch, it *attnItem, keys keyFinder, c, i0, i1 int) {
+func (a *attention) tile(s *attnScratch, it *attnItem, keys []byte, c, i0, i1 int) {
 	group, pad := len(a.heads[it.kvHead]), a.kv.pad
 	span := func(i int) (lo, hi int) { // what pair i sees of the chunk, relative to c
 		p := it.pos + i/group
@@ -214,11 +223,18 @@ func (a *attention) tile(s *attnScratch, it *attnItem, keys keyFinder, c, i0, i1
 		lo, hi := span(i0 + i)
 		row := s.score[i*scoreStride:]
 		scale := a.spec.Scale
+		if a.kv.scale != nil {
+			a.v.mulScaled(row[lo:hi], row[lo:hi], s.scales[lo:hi], scale)
+			scale = 1
+		}
 		if a.spec.Cap > 0 {
 			a.v.softCap(row[lo:hi], scale, a.spec.Cap)
 			scale = 1
 		}
 		top[i], sum[i] = a.b.softmax(row[lo:hi], scale)
+		if a.kv.scale != nil {
+			a.v.mulScaled(row[lo:hi], row[lo:hi], s.scales[chunk+lo:chunk+hi], 1)
+		}
 	}
 
 	clear(s.part[:n*pad])
@@ -247,29 +263,25 @@ func (a *attention) tile(s *attnScratch, it *attnItem, keys keyFinder, c, i0, i1
 
 // scores fills s.score[i, lo:hi] for n pairs from i0 on, and may fill more. The
 // first pairs of an item to pass also fetch the chunk's values.
-func (a *attention) scores(s *attnScratch, keys keyFinder, i0, n, lo, hi int) {
+func (a *attention) scores(s *attnScratch, keys []byte, i0, n, lo, hi int) {
 	d := a.spec.HeadDim
-	end := (hi + keyTile - 1) / keyTile
-	for t := lo / keyTile; t < end; t++ {
-		key := keys.mem[keys.off[t]:][:d*keyTile]
-		values := key
-		if i0 == 0 && a.kv.tile == keyTile {
-			p, size := t*keyTile, a.kv.cfg.BlockSize
-			values = a.kv.v[s.vOff[p/size]+p%size*a.kv.pad:][:d*keyTile]
-		}
-		a.v.score(s.score[t*keyTile:], scoreStride, s.q[i0*d:], d, key, values, n, d)
+	t0, t1 := lo/keyTile, (hi+keyTile-1)/keyTile
+	next, nextOff := keys, s.kOff
+	if i0 == 0 && a.kv.tile == keyTile {
+		next, nextOff = a.kv.v, s.v16Off
 	}
+	a.v.score(a.kv.cfg.Type, s.score[t0*keyTile:], scoreStride, s.q[i0*d:], d, keys, s.kOff[t0:t1], next, nextOff[t0:t1], n, d)
 }
 
 // weigh adds the values at positions [lo, hi) of the chunk, by their scores, to
 // rows [i, i+n) of s.part.
 func (a *attention) weigh(s *attnScratch, i, n, lo, hi int) {
-	size, pad := a.kv.cfg.BlockSize, a.kv.pad
+	size, pad, bytes := a.kv.cfg.BlockSize, a.kv.pad, a.kv.cfg.Type.ElementBytes()
 	call := func(off []int, lo, rows int) {
-		strips := pad / stripWidth
-		for p := 0; p < strips; p += maxStrips[n] {
-			a.v.weigh(s.part[i*pad+p*stripWidth:], pad, s.score[i*scoreStride+lo:], scoreStride,
-				a.kv.v[p*stripWidth:], pad, off, n, min(maxStrips[n], strips-p), rows)
+		strips, most := pad/stripWidth, a.v.strips[n]
+		for p := 0; p < strips; p += most {
+			a.v.weigh(a.kv.cfg.Type, s.part[i*pad+p*stripWidth:], pad, s.score[i*scoreStride+lo:], scoreStride,
+				a.kv.v[p*stripWidth*bytes:], pad, off, n, min(most, strips-p), rows)
 		}
 	}
 	for lo < hi {

@@ -9,6 +9,7 @@ import "github.com/sullae/sullae/kernels/tensor"
 // of 8 to the portable form.
 var avx2 = &variant{
 	name:       "avx2",
+	strips:     &strips256,
 	gemm:       gemmAVX2,
 	quantGemm:  quantGemmAVX2,
 	tileRows:   4,
@@ -28,15 +29,23 @@ var avx2 = &variant{
 	rotate:     rotateVec,
 }
 
+type gemmTile func(c *float32, ldc int, a *float32, lda int, b *byte, k, ahead int)
+
 // gemmTiles are by type and rows.
-var gemmTiles = [...][maxTileRows + 1]func(c *float32, ldc int, a *float32, lda int, b *byte, k, ahead int){
+type gemmTiles [tensor.F16 + 1][maxTileRows + 1]gemmTile
+
+var gemmTiles256 = gemmTiles{
 	tensor.F32:  {1: gemmF32_1x4, gemmF32_2x2, gemmF32_3x2, gemmF32_4x1, gemmF32_5x1, gemmF32_6x1},
 	tensor.BF16: {1: gemmBF16_1x4, gemmBF16_2x2, gemmBF16_3x2, gemmBF16_4x1, gemmBF16_5x1, gemmBF16_6x1},
 	tensor.F16:  {1: gemmF16_1x4, gemmF16_2x2, gemmF16_3x2, gemmF16_4x1, gemmF16_5x1, gemmF16_6x1},
 }
 
 func gemmAVX2(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, ahead int) {
-	if p != maxStrips[m] {
+	gemmVec(&gemmTiles256, &strips256, d, c, ldc, a, lda, b, m, p, k, ahead)
+}
+
+func gemmVec(tiles *gemmTiles, strips *[maxTileRows + 1]int, d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, ahead int) {
+	if p != strips[m] {
 		panic("cpu: gemm: no such tile")
 	}
 	if k == 0 {
@@ -49,52 +58,7 @@ func gemmAVX2(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []by
 		raceRead(a[r*lda:][:k])
 		raceWrite(c[r*ldc:][:p*stripWidth])
 	}
-	gemmTiles[d][m](&c[0], ldc, &a[0], lda, &b[0], k, ahead)
-}
-
-type weighTile func(c *float32, ldc int, a *float32, lda int, v *float32, ldv int, off *int, offs int, n int)
-
-// weighTiles are by rows, and 0 for one strip or 1 for maxStrips[rows].
-var weighTiles = [maxTileRows + 1][2]weighTile{
-	1: {weigh_1x1, weigh_1x4}, 2: {weigh_2x1, weigh_2x2}, 3: {weigh_3x1, weigh_3x2},
-	4: {weigh_4x1}, 5: {weigh_5x1}, 6: {weigh_6x1},
-}
-
-func weighAVX2(c []float32, ldc int, a []float32, lda int, v []float32, ldv int, off []int, m, p, n int) {
-	if len(off) == 0 || n == 0 {
-		return
-	}
-	_, _ = c[(m-1)*ldc+p*stripWidth-1], a[(m-1)*lda+len(off)*n-1]
-	for _, o := range off {
-		_, _ = v[o], v[o+(n-1)*ldv+p*stripWidth-1]
-		raceRead(v[o : o+(n-1)*ldv+p*stripWidth])
-	}
-	for r := range m {
-		raceRead(a[r*lda:][:len(off)*n])
-		raceWrite(c[r*ldc:][:p*stripWidth])
-	}
-	if p == maxStrips[m] && p > 1 {
-		weighTiles[m][1](&c[0], ldc, &a[0], lda, &v[0], ldv, &off[0], len(off), n)
-		return
-	}
-	for q := range p {
-		weighTiles[m][0](&c[q*stripWidth], ldc, &a[0], lda, &v[q*stripWidth], ldv, &off[0], len(off), n)
-	}
-}
-
-var scoreTiles = [...]func(c *float32, ldc int, a *float32, lda int, keys, values *float32, d int){
-	1: score_1, score_2, score_3, score_4, score_5, score_6,
-}
-
-func scoreAVX2(c []float32, ldc int, a []float32, lda int, keys, values []float32, m, d int) {
-	_, _, _ = c[(m-1)*ldc+stripWidth-1], a[(m-1)*lda+d-1], keys[d*stripWidth-1]
-	values = values[:d*stripWidth]
-	raceRead(keys[:d*stripWidth])
-	for r := range m {
-		raceRead(a[r*lda:][:d])
-		raceWrite(c[r*ldc:][:stripWidth])
-	}
-	scoreTiles[m](&c[0], ldc, &a[0], lda, &keys[0], &values[0], d)
+	tiles[d][m](&c[0], ldc, &a[0], lda, &b[0], k, ahead)
 }
 
 func scaleMaxVec(s []float32, f float32) float32 {

@@ -142,7 +142,7 @@ func (m *matmul) block(c []float32, ldc, r0, n, p0, p1, k0, k1 int) {
 	for t := range tiles {
 		r := n * t / tiles
 		rows := n*(t+1)/tiles - r
-		strips := maxStrips[rows]
+		strips := m.v.strips[rows]
 		for p := p0; p < p1; p++ {
 			panel := m.w.mem.data[p*m.w.panelBytes : (p+1)*m.w.panelBytes]
 			for q := 0; q < panelStrips; q += strips {

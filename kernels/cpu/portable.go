@@ -4,12 +4,14 @@ import (
 	"encoding/binary"
 	"math"
 
+	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tensor"
 )
 
 // portable is the plain Go twin of every variant.
 var portable = &variant{
 	name:       "portable",
+	strips:     &strips256,
 	gemm:       gemmGo,
 	quantGemm:  quantGemmGo(4),
 	tileRows:   4,
@@ -57,13 +59,14 @@ func widenStrip(dst *[stripWidth]float32, src []byte, d tensor.DType) {
 	}
 }
 
-func weighGo(c []float32, ldc int, a []float32, lda int, v []float32, ldv int, off []int, m, p, n int) {
-	for r := range m {
-		acc := c[r*ldc:][:p*stripWidth]
-		for s, o := range off {
-			for i := range n {
+func weighGo(t kernels.KVType, c []float32, ldc int, a []float32, lda int, v []byte, ldv int, off []int, m, p, n int) {
+	row := make([]float32, p*stripWidth)
+	for s, o := range off {
+		for i := range n {
+			widenKV(row, v, o+i*ldv, t)
+			for r := range m {
 				x := a[r*lda+s*n+i]
-				row := v[o+i*ldv:][:p*stripWidth]
+				acc := c[r*ldc:][:p*stripWidth]
 				for j, w := range row {
 					acc[j] = fma32(x, w, acc[j])
 				}
@@ -72,14 +75,20 @@ func weighGo(c []float32, ldc int, a []float32, lda int, v []float32, ldv int, o
 	}
 }
 
-func scoreGo(c []float32, ldc int, a []float32, lda int, keys, _ []float32, m, d int) {
-	for r := range m {
-		acc := (*[stripWidth]float32)(c[r*ldc:])
-		clear(acc[:])
+func scoreGo(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, _ []byte, _ []int, m, d int) {
+	var key [stripWidth]float32
+	for s, o := range off {
+		for r := range m {
+			clear(c[r*ldc+s*stripWidth:][:stripWidth])
+		}
 		for i := range d {
-			x := a[r*lda+i]
-			for j, w := range keys[i*stripWidth:][:stripWidth] {
-				acc[j] = fma32(x, w, acc[j])
+			widenKV(key[:], keys, o+i*stripWidth, t)
+			for r := range m {
+				x := a[r*lda+i]
+				acc := (*[stripWidth]float32)(c[r*ldc+s*stripWidth:])
+				for j, w := range key {
+					acc[j] = fma32(x, w, acc[j])
+				}
 			}
 		}
 	}

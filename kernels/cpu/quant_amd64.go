@@ -8,11 +8,13 @@ import (
 	"github.com/sullae/sullae/kernels"
 )
 
-// avx512 is avx2 with VNNI's byte products for quantized weights, and needs
-// AVX-512 F, BW, VL and VNNI besides.
+// avx512 is avx2 with VNNI's byte products for quantized weights and wider
+// tiles, and needs AVX-512 F, BW, VL and VNNI besides.
 var avx512 = func() *variant {
 	v := *avx2
 	v.name = "avx512vnni"
+	v.strips = &strips512
+	v.gemm, v.weigh, v.score = gemmAVX512, weighAVX512, scoreAVX512
 	v.quantGemm = quantGemmAVX512
 	v.tileRows, v.wide8 = 8, false
 	return &v

@@ -89,17 +89,7 @@ const leastQuantized = 0x1p-100
 func quantizeGo(tile []byte, tileRows int, wide bool, slot int, x []float32, offset int32) {
 	for ; len(x) > 0; x = x[kernels.Group:] {
 		g := x[:kernels.Group]
-		top := uint32(0) // bits order as magnitudes do, NaN above all
-		for _, v := range g {
-			top = max(top, math.Float32bits(v)&0x7fffffff)
-		}
-		scale, inv := float32(0), float32(0)
-		switch m := math.Float32frombits(top); {
-		case top >= 0x7f800000:
-			scale = float32(math.NaN())
-		case m >= leastQuantized:
-			scale, inv = m*(1.0/127), 127/m
-		}
+		scale, inv := quantScale(g)
 		quants := tile[slot*quantBytes(wide):][:quantBytes(wide)]
 		sum := int32(0)
 		for i, v := range g {
@@ -121,6 +111,22 @@ func quantizeGo(tile []byte, tileRows int, wide bool, slot int, x []float32, off
 			tile = tile[tileStride(tileRows, wide):]
 		}
 	}
+}
+
+// quantScale is the scale of values that share one, and what they are multiplied
+// by before they are rounded. NaN or an infinity among them makes the scale NaN.
+func quantScale(x []float32) (scale, inv float32) {
+	top := uint32(0) // bits order as magnitudes do, NaN above all
+	for _, v := range x {
+		top = max(top, math.Float32bits(v)&0x7fffffff)
+	}
+	switch m := math.Float32frombits(top); {
+	case top >= 0x7f800000:
+		return float32(math.NaN()), 0
+	case m >= leastQuantized:
+		return m * (1.0 / 127), 127 / m
+	}
+	return 0, 0
 }
 
 // roundInt rounds to the nearest integer, ties to even, where |v| < 2^22.

@@ -13,13 +13,17 @@ import (
 type variant struct {
 	name string
 
+	// strips[m] is the number of 16-wide strips that a tile of m rows has in gemm
+	// and may have in weigh: as many as there are registers for.
+	strips *[maxTileRows + 1]int
+
 	// gemm adds to a tile of m rows and 16·p outputs:
 	//
 	//	c[r·ldc + 16·q + j] = fma(a[r·lda + i], w_q[i, j], ·) for i ascending
 	//
 	// for r < m, q < p, j < 16, i < k. b begins at the first strip's weights in a
 	// panel of type d (pack.go), at an even place along K unless k is 1. m is 1
-	// to 6; p is maxStrips[m]. ahead is a hint: the lines that far behind those
+	// to 6; p is strips[m]. ahead is a hint: the lines that far behind those
 	// read are wanted next.
 	gemm func(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, ahead int)
 
@@ -41,22 +45,24 @@ type variant struct {
 	// quantize writes the groups of x, whole ones, as slot's of a tile of quantRows.
 	quantize func(tile []byte, tileRows int, wide bool, slot int, x []float32, offset int32)
 
-	// weigh adds rows of v, each times a factor, to m rows of c, 16·p wide:
+	// weigh adds rows of v, elements of type t, each times a factor, to m rows of c,
+	// 16·p wide:
 	//
 	//	c[r·ldc + j] = fma(a[r·lda + s·n + i], v[off[s] + i·ldv + j], ·)
 	//
 	// for s < len(off) ascending and i < n ascending. m is 1 to 6; p is at most
-	// maxStrips[m].
-	weigh func(c []float32, ldc int, a []float32, lda int, v []float32, ldv int, off []int, m, p, n int)
+	// strips[m]. off and ldv count elements.
+	weigh func(t kernels.KVType, c []float32, ldc int, a []float32, lda int, v []byte, ldv int, off []int, m, p, n int)
 
-	// score sets m rows of c, 16 wide, to the products of m queries with 16 keys:
+	// score sets m rows of c to the products of m queries with 16 keys of type t
+	// for each place in off:
 	//
-	//	c[r·ldc + j] = fma(a[r·lda + i], keys[i·16 + j], ·) from zero for i ascending
+	//	c[r·ldc + 16·s + j] = fma(a[r·lda + i], keys[off[s] + i·16 + j], ·) from zero for i ascending
 	//
-	// for i < d. m is 1 to 6, d a multiple of 8. values, at least 16·d elements,
-	// are wanted next, and read into the cache: two streams that the CPU fetches
-	// ahead by itself, where prefetches would wait for too few buffers.
-	score func(c []float32, ldc int, a []float32, lda int, keys, values []float32, m, d int)
+	// for i < d. m is 1 to 6, d a multiple of 8. The 16·d elements of next from
+	// each nextOff on are wanted soon, and read into the cache: two streams that the
+	// CPU fetches ahead by itself, where prefetches would wait for too few buffers.
+	score func(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int)
 
 	// scaleMax multiplies s by f in place and returns the maximum of the
 	// products, -Inf if there is none but NaN. len(s) is a multiple of 8. The
@@ -95,9 +101,8 @@ type variant struct {
 
 type quantGemmFunc func(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, ahead int)
 
-// maxStrips[m] is the number of 16-wide strips that a tile of m rows may have: as
-// many as the registers of AVX2 hold accumulators for.
-var maxStrips = [maxTileRows + 1]int{0, 4, 2, 2, 1, 1, 1}
+// strips256 is variant.strips for 16 registers of 256 bits.
+var strips256 = [maxTileRows + 1]int{0, 4, 2, 2, 1, 1, 1}
 
 const maxTileRows = 6
 

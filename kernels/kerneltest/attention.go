@@ -3,6 +3,7 @@ package kerneltest
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/sullae/sullae/kernels"
@@ -117,9 +118,23 @@ func (sc *scene) query(t *testing.T, b kernels.Backend, kv kernels.KV, parts ...
 	return dst.take(t, b)
 }
 
+// kept is what the pool keeps of vectors.
+func (sc *scene) kept(v []float32) []float32 {
+	v = slices.Clone(v)
+	for vector := range slices.Chunk(v, sc.kv.HeadDim) {
+		reference.RoundKV(vector, sc.kv.Type)
+	}
+	return v
+}
+
 // want is the reference for a part and the bound on each element's error.
 func (sc *scene) want(p part) (want, tol []float64) {
 	s, d, heads, kvHeads := sc.seqs[p.seq], sc.spec.HeadDim, sc.spec.Heads, sc.kv.KVHeads
+	s.k, s.v = sc.kept(s.k), sc.kept(s.v)
+	scales := 0.0 // roundings by the vectors' own scales
+	if sc.kv.Type == kernels.KVQ8 {
+		scales = 2
+	}
 	for pos := p.from; pos < p.to; pos++ {
 		lo := 0
 		if w := sc.spec.Window; w > 0 {
@@ -137,14 +152,14 @@ func (sc *scene) want(p part) (want, tol []float64) {
 					size += math.Abs(q[j] * float64(s.k[at+j]))
 					largest = max(largest, math.Abs(float64(s.v[at+j])))
 				}
-				slip = max(slip, size*float64(sc.spec.Scale)*float64(d+3)*eps+float64(sc.spec.Cap)*6*eps)
+				slip = max(slip, size*float64(sc.spec.Scale)*(float64(d+3)+scales)*eps+float64(sc.spec.Cap)*6*eps)
 			}
 			out := make([]float64, d)
 			reference.Attention(out, q, k, v, float64(sc.spec.Scale), float64(sc.spec.Cap))
 			want = append(want, out...)
 			// A score's error is a weight's relative error; the weights' sums round
 			// once per position of a chunk and a few times per chunk.
-			n := float64(min(pos-lo+1, 256) + 4*(pos/256) + 20)
+			n := float64(min(pos-lo+1, 256)+4*(pos/256)+20) + scales
 			for range d {
 				tol = append(tol, (2*slip+n*eps)*largest)
 			}
@@ -177,7 +192,39 @@ func attentionCases() []testCase {
 		cappedCase(50, 0, part{0, 0, 40}, part{0, 255, 260}),
 		cappedCase(1.5, 0, part{0, 0, 40}, part{0, 255, 260}),
 		cappedCase(3, 37, part{0, 0, 40}, part{0, 250, 263}))
+	for _, kv := range narrowKV {
+		for _, size := range []int{1, 8, 16, 256} {
+			list = append(list, narrowCase(kv, 4, 1, 24, size, 0, []part{{0, 250, 262}, {0, 599, 600}}, 600))
+		}
+		for _, dim := range []int{8, 16, 40, 64, 72, 80, 128, 136} {
+			list = append(list, narrowCase(kv, 2, 1, dim, 16, 0, []part{{0, 0, 33}, {1, 256, 257}}, 33, 300))
+		}
+		for _, group := range []int{1, 2, 3, 4, 5, 6, 7, 13} {
+			list = append(list, narrowCase(kv, 2*group, 2, 16, 16, 20*(group%2), []part{{0, 0, 40}, {1, 18, 19}, {2, 511, 513}}, 40, 19, 513))
+		}
+	}
 	return list
+}
+
+// narrowKV are the types that keep less than is written.
+var narrowKV = []kernels.KVType{kernels.KVF16, kernels.KVBF16, kernels.KVQ8}
+
+// narrowCase is attentionCase with keys and values of some type, some of them
+// zero vectors or of odd sizes.
+func narrowCase(kv kernels.KVType, heads, kvHeads, headDim, blockSize, window int, parts []part, lengths ...int) testCase {
+	name := fmt.Sprintf("Attention/kv=%v,heads=%d:%d,dim=%d,block=%d,window=%d,lengths=%v", kv, heads, kvHeads, headDim, blockSize, window, lengths)
+	sc := newScene(seeded(name), heads, kvHeads, headDim, blockSize, window, lengths...)
+	sc.kv.Type = kv
+	for _, q := range sc.seqs {
+		for _, v := range [][]float32{q.k, q.v} {
+			row := kvHeads * headDim
+			clear(v[2*row : 3*row])
+			for i := range v[3*row : 5*row] {
+				v[3*row+i] *= [2]float32{0x1p-20, 0x1p-140}[i/row]
+			}
+		}
+	}
+	return sc.testCase(name, parts)
 }
 
 // cappedCase has scores under a soft cap.
@@ -214,53 +261,70 @@ func (sc *scene) testCase(name string, parts []part) testCase {
 // chunkingRule: a prompt's results are the same however it is cut into steps,
 // whatever else is in a step, and for every block size.
 func chunkingRule(t *testing.T, b kernels.Backend) {
-	for _, window := range []int{0, 37, 256} {
-		var first []float32
-		for _, size := range []int{16, 1, 8, 64, 256} {
-			s := seeded("chunking") // the same values for each block size
-			sc := newScene(s, 4, 1, 8, size, window, 530, 90)
-			kv := sc.pool(t, b)
-			whole := sc.query(t, b, kv, part{0, 0, 530})
-			if first == nil {
-				first = whole
-			}
-			same(t, whole, first)
-			var cut []float32
-			for from := 0; from < 530; {
-				to := min(from+1+s.IntN(70), 530)
-				other := 1 + s.IntN(89)
-				got := sc.query(t, b, kv, part{1, 0, other}, part{0, from, to}, part{1, other, other + 1})
-				width := sc.spec.Heads * sc.spec.HeadDim
-				cut = append(cut, got[other*width:(other+to-from)*width]...)
-				from = to
-			}
-			same(t, cut, whole)
+	chunking(t, b, kernels.KVF32, 37)
+	for _, window := range []int{0, 256} {
+		chunking(t, b, kernels.KVF32, window)
+	}
+	for _, kv := range narrowKV {
+		chunking(t, b, kv, 37)
+	}
+}
+
+func chunking(t *testing.T, b kernels.Backend, kvType kernels.KVType, window int) {
+	var first []float32
+	for _, size := range []int{16, 1, 8, 64, 256} {
+		s := seeded("chunking") // the same values for each block size
+		sc := newScene(s, 4, 1, 8, size, window, 530, 90)
+		sc.kv.Type = kvType
+		kv := sc.pool(t, b)
+		whole := sc.query(t, b, kv, part{0, 0, 530})
+		if first == nil {
+			first = whole
+		}
+		same(t, whole, first)
+		var cut []float32
+		for from := 0; from < 530; {
+			to := min(from+1+s.IntN(70), 530)
+			other := 1 + s.IntN(89)
+			got := sc.query(t, b, kv, part{1, 0, other}, part{0, from, to}, part{1, other, other + 1})
+			width := sc.spec.Heads * sc.spec.HeadDim
+			cut = append(cut, got[other*width:(other+to-from)*width]...)
+			from = to
+		}
+		same(t, cut, whole)
+	}
+}
+
+// poisonRule: a NaN or an infinity among a sequence's values or keys reaches the
+// positions after it and no others; where a vector has one scale, it reaches the
+// whole vector and is NaN.
+func poisonRule(t *testing.T, b kernels.Backend) {
+	for kv := range kernels.KVQ8 + 1 {
+		for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+			poison(t, b, kv, bad)
 		}
 	}
 }
 
-// poisonRule: a NaN or an infinity among a sequence's values or keys reaches
-// the positions after it and no others.
-func poisonRule(t *testing.T, b kernels.Backend) {
-	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
-		sc := newScene(seeded("poison"), 4, 2, 16, 16, 0, 60, 60)
-		clean := sc.query(t, b, sc.pool(t, b), part{0, 0, 60}, part{1, 0, 60})
-		const at = 21
-		sc.seqs[0].v[(at*2+1)*16+3] = bad
-		got := sc.query(t, b, sc.pool(t, b), part{0, 0, 60}, part{1, 0, 60})
-		for i, x := range got {
-			row, head, d := i/64, i/16%4, i%16
-			hit := row >= at && row < 60 && head >= 2 && d == 3
-			if hit != (x != clean[i] || x != x) || hit && float64(x) != float64(bad) && bad == bad {
-				t.Fatalf("%v at position %d: row %d, head %d, element %d is %v, was %v", bad, at, row, head, d, x, clean[i])
-			}
+func poison(t *testing.T, b kernels.Backend, kv kernels.KVType, bad float32) {
+	sc := newScene(seeded("poison"), 4, 2, 16, 16, 0, 60, 60)
+	sc.kv.Type = kv
+	clean := sc.query(t, b, sc.pool(t, b), part{0, 0, 60}, part{1, 0, 60})
+	const at = 21
+	sc.seqs[0].v[(at*2+1)*16+3] = bad
+	got := sc.query(t, b, sc.pool(t, b), part{0, 0, 60}, part{1, 0, 60})
+	for i, x := range got {
+		row, head, d := i/64, i/16%4, i%16
+		hit := row >= at && row < 60 && head >= 2 && (d == 3 || kv == kernels.KVQ8)
+		if hit != (x != clean[i] || x != x) || hit && float64(x) != float64(bad) && bad == bad && kv != kernels.KVQ8 {
+			t.Fatalf("%v, %v at position %d: row %d, head %d, element %d is %v, was %v", kv, bad, at, row, head, d, x, clean[i])
 		}
-		sc.seqs[1].k[(at*2)*16+5] = float32(math.NaN())
-		got = sc.query(t, b, sc.pool(t, b), part{1, 0, 60})
-		for i, x := range got {
-			if hit := i/64 >= at && i/16%4 < 2; hit != (x != x) {
-				t.Fatalf("NaN key at position %d: row %d, head %d is %v", at, i/64, i/16%4, x)
-			}
+	}
+	sc.seqs[1].k[(at*2)*16+5] = float32(math.NaN())
+	got = sc.query(t, b, sc.pool(t, b), part{1, 0, 60})
+	for i, x := range got {
+		if hit := i/64 >= at && i/16%4 < 2; hit != (x != x) {
+			t.Fatalf("%v, NaN key at position %d: row %d, head %d is %v", kv, at, i/64, i/16%4, x)
 		}
 	}
 }

@@ -46,24 +46,43 @@ func QuantizeWeights(w []float32, leaves []int, f kernels.Format) {
 // q = round(x·(127/m)), to nearest even, kept as scale·q. A group with m below
 // 2^-100 is zero; one that holds NaN or an infinity is NaN.
 func QuantizeRow(x []float32, leaves []int) {
-	eachGroup(len(x), leaves, func(lo, hi int) {
-		g := x[lo:hi]
-		top, sum := float32(0), float32(0)
-		for _, v := range g {
-			top = max(top, float32(math.Abs(float64(v))))
-			sum += v - v // NaN unless all are finite
+	eachGroup(len(x), leaves, func(lo, hi int) { quantize(x[lo:hi]) })
+}
+
+// RoundKV replaces one position's key or value by what a KV pool of a type keeps
+// of it: rounded to nearest even to binary16 or bfloat16; or, with 8 bits, the
+// whole vector as QuantizeRow takes a group.
+func RoundKV(v []float32, t kernels.KVType) {
+	for i, x := range v {
+		switch t {
+		case kernels.KVF16:
+			v[i] = tensor.HalfToFloat32(tensor.Float32ToF16(x))
+		case kernels.KVBF16:
+			v[i] = math.Float32frombits(uint32(tensor.Float32ToBF16(x)) << 16)
 		}
-		if top < 0x1p-100 {
-			clear(g)
-			return
+	}
+	if t == kernels.KVQ8 {
+		quantize(v)
+	}
+}
+
+// quantize replaces values that share a scale by what 8 bits keep of them.
+func quantize(g []float32) {
+	top, sum := float32(0), float32(0)
+	for _, v := range g {
+		top = max(top, float32(math.Abs(float64(v))))
+		sum += v - v // NaN unless all are finite
+	}
+	if top < 0x1p-100 {
+		clear(g)
+		return
+	}
+	scale, inv := top*(1.0/127), 127/top
+	for i, v := range g {
+		if g[i] = float32(math.RoundToEven(float64(v*inv))) * scale; sum != sum {
+			g[i] = sum
 		}
-		scale, inv := top*(1.0/127), 127/top
-		for i, v := range g {
-			if g[i] = float32(math.RoundToEven(float64(v*inv))) * scale; sum != sum {
-				g[i] = sum
-			}
-		}
-	})
+	}
 }
 
 func eachGroup(k int, leaves []int, f func(lo, hi int)) {

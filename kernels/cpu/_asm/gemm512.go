@@ -36,7 +36,7 @@ func gemm512(dtype string, m, p int) {
 		perLine = 1
 	}
 	var order [2]VecVirtual // of a line's words: of the first k, of the second
-	var upper Register
+	var upper, half Register // masks of words
 	if dtype == "BF16" {
 		Comment("The words of one k become the upper halves of 32-bit lanes.")
 		for i := range order {
@@ -47,8 +47,11 @@ func gemm512(dtype string, m, p int) {
 		MOVL(U32(0xaaaaaaaa), bits)
 		upper = K()
 		KMOVD(bits, upper)
+		MOVL(U32(0xffff), bits)
+		half = K()
+		KMOVD(bits, half)
 	}
-	step := func(i int) {
+	step := func(i int, last bool) {
 		Comment(fmt.Sprintf("k + %d", i))
 		w := make([]VecVirtual, p)
 		for q := range w {
@@ -61,7 +64,12 @@ func gemm512(dtype string, m, p int) {
 			case "F32":
 				VMOVUPS(line, w[q])
 			case "BF16":
-				VPERMW_Z(line, order[i%2], upper, w[q])
+				if last { // half a line
+					VMOVDQU16_Z(line, half, w[q])
+					VPERMW_Z(w[q], order[0], upper, w[q])
+				} else {
+					VPERMW_Z(line, order[i%2], upper, w[q])
+				}
 			case "F16":
 				line.Disp += i % 2 * 32
 				VCVTPH2PS(line, w[q])
@@ -77,7 +85,7 @@ func gemm512(dtype string, m, p int) {
 	}
 	steps := func(n int) {
 		for i := range n {
-			step(i)
+			step(i, false)
 		}
 		a.advance(n)
 		ADDQ(U32(n/perLine*lineStep), b)
@@ -96,7 +104,7 @@ func gemm512(dtype string, m, p int) {
 	Label("odd")
 	TESTQ(U32(1), k)
 	JZ(LabelRef("end"))
-	step(0)
+	step(0, true)
 	Label("end")
 	t.store()
 	VZEROUPPER()
