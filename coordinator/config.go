@@ -44,6 +44,7 @@ type Config struct {
 	Regroup             time.Duration // wait for lost workers before going on with fewer
 	KVTokens            int           // 0: four contexts
 	BlockSize           int
+	KVType              kernels.KVType // how workers keep keys and values
 	Quant               kernels.Format // how workers keep matrices
 	MaxBatchedTokens    int
 	MaxSeqs             int

@@ -204,7 +204,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 		Name: "0", Model: c.model.Name, Checkpoint: c.ckpt, WeightsAddress: c.reachable(c.clusterL),
 		Placement: placement{c.reg, c.lead}, Dead: c.view.Dead,
 		Workers: c.cfg.Workers, MinWorkers: c.cfg.MinWorkers, Regroup: c.cfg.Regroup,
-		KVTokens: c.cfg.KVTokens, BlockSize: c.cfg.BlockSize, Quant: c.cfg.Quant, MaxBatchedTokens: c.cfg.MaxBatchedTokens, MaxSeqs: c.cfg.MaxSeqs, MaxPrefillChunk: c.cfg.MaxPrefillChunk,
+		KVTokens: c.cfg.KVTokens, BlockSize: c.cfg.BlockSize, KVType: c.cfg.KVType, Quant: c.cfg.Quant, MaxBatchedTokens: c.cfg.MaxBatchedTokens, MaxSeqs: c.cfg.MaxSeqs, MaxPrefillChunk: c.cfg.MaxPrefillChunk,
 		MaxWaiting: c.cfg.MaxQueuedRequests, MaxWaitingTokens: c.cfg.MaxQueuedTokens, NoPrefixCache: c.cfg.NoPrefixCache,
 		CollectiveTimeout: c.cfg.CollectiveTimeout,
 		DialOptions:       c.cfg.NodeTLS.DialOptions(),

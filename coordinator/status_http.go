@@ -57,7 +57,7 @@ func (c *coordinator) status() status.Cluster {
 		Version: c.cfg.Version, Cluster: c.cfg.Etcd.Cluster, Coordinator: c.cfg.ID,
 		Model: status.Model{Name: c.model.Name, Architecture: c.model.Architecture, CheckpointID: c.ckpt.ID(), MaxModelLen: c.model.MaxLen},
 		Group: status.Group{Phase: st.Phase, Reason: st.Reason, Epoch: st.Epoch, Step: st.Step, WorldSize: st.Plan.WorldSize(), WorkersWanted: c.workersWanted(),
-			Running: load.Running, Waiting: load.Waiting, KVBlocksFree: load.BlocksFree, KVBlocksTotal: load.BlocksTotal},
+			Running: load.Running, Waiting: load.Waiting, KVBlocksFree: load.BlocksFree, KVBlocksTotal: load.BlocksTotal, KVType: c.cfg.KVType.String()},
 	}
 	progress := c.progress.snapshot()
 	seen := map[string]bool{}
@@ -70,7 +70,7 @@ func (c *coordinator) status() status.Cluster {
 		x.Rank = rank
 		x.Heads, x.FFN, x.Vocab = [2]int{heads.Lo, heads.Hi}, [2]int{ffn.Lo, ffn.Hi}, [2]int{vocab.Lo, vocab.Hi}
 		x.WeightBytes = plan.PackedBytes(c.ckpt.Spec(), st.Plan, rank, checkpoint.Types(c.ckpt), c.cfg.Quant)
-		x.KVBytes = plan.KVBytesPerToken(c.ckpt.Spec(), st.Plan, rank) * int64(c.cfg.KVTokens)
+		x.KVBytes = plan.KVBytesPerToken(c.ckpt.Spec(), st.Plan, rank, c.cfg.KVType) * int64(c.cfg.KVTokens)
 		x.LoadedBytes = progress[w.ID]
 		if rank < len(st.Timing) {
 			x.ComputeMs, x.WaitMs = 1e3*st.Timing[rank].Compute, 1e3*st.Timing[rank].Wait

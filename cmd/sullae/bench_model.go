@@ -19,6 +19,7 @@ type benchModelCmd struct {
 	Dir        string   `arg:"" optional:"" help:"The model's folder, or \"demo\"; nothing is a preset of random weights."`
 	Preset     string   `env:"-" default:"exaone-1b" placeholder:"NAME" help:"Without a folder: a shape that \"sullae model synth\" knows (${default})."`
 	Quant      []string `env:"-" default:"none,q8,q4" enum:"none,q8,q4" help:"Formats of the weights (${default})."`
+	KVType     string   `name:"kv-type" env:"-" default:"f32" enum:"f32,f16,bf16,q8" help:"How the KV cache is kept: f32, f16, bf16 or q8."`
 	Threads    int      `short:"t" env:"-" placeholder:"N" help:"Compute threads; default: all cores."`
 	CPUVariant string   `name:"cpu-variant" env:"-" placeholder:"NAME" help:"Kernels to use (avx512vnni, avx2, portable); default: the best that this CPU has."`
 	Prompt     int      `env:"-" default:"512" help:"Tokens of the prompt that is timed (${default})."`
@@ -41,6 +42,7 @@ func (c *benchModelCmd) Run(ctx context.Context) error { return c.run(ctx, stand
 
 func (c *benchModelCmd) run(ctx context.Context, std streams) error {
 	cfg := measure.ModelConfig{
+		KVType:  kvType(c.KVType),
 		Backend: cpu.Config{Threads: c.Threads, Variant: c.CPUVariant},
 		Prompt:  c.Prompt, Decode: c.Decode, Context: c.Context, Batches: c.Batch, Repeat: c.Repeat,
 	}
@@ -96,7 +98,7 @@ func (c *benchModelCmd) run(ctx context.Context, std streams) error {
 
 // modelReport is the table of a report.
 func modelReport(name string, rep *measure.ModelReport) string {
-	head := fmt.Sprintf("%s, %.2f G parameters, cpu/%s, %s\n", name, float64(rep.Parameters)/1e9, rep.Variant, count(rep.Threads, "thread"))
+	head := fmt.Sprintf("%s, %.2f G parameters, cpu/%s, %s, KV in %s\n", name, float64(rep.Parameters)/1e9, rep.Variant, count(rep.Threads, "thread"), rep.KVType)
 	rows := [][]screen.Cell{{{Text: "QUANT"}, {Text: "PHASE"}, figure("BATCH"), figure("TOK/S"), figure("BEST"), figure("GB/S"), figure("OF LIMIT"), figure("GOP/S"), figure("OF LIMIT")}}
 	for _, r := range rep.Results {
 		compute := 0.0

@@ -63,10 +63,19 @@ func (f servingFlags) config() coordinator.Config {
 	}
 	return coordinator.Config{
 		Version: version, ServedName: f.ServedModelName, HTTPAddr: f.HTTP, GRPCAddr: f.GRPC, BatchDir: f.BatchDir,
-		Workers: f.Workers, KVTokens: f.KVTokens, Quant: quant, BlockSize: f.BlockSize,
+		Workers: f.Workers, KVTokens: f.KVTokens, KVType: kvType(f.KVType), Quant: quant, BlockSize: f.BlockSize,
 		MaxBatchedTokens: f.MaxBatchedTokens, MaxSeqs: f.MaxSeqs, MaxPrefillChunk: f.MaxPrefillChunk,
 		MaxQueuedRequests: f.MaxQueuedRequests, MaxQueuedTokens: f.MaxQueuedTokens, NoPrefixCache: !f.PrefixCache, PromptLookup: f.PromptLookup, CollectiveTimeout: f.CollectiveTimeout,
 	}
+}
+
+// kvType is the value of a flag that is an enum.
+func kvType(name string) kernels.KVType {
+	t, err := kernels.ParseKVType(name)
+	if err != nil {
+		panic(err)
+	}
+	return t
 }
 
 // printReady is the line that scripts wait for.

@@ -16,6 +16,7 @@ type modelPlanCmd struct {
 	Dir        string    `arg:"" optional:"" help:"The model's folder; \"demo\" or nothing is the built-in model."`
 	Workers    int       `env:"-" xor:"share" required:"" placeholder:"N" help:"Share it evenly by N workers."`
 	Capacities []float64 `env:"-" xor:"share" required:"" placeholder:"C" help:"Share it by one worker for each number, in these proportions."`
+	KVType     string    `name:"kv-type" env:"-" default:"f32" enum:"f32,f16,bf16,q8" help:"How the KV cache is kept: f32, f16, bf16 or q8."`
 	JSON       bool      `name:"json" env:"-" help:"Print one JSON object."`
 }
 
@@ -42,7 +43,7 @@ func (c *modelPlanCmd) run(std streams) error {
 	if err != nil {
 		return err
 	}
-	table := plan.TableOf(s, p, checkpoint.Types(m))
+	table := plan.TableOf(s, p, checkpoint.Types(m), kvType(c.KVType))
 	if c.JSON {
 		enc := json.NewEncoder(std.out)
 		enc.SetEscapeHTML(false)

@@ -85,8 +85,9 @@ type scoredToken struct {
 	answer  bool
 }
 
-// scoreTexts scores all tokens with the demo model in a format.
-func scoreTexts(t *testing.T, format kernels.Format, texts []heldText) []scoredToken {
+// scoreTexts scores all tokens with the demo model in a format, keys and values in
+// a type.
+func scoreTexts(t *testing.T, format kernels.Format, kv kernels.KVType, texts []heldText) []scoredToken {
 	t.Helper()
 	ckpt, err := coordinator.OpenModel("")
 	if err != nil {
@@ -108,7 +109,7 @@ func scoreTexts(t *testing.T, format kernels.Format, texts []heldText) []scoredT
 		t.Fatal(err)
 	}
 	defer m.Free()
-	e, err := engine.New(engine.Config{Model: m, Backend: b, Comm: memlink.NewGroup(1)[0], Epoch: 1, Blocks: spec.MaxPositions/16 + 1, BlockSize: 16})
+	e, err := engine.New(engine.Config{Model: m, Backend: b, Comm: memlink.NewGroup(1)[0], Epoch: 1, Blocks: spec.MaxPositions/16 + 1, BlockSize: 16, KVType: kv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +140,8 @@ func scoreTexts(t *testing.T, format kernels.Format, texts []heldText) []scoredT
 }
 
 // TestQuantizedQuality holds the demo model's perplexity over held-back
-// conversations with quantized weights to that as it is stored.
+// conversations, with quantized weights and with a narrower KV cache, to that of
+// the stored weights.
 func TestQuantizedQuality(t *testing.T) {
 	ckpt, err := coordinator.OpenModel("")
 	if err != nil {
@@ -151,14 +153,18 @@ func TestQuantizedQuality(t *testing.T) {
 		t.Fatal(err)
 	}
 	texts := heldTexts(t, tok)
-	base := scoreTexts(t, kernels.AsStored, texts)
+	base := scoreTexts(t, kernels.AsStored, kernels.KVF32, texts)
 	exact := perplexity(base)
 	t.Logf("as stored: perplexity %.4f over %d tokens of %d conversations", exact, len(base), len(texts))
 	for _, c := range []struct {
 		format kernels.Format
+		kv     kernels.KVType
 		most   float64 // how much larger the perplexity may be
-	}{{kernels.Q8, 0.005}, {kernels.Q4, 0.03}} {
-		got := scoreTexts(t, c.format, texts)
+	}{
+		{kernels.Q8, kernels.KVF32, 0.005}, {kernels.Q4, kernels.KVF32, 0.03},
+		{kernels.AsStored, kernels.KVF16, 0.0005}, {kernels.AsStored, kernels.KVBF16, 0.002}, {kernels.AsStored, kernels.KVQ8, 0.005},
+	} {
+		got := scoreTexts(t, c.format, c.kv, texts)
 		kl, changed, answers := 0.0, 0, 0
 		for i, g := range got {
 			for id, l := range base[i].all {
@@ -172,8 +178,8 @@ func TestQuantizedQuality(t *testing.T) {
 			}
 		}
 		loss := perplexity(got)/exact - 1
-		line := fmt.Sprintf("%v: perplexity %.4f (%+.2f %%), KL %.6f per token, %d of %d tokens of answers changed",
-			c.format, perplexity(got), 100*loss, kl/float64(len(got)), changed, answers)
+		line := fmt.Sprintf("weights %v, KV %v: perplexity %.4f (%+.3f %%), KL %.6f per token, %d of %d tokens of answers changed",
+			c.format, c.kv, perplexity(got), 100*loss, kl/float64(len(got)), changed, answers)
 		t.Log(line)
 		if loss > c.most {
 			t.Errorf("%s; at most %+.1f %% was expected", line, 100*c.most)

@@ -20,7 +20,7 @@ func serving() *status.Cluster {
 	return &status.Cluster{
 		Version: "0.1.0", Cluster: "default", Coordinator: "c1",
 		Model: status.Model{Name: "demo", Architecture: "ExaoneForCausalLM", CheckpointID: "db768ab8ecff0123456789", MaxModelLen: 2048},
-		Group: status.Group{Phase: "serving", Epoch: 3, Step: 1204, WorldSize: 2, WorkersWanted: 2, Running: 1, Waiting: 4, KVBlocksFree: 30, KVBlocksTotal: 40},
+		Group: status.Group{Phase: "serving", Epoch: 3, Step: 1204, WorldSize: 2, WorkersWanted: 2, Running: 1, Waiting: 4, KVBlocksFree: 30, KVBlocksTotal: 40, KVType: "bf16"},
 		Workers: []status.Worker{
 			{ID: "worker-0", Backend: "cpu/avx2", Threads: 8, Host: "node-a", Health: "alive", Rank: 0, Heads: [2]int{0, 4}, FFN: [2]int{0, 224}, Vocab: [2]int{0, 896}, WeightBytes: 2 << 20, KVBytes: 1 << 30, LoadedBytes: 2 << 20},
 			{ID: "worker-10", Backend: "cpu/portable", Threads: 16, Host: "b", Health: "alive", Rank: 1, Heads: [2]int{4, 8}, FFN: [2]int{224, 448}, Vocab: [2]int{896, 1792}, WeightBytes: 1000, KVBytes: 1 << 20, LoadedBytes: 999},
@@ -34,7 +34,7 @@ model    demo (ExaoneForCausalLM), context 2048, checkpoint db768ab8ecff
 group    serving
          epoch 3, step 1204, 2 of 2 workers
 queue    1 running, 4 waiting
-KV       10 of 40 blocks used (25 %)
+KV       10 of 40 blocks used (25 %), bf16
 
 rank  worker     host    backend       threads  heads      FFN  vocabulary   weights        KV  health  loaded
    0  worker-0   node-a  cpu/avx2            8    0-3    0-223       0-895  2.00 MiB  1.00 GiB  alive    100 %

@@ -52,7 +52,7 @@ func kvUse(g status.Group) string {
 		return "no blocks"
 	}
 	used := g.KVBlocksTotal - g.KVBlocksFree
-	return fmt.Sprintf("%d of %d blocks used (%d %%)", used, g.KVBlocksTotal, 100*used/g.KVBlocksTotal)
+	return fmt.Sprintf("%d of %d blocks used (%d %%), %s", used, g.KVBlocksTotal, 100*used/g.KVBlocksTotal, g.KVType)
 }
 
 // workerRows is the table of workers.

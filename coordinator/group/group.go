@@ -60,6 +60,7 @@ type Config struct {
 	Regroup             time.Duration
 	KVTokens            int // positions in the KV pool
 	BlockSize           int
+	KVType              kernels.KVType // how ranks keep keys and values
 	Quant               kernels.Format // how ranks keep matrices
 	MaxBatchedTokens    int
 	MaxSeqs             int

@@ -32,6 +32,7 @@ type Group struct {
 	Waiting       int    `json:"sequences_waiting"`
 	KVBlocksFree  int    `json:"kv_blocks_free"`
 	KVBlocksTotal int    `json:"kv_blocks_total"`
+	KVType        string `json:"kv_type"` // "f32", "f16", "bf16", "q8"
 }
 
 // Worker is one registered worker.

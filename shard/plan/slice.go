@@ -114,8 +114,8 @@ func (p Plan) groups(s *model.Spec, slice Slice, role model.Role) int {
 }
 
 // KVBytesPerToken is what one position takes in a rank's KV pool: keys and
-// values of all layers in float32, copied KV heads included.
-func KVBytesPerToken(s *model.Spec, p Plan, rank int) int64 {
+// values of all layers in type t, copied KV heads included.
+func KVBytesPerToken(s *model.Spec, p Plan, rank int, t kernels.KVType) int64 {
 	kv := p.Units.KVRange(p.Shares[rank]).Len()
-	return 2 * 4 * int64(len(s.Layers)) * int64(kv) * int64(s.HeadDim)
+	return 2 * int64(len(s.Layers)) * int64(kv) * int64(t.VectorBytes(s.HeadDim))
 }

@@ -107,7 +107,7 @@ func TestSizes(t *testing.T) {
 	if got := WeightBytes(s, p, 0, nil); got != whole {
 		t.Errorf("one rank: %d bytes, want %d", got, whole)
 	}
-	if got := KVBytesPerToken(s, p, 0); got != 32*2*8*128*4 {
+	if got := KVBytesPerToken(s, p, 0, kernels.KVF32); got != 32*2*8*128*4 {
 		t.Errorf("KV: %d", got)
 	}
 	const norms = 4 * 4096 * 65
@@ -116,14 +116,17 @@ func TestSizes(t *testing.T) {
 		t.Errorf("half: %d bytes, want %d", got, want)
 	}
 	p = mustMake(t, UnitsOf(s), ones(32))
-	if got := KVBytesPerToken(s, p, 31); got != 32*2*1*128*4 {
+	if got := KVBytesPerToken(s, p, 31, kernels.KVF32); got != 32*2*1*128*4 {
 		t.Errorf("KV of a copied head: %d", got)
+	}
+	if got := KVBytesPerToken(s, p, 31, kernels.KVQ8); got != 32*2*1*(128+4) {
+		t.Errorf("KV of a copied head in 8 bits: %d", got)
 	}
 }
 
 func TestTable(t *testing.T) {
 	s := exaone30(t)
-	table := TableOf(s, mustMake(t, UnitsOf(s), []float64{4, 2, 1}), nil)
+	table := TableOf(s, mustMake(t, UnitsOf(s), []float64{4, 2, 1}), nil, kernels.KVF32)
 	want := strings.TrimLeft(`
   rank  heads  KV heads          FFN    vocabulary    weights  KV / 1,000 tokens
      0   0-18       0-4       0-8511       0-57599   8.61 GiB            156 MiB

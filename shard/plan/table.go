@@ -5,6 +5,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tree"
 	"github.com/sullae/sullae/shard/model"
 )
@@ -41,7 +42,7 @@ type Row struct {
 type Table []Row
 
 // TableOf lays out a plan of a model.
-func TableOf(s *model.Spec, p Plan, types Types) Table {
+func TableOf(s *model.Spec, p Plan, types Types, kv kernels.KVType) Table {
 	span := func(r tree.Range) Span { return Span{r.Lo, r.Hi} }
 	t := make(Table, p.WorldSize())
 	for rank, share := range p.Shares {
@@ -52,7 +53,7 @@ func TableOf(s *model.Spec, p Plan, types Types) Table {
 			FFN:             span(p.Units.FFNRange(share)),
 			Vocab:           span(p.Units.VocabRange(share)),
 			WeightBytes:     WeightBytes(s, p, rank, types),
-			KVBytesPerToken: KVBytesPerToken(s, p, rank),
+			KVBytesPerToken: KVBytesPerToken(s, p, rank, kv),
 		}
 	}
 	return t

@@ -42,6 +42,8 @@ type Config struct {
 	Blocks  int // KV blocks, the same on all ranks
 	// BlockSize is in positions.
 	BlockSize int
+	// KVType is how keys and values are kept, the same on all ranks.
+	KVType kernels.KVType
 }
 
 // Engine runs the steps of one epoch on one rank. One goroutine uses it.
@@ -80,7 +82,7 @@ func (s *sequence) push(t int32) {
 func New(cfg Config) (*Engine, error) {
 	kv, err := cfg.Backend.NewKV(kernels.KVConfig{
 		Layers: len(cfg.Model.layers), Blocks: cfg.Blocks, BlockSize: cfg.BlockSize,
-		KVHeads: cfg.Model.plan.Units.KVRange(cfg.Model.share).Len(), HeadDim: cfg.Model.spec.HeadDim,
+		KVHeads: cfg.Model.plan.Units.KVRange(cfg.Model.share).Len(), HeadDim: cfg.Model.spec.HeadDim, Type: cfg.KVType,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("KV pool of %d blocks of %d positions: %w", cfg.Blocks, cfg.BlockSize, err)

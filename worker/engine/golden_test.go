@@ -42,11 +42,11 @@ const (
 // start loads a model on one rank per capacity.
 func start(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, capacities ...float64) *cluster {
 	t.Helper()
-	return startAs(t, ckpt, variant, kernels.AsStored, capacities...)
+	return startAs(t, ckpt, variant, kernels.AsStored, kernels.KVF32, capacities...)
 }
 
-// startAs is start with weights in a format.
-func startAs(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, format kernels.Format, capacities ...float64) *cluster {
+// startAs is start with weights in a format, and keys and values of a type.
+func startAs(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, format kernels.Format, kv kernels.KVType, capacities ...float64) *cluster {
 	t.Helper()
 	return startSpec(t, ckpt, ckpt.Spec(), variant, format, capacities...)
 }
@@ -68,7 +68,7 @@ func startSpec(t testing.TB, ckpt *checkpoint.Checkpoint, spec *model.Spec, vari
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := engine.New(engine.Config{Model: m, Backend: b, Comm: comm, Epoch: 1, Blocks: testBlocks, BlockSize: testBlockSize})
+		e, err := engine.New(engine.Config{Model: m, Backend: b, Comm: comm, Epoch: 1, Blocks: testBlocks, BlockSize: testBlockSize, KVType: kv})
 		if err != nil {
 			t.Fatal(err)
 		}

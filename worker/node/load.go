@@ -42,7 +42,11 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 	if req.Rank < 0 || int(req.Rank) >= p.WorldSize() || req.Kv == nil || req.Kv.Blocks < 1 || req.Kv.BlockSize < 1 {
 		return nil, status.Errorf(codes.InvalidArgument, "rank %d of %d, KV pool %v: malformed", req.Rank, p.WorldSize(), req.Kv)
 	}
-	kvBytes := plan.KVBytesPerToken(spec, p, int(req.Rank)) * int64(req.Kv.Blocks) * int64(req.Kv.BlockSize)
+	kvType, err := kernels.ParseKVType(req.Kv.Type)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	kvBytes := plan.KVBytesPerToken(spec, p, int(req.Rank), kvType) * int64(req.Kv.Blocks) * int64(req.Kv.BlockSize)
 	reuse := s.reusable(req, p)
 	format, err := kernels.ParseFormat(req.Quant)
 	if err != nil {

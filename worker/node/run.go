@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sullae/sullae/collective"
+	"github.com/sullae/sullae/kernels"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/worker/engine"
 )
@@ -168,8 +169,13 @@ func (s *service) form(ctx context.Context, r *rank) (*engine.Engine, collective
 	if err != nil {
 		return nil, nil, err
 	}
+	kvType, err := kernels.ParseKVType(r.req.Kv.Type)
+	if err != nil {
+		comm.Close()
+		return nil, nil, err
+	}
 	e, err := engine.New(engine.Config{Model: r.model, Backend: s.backend, Comm: comm, Epoch: r.req.Epoch,
-		Blocks: int(r.req.Kv.Blocks), BlockSize: int(r.req.Kv.BlockSize)})
+		Blocks: int(r.req.Kv.Blocks), BlockSize: int(r.req.Kv.BlockSize), KVType: kvType})
 	if err != nil {
 		comm.Close()
 		return nil, nil, err

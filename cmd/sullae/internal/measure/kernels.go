@@ -96,11 +96,12 @@ func kernelsWith(ctx context.Context, cfg KernelConfig, c cpu.Config, rep *Kerne
 			}
 		}
 	}
-	if err := k.attention(ctx, 1); err != nil {
-		return err
-	}
-	if err := k.attention(ctx, min(512, cfg.Context)); err != nil {
-		return err
+	for t := range kernels.KVQ8 + 1 {
+		for _, rows := range []int{1, min(512, cfg.Context)} {
+			if err := k.attention(ctx, t, rows); err != nil {
+				return err
+			}
+		}
 	}
 	if err := k.elements(ctx); err != nil {
 		return err
@@ -222,10 +223,10 @@ func (p pattern) ReadRows(dst []byte, row, _, _, _ int) error {
 }
 
 // attention is that of one layer with 32 query and 8 KV heads of 128.
-func (k *kernelRun) attention(ctx context.Context, rows int) error {
+func (k *kernelRun) attention(ctx context.Context, t kernels.KVType, rows int) error {
 	const heads, kvHeads, dim, size = 32, 8, 128, 16
 	context := (k.cfg.Context + size - 1) / size * size
-	kv, err := k.b.NewKV(kernels.KVConfig{Layers: 1, Blocks: context / size, BlockSize: size, KVHeads: kvHeads, HeadDim: dim})
+	kv, err := k.b.NewKV(kernels.KVConfig{Layers: 1, Blocks: context / size, BlockSize: size, KVHeads: kvHeads, HeadDim: dim, Type: t})
 	if err != nil {
 		return err
 	}
@@ -253,7 +254,7 @@ func (k *kernelRun) attention(ctx context.Context, rows int) error {
 	}
 	all.N, all.Pos = rows, context-rows
 	run := func() { k.b.Attention(dst, q, kv, spec, []kernels.SeqRows{all}) }
-	r := KernelResult{Kernel: fmt.Sprintf("attention over %d", context), Rows: rows}
+	r := KernelResult{Kernel: fmt.Sprintf("attention %v over %d", t, context), Rows: rows}
 	if rows == 1 {
 		r.Unit = "GB/s"
 		return k.time(ctx, r, float64(kv.Bytes()), func(l Limits) float64 { return l.Read }, run)

@@ -22,6 +22,7 @@ type ModelConfig struct {
 	Spec    *model.Spec
 	Source  checkpoint.Source
 	Formats []kernels.Format
+	KVType  kernels.KVType
 	Backend cpu.Config
 	Prompt  int   // tokens of the prefill that is timed
 	Decode  int   // steps of decoding that are timed
@@ -56,6 +57,7 @@ type ModelReport struct {
 	Parameters int64              `json:"parameters"`
 	Variant    string             `json:"variant"`
 	Threads    int                `json:"threads"`
+	KVType     string             `json:"kv_type"`
 	LoadGBs    map[string]float64 `json:"load_stored_gb_per_second"`
 	Weights    map[string]int64   `json:"weight_bytes"`
 	Results    []ModelResult      `json:"results"`
@@ -75,7 +77,7 @@ func Model(ctx context.Context, cfg ModelConfig) (*ModelReport, error) {
 		return nil, err
 	}
 	defer probe.close()
-	rep := &ModelReport{Variant: b.Info().Variant, Threads: b.Info().Threads, LoadGBs: map[string]float64{}, Weights: map[string]int64{}}
+	rep := &ModelReport{Variant: b.Info().Variant, Threads: b.Info().Threads, KVType: cfg.KVType.String(), LoadGBs: map[string]float64{}, Weights: map[string]int64{}}
 	for _, w := range cfg.Spec.Weights() {
 		rep.Parameters += int64(w.Ref.Rows) * int64(max(w.Ref.Cols, 1))
 	}
@@ -132,7 +134,7 @@ func (m *modelRun) run(ctx context.Context) error {
 	}
 	sequences := max(1, slices.Max(m.cfg.Batches))
 	perSeq := (max(m.cfg.Context+m.cfg.Decode+2, m.cfg.Prompt) + modelBlock - 1) / modelBlock
-	m.e, err = engine.New(engine.Config{Model: loaded, Backend: m.b, Comm: memlink.NewGroup(1)[0], Epoch: 1, Blocks: sequences * perSeq, BlockSize: modelBlock})
+	m.e, err = engine.New(engine.Config{Model: loaded, Backend: m.b, Comm: memlink.NewGroup(1)[0], Epoch: 1, Blocks: sequences * perSeq, BlockSize: modelBlock, KVType: m.cfg.KVType})
 	if err != nil {
 		return err
 	}
@@ -247,9 +249,9 @@ func (m *modelRun) decode(ctx context.Context, batch, perSeq int) error {
 	m.finished = seqs
 	spec := m.cfg.Spec
 	positions := int64(batch) * int64(m.cfg.Context+m.cfg.Decode/2)
-	perPosition := 2 * int64(len(spec.Layers)) * int64(spec.HeadDim) // keys and values
-	ops := 2*int64(batch)*(m.macs+m.head) + 2*positions*perPosition*int64(spec.Heads)
-	m.report("decode", batch, batch, times, limits, ops, m.bytes+4*positions*perPosition*int64(spec.KVHeads))
+	vectors := positions * 2 * int64(len(spec.Layers)) // keys and values of a head
+	ops := 2*int64(batch)*(m.macs+m.head) + 2*vectors*int64(spec.HeadDim*spec.Heads)
+	m.report("decode", batch, batch, times, limits, ops, m.bytes+vectors*int64(spec.KVHeads*m.cfg.KVType.VectorBytes(spec.HeadDim)))
 	return nil
 }
 

@@ -230,9 +230,12 @@ func (x *Rank) GetShare() *Share {
 
 // KvConfig is the size of the paged KV pool, the same on all ranks.
 type KvConfig struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Blocks        int32                  `protobuf:"varint,1,opt,name=blocks,proto3" json:"blocks,omitempty"`
-	BlockSize     int32                  `protobuf:"varint,2,opt,name=block_size,json=blockSize,proto3" json:"block_size,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Blocks    int32                  `protobuf:"varint,1,opt,name=blocks,proto3" json:"blocks,omitempty"`
+	BlockSize int32                  `protobuf:"varint,2,opt,name=block_size,json=blockSize,proto3" json:"block_size,omitempty"`
+	// How keys and values are kept: empty as 32-bit floats, "f16", "bf16", "q8".
+	// Alike on all ranks, since results depend on it.
+	Type          string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -279,6 +282,13 @@ func (x *KvConfig) GetBlockSize() int32 {
 		return x.BlockSize
 	}
 	return 0
+}
+
+func (x *KvConfig) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
 }
 
 type PrepareRequest struct {
@@ -1822,11 +1832,12 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\x04Rank\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12.\n" +
-	"\x05share\x18\x03 \x01(\v2\x18.sullae.cluster.v1.ShareR\x05share\"A\n" +
+	"\x05share\x18\x03 \x01(\v2\x18.sullae.cluster.v1.ShareR\x05share\"U\n" +
 	"\bKvConfig\x12\x16\n" +
 	"\x06blocks\x18\x01 \x01(\x05R\x06blocks\x12\x1d\n" +
 	"\n" +
-	"block_size\x18\x02 \x01(\x05R\tblockSize\"\x99\x04\n" +
+	"block_size\x18\x02 \x01(\x05R\tblockSize\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\"\x99\x04\n" +
 	"\x0ePrepareRequest\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\x05R\x0fprotocolVersion\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
