@@ -35,7 +35,7 @@ func gemm512(dtype string, m, p int) {
 	if dtype == "F32" {
 		perLine = 1
 	}
-	var order [2]VecVirtual // of a line's words: of the first k, of the second
+	var order [2]VecVirtual  // of a line's words: of the first k, of the second
 	var upper, half Register // masks of words
 	if dtype == "BF16" {
 		Comment("The words of one k become the upper halves of 32-bit lanes.")
