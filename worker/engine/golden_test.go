@@ -48,11 +48,11 @@ func start(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, capacities
 // startAs is start with weights in a format, and keys and values of a type.
 func startAs(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, format kernels.Format, kv kernels.KVType, capacities ...float64) *cluster {
 	t.Helper()
-	return startSpec(t, ckpt, ckpt.Spec(), variant, format, capacities...)
+	return startSpec(t, ckpt, ckpt.Spec(), variant, format, kv, capacities...)
 }
 
 // startSpec is startAs for another description of the checkpoint.
-func startSpec(t testing.TB, ckpt *checkpoint.Checkpoint, spec *model.Spec, variant string, format kernels.Format, capacities ...float64) *cluster {
+func startSpec(t testing.TB, ckpt *checkpoint.Checkpoint, spec *model.Spec, variant string, format kernels.Format, kv kernels.KVType, capacities ...float64) *cluster {
 	t.Helper()
 	p, err := plan.Make(plan.UnitsOf(spec), capacities)
 	if err != nil {

@@ -71,7 +71,7 @@ func TestGoldenNotices(t *testing.T) {
 			wrong := *ckpt.Spec()
 			wrong.Layers = append([]model.Layer(nil), wrong.Layers...)
 			mistake.make(&wrong)
-			c := startSpec(t, ckpt, &wrong, "", kernels.AsStored, 1)
+			c := startSpec(t, ckpt, &wrong, "", kernels.AsStored, kernels.KVF32, 1)
 			worst := 0.0
 			for i, g := range m.Cases {
 				q := newSeq(uint64(i+1), g.Prompt, greedy)
