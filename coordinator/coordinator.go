@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -103,7 +104,7 @@ func (c *coordinator) openModel(context.Context) (err error) {
 	name := c.cfg.ServedName
 	if name == "" {
 		if abs, err := filepath.Abs(c.ckpt.Name()); err == nil {
-			name = filepath.Base(abs)
+			name = strings.TrimSuffix(filepath.Base(abs), ".gguf")
 		}
 	}
 	spec := c.ckpt.Spec()

@@ -104,6 +104,35 @@ func (c *Coding) Tail(scales, offsets []float32, tail []byte) {
 	}
 }
 
+// Record writes a row: its codes, one in each byte, the scales and offsets of its
+// groups.
+func (c *Coding) Record(dst []byte, d tensor.DType, codes []byte, scales, offsets []float32) {
+	if d == tensor.U4 || d == tensor.I4 {
+		for i := range len(codes) / 2 {
+			dst[i] = codes[2*i]&15 | codes[2*i+1]<<4
+		}
+	} else {
+		copy(dst, codes)
+	}
+	dst = dst[d.Bytes(len(codes)):]
+	for _, s := range scales[:c.N] {
+		switch c.Scales {
+		case tensor.F16:
+			binary.LittleEndian.PutUint16(dst, tensor.Float32ToF16(s))
+		case tensor.BF16:
+			binary.LittleEndian.PutUint16(dst, tensor.Float32ToBF16(s))
+		default:
+			binary.LittleEndian.PutUint32(dst, math.Float32bits(s))
+		}
+		dst = dst[c.Scales.Size():]
+	}
+	if c.Offsets {
+		for i, o := range offsets[:c.N] {
+			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(o))
+		}
+	}
+}
+
 // Decode is a row's values from its record.
 func (c *Coding) Decode(dst []float32, record []byte, d tensor.DType) {
 	scales, offsets := make([]float32, c.N), make([]float32, c.N)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/sullae/sullae/coordinator/tokenizer"
 	demomodel "github.com/sullae/sullae/deploy/demo-model"
@@ -29,15 +30,12 @@ func openModel(dir string) (*checkpoint.Checkpoint, error) {
 
 // loadTokenizer is the tokenizer of an opened model, nil where it has none.
 func loadTokenizer(c *checkpoint.Checkpoint) (*tokenizer.Tokenizer, error) {
-	var t *tokenizer.Tokenizer
-	var err error
-	if c.Name() == demoName {
-		t, err = tokenizer.Read(c.FS())
-	} else {
-		t, err = tokenizer.Load(c.Name())
-	}
+	t, err := tokenizer.Read(c.FS())
 	if errors.Is(err, tokenizer.ErrNoTokenizer) {
 		return nil, nil
 	}
-	return t, err
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Name(), err)
+	}
+	return t, nil
 }

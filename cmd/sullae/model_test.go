@@ -105,7 +105,7 @@ func TestInspectProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := runModel(t, t.Context(), "inspect DIR", dir)
-	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(got, "tokenizer     unusable: DIR") {
+	if err == nil || !strings.Contains(err.Error(), dir+": tokenizer.json: ") || !strings.Contains(got, "tokenizer     unusable: DIR") {
 		t.Errorf("%v\n%s", err, got)
 	}
 	if _, err := runModel(t, t.Context(), "inspect DIR", filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "none") {

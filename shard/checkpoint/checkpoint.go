@@ -1,5 +1,7 @@
-// Package checkpoint reads a model as Hugging Face publishes it: a folder with
-// config.json and safetensors files. Open checks everything that can be checked
+// Package checkpoint reads a model as it is published: a folder with config.json
+// and safetensors files, plain or quantized (GPTQ, AWQ, FP8, compressed-tensors),
+// or a GGUF file. Whatever the format, a model's tensors have the names that its
+// config.json implies, and quantized ones are codes (kernels.Coding). Open checks everything that can be checked
 // without touching the weights: headers, offsets, and that every tensor the
 // model needs is there in its shape. The weights are mapped, and only the bytes
 // asked for are read.
@@ -24,60 +26,81 @@ import (
 	"github.com/sullae/sullae/shard/model"
 )
 
-// Checkpoint is an open model folder. Its methods may be called concurrently.
+// Checkpoint is an open model. Its methods may be called concurrently.
 type Checkpoint struct {
 	name   string
 	fsys   fs.FS
+	text   fs.FS // where the tokenizer's files are
 	spec   *model.Spec
 	config []byte // config.json
 	gen    []byte // generation_config.json, or nil
 	blobs  []*blob
-	data   map[string]located
-	id     string
+	data   map[string]located // what is stored
+	// tensors are what the model reads; parts are the names in data of what they
+	// are made of.
+	tensors map[string]matrix
+	parts   map[string]bool
+	id      string
 
 	mu     sync.RWMutex // held for reading by every read of weights
 	closed bool
 }
 
-// located is a tensor and where its bytes are.
-type located struct {
-	entry
-	blob *blob
-	off  int64 // of the tensor's first byte in the file
-}
-
-// Open opens the model in the folder dir.
-func Open(dir string) (*Checkpoint, error) {
-	info, err := os.Stat(dir)
+// Open opens the model in a folder, or in a GGUF file.
+func Open(path string) (*Checkpoint, error) {
+	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("model folder %s: %w", dir, cause(err))
+		return nil, fmt.Errorf("model %s: %w", path, cause(err))
 	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("model folder %s: this is a file; give the folder with config.json and the safetensors files", dir)
+	if info.IsDir() {
+		return OpenFS(os.DirFS(path), path)
 	}
-	return OpenFS(os.DirFS(dir), dir)
+	dir, file := filepath.Split(path)
+	if !isGGUF(file) {
+		return nil, fmt.Errorf("model %s: this is a file; give the folder with config.json and the safetensors files, or a .gguf file", path)
+	}
+	dir = filepath.Clean(dir)
+	return open(os.DirFS(dir), path, func(c *Checkpoint) error { return c.openGGUF(file, dir) })
 }
 
 // OpenFS opens the model in the root of fsys, such as an embed.FS; name stands
 // for it in errors. Files of the operating system are mapped, others read in
 // place if they can be (io.ReaderAt), else held in memory.
 func OpenFS(fsys fs.FS, name string) (*Checkpoint, error) {
-	c := &Checkpoint{name: name, fsys: fsys, data: map[string]located{}}
-	if err := c.open(); err != nil {
+	return open(fsys, name, func(c *Checkpoint) error {
+		file, err := c.ggufFile()
+		if err != nil {
+			return err
+		}
+		if file != "" {
+			return c.openGGUF(file, name)
+		}
+		return c.openFolder()
+	})
+}
+
+func open(fsys fs.FS, name string, read func(*Checkpoint) error) (*Checkpoint, error) {
+	c := &Checkpoint{name: name, fsys: fsys, text: fsys, data: map[string]located{}, tensors: map[string]matrix{}, parts: map[string]bool{}}
+	if err := read(c); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-func (c *Checkpoint) open() error {
+// openFolder opens config.json and the safetensors files.
+func (c *Checkpoint) openFolder() error {
 	var err error
 	if c.config, err = c.readSmall("config.json", maxConfig); err != nil {
-		return fmt.Errorf("%w; give a folder that holds a model", err)
+		return fmt.Errorf("%w; give a folder that holds a model, or a .gguf file", err)
 	}
 	if c.gen, err = c.readSmall("generation_config.json", maxConfig); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if c.spec, err = model.Parse(c.config, c.gen, c.name); err != nil {
+		return err
+	}
+	q, err := parseQuantization(c.config, c.path("config.json"))
+	if err != nil {
 		return err
 	}
 	files, index, err := c.weightFiles()
@@ -95,11 +118,46 @@ func (c *Checkpoint) open() error {
 			return fmt.Errorf("%s: weight_map: tensor %s is said to be in %s, which does not hold it", c.path(indexFile), quote(name), index[name])
 		}
 	}
-	if err := c.checkExpected(); err != nil {
-		return err
+	return c.finish(h, func(want model.Stored) (matrix, error) { return c.assemble(q, want) })
+}
+
+// finish makes the model's tensors, each by find, checks them and computes the ID.
+func (c *Checkpoint) finish(h *identity, find func(model.Stored) (matrix, error)) error {
+	for _, want := range c.spec.Stored() {
+		m, err := find(want)
+		if err != nil {
+			return err
+		}
+		at := m.parts()[0]
+		if got := m.info().Shape; !slices.Equal(got, want.Shape) {
+			return fmt.Errorf("%s: tensor %q: shape %v, but %s asks for %v", at.blob.name, want.Name, got, c.configName(), want.Shape)
+		}
+		c.tensors[want.Name] = m
+		for _, p := range m.parts() {
+			c.parts[p.Name] = true
+		}
 	}
+	c.spec.DType = tensor.F32 // what a quantized embedding is read as
+	if info := c.tensors[c.spec.Tensor(model.Embed, 0).Name].info(); info.Coding == nil {
+		c.spec.DType = info.DType
+	}
+	var err error
 	c.id, err = h.finish(c)
 	return err
+}
+
+// missing is the error for a tensor that is not there.
+func (c *Checkpoint) missing(name string) error {
+	return fmt.Errorf("%s: tensor %q is missing; %s describes another model, or the download is not complete", c.weightsName(), name, c.configName())
+}
+
+// asPlain is a stored tensor as it is.
+func asPlain(at located) (plain, error) {
+	d, err := at.dtype()
+	if err == nil && len(at.Shape) != 1 && len(at.Shape) != 2 {
+		err = fmt.Errorf("%d dimensions, where one or two are supported", len(at.Shape))
+	}
+	return plain{at, d}, err
 }
 
 // addFile maps one safetensors file and takes in its tensors.
@@ -142,31 +200,20 @@ func (c *Checkpoint) addFile(file string, index map[string]string, h *identity) 
 	return nil
 }
 
-// checkExpected reports the first tensor of the model that is missing, or has
-// another shape or a type that no kernel takes.
-func (c *Checkpoint) checkExpected() error {
-	for _, want := range c.spec.Stored() {
-		at, ok := c.data[want.Name]
-		if !ok {
-			return fmt.Errorf("%s: tensor %q is missing; %s describes another model, or the download is not complete", c.weightsName(), want.Name, c.path("config.json"))
-		}
-		if !slices.Equal(at.Shape, want.Shape) {
-			return fmt.Errorf("%s: tensor %q: shape %v, but %s asks for %v", at.blob.name, want.Name, at.Shape, c.path("config.json"), want.Shape)
-		}
-		if _, err := at.dtype(); err != nil {
-			return fmt.Errorf("%s: tensor %q: %w", at.blob.name, want.Name, err)
-		}
-	}
-	c.spec.DType, _ = tensor.ParseDType(c.data[c.spec.Tensor(model.Embed, 0).Name].Type)
-	return nil
-}
-
 // weightsName is the file to blame where a tensor is in none.
 func (c *Checkpoint) weightsName() string {
 	if len(c.blobs) == 1 {
 		return c.blobs[0].name
 	}
 	return c.path(indexFile)
+}
+
+// configName is what describes the model, for errors.
+func (c *Checkpoint) configName() string {
+	if _, made := c.text.(memoryFS); made {
+		return "its metadata"
+	}
+	return c.path("config.json")
 }
 
 func (c *Checkpoint) path(file string) string { return filepath.Join(c.name, file) }

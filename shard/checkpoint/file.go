@@ -116,6 +116,13 @@ func (b *blob) willNeed(off, n int64) {
 	}
 }
 
+// drop tells that bytes [off, off+n) are not read again soon.
+func (b *blob) drop(off, n int64) {
+	if b.mapped {
+		mapfile.Drop(b.data, off, n)
+	}
+}
+
 // close gives the mapping and the file back.
 func (b *blob) close() error {
 	var err error
@@ -138,4 +145,19 @@ func cause(err error) error {
 		return p.Err
 	}
 	return err
+}
+
+// ReadAt implements io.ReaderAt.
+func (b *blob) ReadAt(p []byte, off int64) (int, error) {
+	if off >= b.size {
+		return 0, io.EOF
+	}
+	n := int(min(int64(len(p)), b.size-off))
+	if err := b.read(p[:n], off); err != nil {
+		return 0, err
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
 }

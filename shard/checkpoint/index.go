@@ -64,7 +64,7 @@ func (c *Checkpoint) weightFiles() (files []string, index map[string]string, err
 
 // otherFormats says what to do with weights in a format that is not read.
 func (c *Checkpoint) otherFormats() string {
-	for _, glob := range []string{"*.bin", "*.pth", "*.pt", "*.gguf", "*.safetensors"} {
+	for _, glob := range []string{"*.bin", "*.pth", "*.pt", "*.safetensors"} {
 		if found, _ := fs.Glob(c.fsys, glob); len(found) > 0 {
 			if glob == "*.safetensors" {
 				return fmt.Sprintf("; there is %s, but no index that says which tensors it holds: download %s too", found[0], indexFile)

@@ -85,7 +85,7 @@ func TestOpenErrors(t *testing.T) {
 		{"no weights", single, func(m fstest.MapFS) { delete(m, weights) },
 			[]string{"x: neither model.safetensors nor model.safetensors.index.json is here"}},
 		{"other weights", single, func(m fstest.MapFS) { m["model.gguf"] = m[weights]; delete(m, weights) },
-			[]string{"there is model.gguf, a format that is not read"}},
+			[]string{"x/model.gguf: offset 0: ", "this is no GGUF file"}},
 		{"no index", sharded, func(m fstest.MapFS) { delete(m, index) },
 			[]string{shard1, "download " + index + " too"}},
 		{"empty file", single, func(m fstest.MapFS) { m[weights].Data = nil },

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/sullae/sullae/shard/mapfile"
 	"github.com/sullae/sullae/shard/model"
 )
 
@@ -20,11 +19,12 @@ const announceBytes = 16 << 20
 // Spec describes the model.
 func (c *Checkpoint) Spec() *model.Spec { return c.spec }
 
-// Name is the folder, or the name given to OpenFS.
+// Name is the folder or file, or the name given to OpenFS.
 func (c *Checkpoint) Name() string { return c.name }
 
-// FS is the folder, for the tokenizer's files.
-func (c *Checkpoint) FS() fs.FS { return c.fsys }
+// FS is the folder, for the tokenizer's files. Those of a GGUF file are what its
+// metadata says, as a folder would have it.
+func (c *Checkpoint) FS() fs.FS { return c.text }
 
 // Config is the content of config.json; do not modify it. With
 // GenerationConfig it is all that model.Parse needs elsewhere.
@@ -39,7 +39,7 @@ func (c *Checkpoint) GenerationConfig() []byte { return c.gen }
 // lie and whatever they are called.
 func (c *Checkpoint) ID() string { return c.id }
 
-// Bytes is the size of the safetensors files together.
+// Bytes is the size of the files with weights together.
 func (c *Checkpoint) Bytes() int64 {
 	var n int64
 	for _, b := range c.blobs {
@@ -48,29 +48,46 @@ func (c *Checkpoint) Bytes() int64 {
 	return n
 }
 
-// Names lists the stored tensors, sorted.
-func (c *Checkpoint) Names() []string { return slices.Sorted(maps.Keys(c.data)) }
+// Names lists the tensors, sorted: those that the model reads, under its names,
+// and what else is stored.
+func (c *Checkpoint) Names() []string {
+	names := slices.Collect(maps.Keys(c.tensors))
+	for name := range c.data {
+		if c.tensors[name] == nil && !c.parts[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
 
-// Listing describes one stored tensor as the file has it.
+// Listing describes one tensor.
 type Listing struct {
-	Name  string `json:"name"`
-	DType string `json:"dtype"` // as in the file; may be one that no kernel takes
+	Name string `json:"name"`
+	// DType is how it is stored: a type of the file, which may be one that no kernel
+	// takes, or the name of a quantization.
+	DType string `json:"dtype"`
 	Shape []int  `json:"shape"`
-	Bytes int64  `json:"bytes"`
+	Bytes int64  `json:"bytes"` // of all that it is made of
 	File  string `json:"file"`
 	Used  bool   `json:"used"` // the model reads it
 }
 
-// List describes every stored tensor, sorted by name.
+// List describes every tensor, sorted by name.
 func (c *Checkpoint) List() []Listing {
-	used := map[string]bool{}
-	for _, s := range c.spec.Stored() {
-		used[s.Name] = true
-	}
-	out := make([]Listing, 0, len(c.data))
+	var out []Listing
 	for _, name := range c.Names() {
-		at := c.data[name]
-		out = append(out, Listing{name, at.Type, at.Shape, at.End - at.Begin, at.blob.name, used[name]})
+		m := c.tensors[name]
+		if m == nil {
+			at := c.data[name]
+			out = append(out, Listing{name, at.Type, at.Shape, at.End - at.Begin, at.blob.name, false})
+			continue
+		}
+		l := Listing{Name: name, DType: m.format(), Shape: m.info().Shape, File: m.parts()[0].blob.name, Used: true}
+		for _, at := range m.parts() {
+			l.Bytes += at.End - at.Begin
+		}
+		out = append(out, l)
 	}
 	return out
 }
@@ -88,18 +105,18 @@ func (c *Checkpoint) Extra() []string {
 
 // Info implements Source.
 func (c *Checkpoint) Info(name string) (Info, error) {
+	if m := c.tensors[name]; m != nil {
+		return m.info(), nil
+	}
 	at, ok := c.data[name]
 	if !ok {
 		return Info{}, fmt.Errorf("%s: tensor %q is not stored here", c.name, name)
 	}
-	d, err := at.dtype()
-	if err == nil && len(at.Shape) != 1 && len(at.Shape) != 2 {
-		err = fmt.Errorf("%d dimensions, where one or two are supported", len(at.Shape))
-	}
+	m, err := asPlain(at)
 	if err != nil {
 		return Info{}, fmt.Errorf("%s: tensor %q: %w", at.blob.name, name, err)
 	}
-	return Info{Name: name, DType: d, Shape: slices.Clone(at.Shape)}, nil
+	return m.info(), nil
 }
 
 // ReadRegion implements Source. It touches only the pages that hold the region.
@@ -108,38 +125,19 @@ func (c *Checkpoint) ReadRegion(ctx context.Context, dst []byte, name string, ro
 	if err != nil {
 		return err
 	}
-	r, err := info.region(row, rows, col, cols)
-	if err != nil {
+	if err := info.check(row, rows, col, cols, len(dst)); err != nil {
 		return fmt.Errorf("%s: tensor %q: %w", c.name, name, err)
-	}
-	if int64(len(dst)) != r.bytes() {
-		return fmt.Errorf("%s: tensor %q: a region of %d bytes into a buffer of %d", c.name, name, r.bytes(), len(dst))
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.closed {
 		return fmt.Errorf("%s: %w", c.name, fs.ErrClosed)
 	}
-	at := c.data[name]
-	for len(dst) > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		now := r.take(announceBytes)
-		for i := range now.count {
-			at.blob.willNeed(at.off+now.at(i), now.run)
-		}
-		for i := range now.count {
-			if err := at.blob.read(dst[:now.run], at.off+now.at(i)); err != nil {
-				return err
-			}
-			dst = dst[now.run:]
-		}
-		if at.blob.mapped && now.count == 1 { // whole rows: nobody else wants these pages
-			mapfile.Drop(at.blob.data, at.off+now.first, now.run)
-		}
+	m := c.tensors[name]
+	if m == nil {
+		m = plain{c.data[name], info.DType} // one that the model does not read
 	}
-	return nil
+	return m.read(ctx, dst, row, rows, col, cols)
 }
 
 // Release tells that a tensor is not read again soon: its pages no longer count
@@ -147,8 +145,10 @@ func (c *Checkpoint) ReadRegion(ctx context.Context, dst []byte, name string, ro
 func (c *Checkpoint) Release(name string) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if at, ok := c.data[name]; ok && !c.closed && at.blob.mapped {
-		mapfile.Drop(at.blob.data, at.off, at.End-at.Begin)
+	if m := c.tensors[name]; m != nil && !c.closed {
+		for _, at := range m.parts() {
+			at.blob.drop(at.off, at.End-at.Begin)
+		}
 	}
 }
 
@@ -177,24 +177,17 @@ func (r *runs) take(limit int64) runs {
 	return now
 }
 
-// region is where rows [row, row+rows) and columns [col, col+cols) lie.
-func (n Info) region(row, rows, col, cols int) (runs, error) {
-	height, width := 1, n.Shape[0]
-	if len(n.Shape) == 2 {
-		height, width = n.Shape[0], n.Shape[1]
-	}
+// check reports whether a region is within the tensor and has so many bytes.
+func (n Info) check(row, rows, col, cols, bytes int) error {
+	height, width := n.Rows(), n.Columns()
 	if row < 0 || rows < 0 || row > height || rows > height-row || col < 0 || cols < 0 || col > width || cols > width-col {
-		return runs{}, fmt.Errorf("rows [%d, %d) and columns [%d, %d) are not within its shape %v", row, row+rows, col, col+cols, n.Shape)
+		return fmt.Errorf("rows [%d, %d) and columns [%d, %d) are not within its shape %v", row, row+rows, col, col+cols, n.Shape)
 	}
-	size := int64(n.DType.Size())
-	r := runs{
-		first:  (int64(row)*int64(width) + int64(col)) * size,
-		run:    int64(cols) * size,
-		stride: int64(width) * size,
-		count:  rows,
+	if n.DType.Size() == 0 && (col%2 != 0 || cols%2 != 0) {
+		return fmt.Errorf("columns [%d, %d) cut a byte of %v", col, col+cols, n.DType)
 	}
-	if cols == width { // whole rows are one run
-		r.run, r.count = r.run*int64(rows), 1
+	if want := int64(rows) * int64(n.RowBytes(col, cols)); int64(bytes) != want {
+		return fmt.Errorf("a region of %d bytes into a buffer of %d", want, bytes)
 	}
-	return r, nil
+	return nil
 }

@@ -2,7 +2,6 @@ package model
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -54,9 +53,6 @@ func Parse(configJSON, generationJSON []byte, where string) (*Spec, error) {
 	arch, err := architecture(f)
 	if err != nil {
 		return nil, err
-	}
-	if q := f.object("quantization_config"); q != nil {
-		return nil, fmt.Errorf("%s: quantization_config: quantized weights are not supported; take the checkpoint stored as F32, BF16 or F16", f.file)
 	}
 	s := architectures[arch].parse(f)
 	if f.err != nil {

@@ -108,7 +108,6 @@ func TestParseErrors(t *testing.T) {
 		{edits{"architectures": `"ExaoneForCausalLM"`}, "architectures: "},
 		{edits{"architectures": `[]`}, "architectures: "},
 		{edits{"architectures": `["MambaForCausalLM"]`}, `architectures: "MambaForCausalLM" is not supported; supported: Exaone4ForCausalLM, ExaoneForCausalLM, Gemma2ForCausalLM, LlamaForCausalLM, MistralForCausalLM, Phi3ForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM`},
-		{edits{"quantization_config": `{"quant_method": "awq"}`}, "quantization_config: "},
 		{edits{"hidden_size": ""}, "hidden_size: missing"},
 		{edits{"hidden_size": "null"}, "hidden_size: missing"},
 		{edits{"hidden_size": `"4096"`}, `hidden_size: "4096" is not a number`},
