@@ -70,7 +70,8 @@ func with(m map[string]string, more map[string]string) map[string]string {
 	return out
 }
 
-// architectures by general.architecture. Mistral's files say llama.
+// architectures by general.architecture. Mistral's files say llama, most of them
+// without its window.
 // After: ggml-org/llama.cpp, gguf-py/gguf/tensor_mapping.py and the converters of
 // its conversion folder.
 var architectures = map[string]*architecture{
@@ -86,7 +87,7 @@ var architectures = map[string]*architecture{
 		"ffn_norm.weight":            "model.layers.{layer}.pre_feedforward_layernorm.weight",
 		"post_ffw_norm.weight":       "model.layers.{layer}.post_feedforward_layernorm.weight",
 	}), keys: map[string]string{"hidden_act": "hidden_activation"}},
-	"llama": {class: "LlamaForCausalLM", tensors: llamaTensors, activation: "silu", pairs: true},
+	"llama": {class: "LlamaForCausalLM", tensors: llamaTensors, activation: "silu", pairs: true, rest: mistralWindow},
 	"phi3": {class: "Phi3ForCausalLM", activation: "silu", rest: phi3Rest, tensors: with(llamaTensors, map[string]string{
 		"attn_qkv.weight": "model.layers.{layer}.self_attn.qkv_proj.weight",
 		"ffn_up.weight":   "model.layers.{layer}.mlp.gate_up_proj.weight",

@@ -175,6 +175,14 @@ func gemma2Rest(c *config) {
 	c.set("sliding_window", c.count("attention.sliding_window"))
 }
 
+// mistralWindow: with a window in all layers it is Mistral.
+func mistralWindow(c *config) {
+	if w, ok := c.f.Meta.Uint(c.arch + ".attention.sliding_window"); ok && w > 0 {
+		c.set("architectures", []string{"MistralForCausalLM"})
+		c.set("sliding_window", w)
+	}
+}
+
 // exaone4Windows: a window, if there is one, in all but every fourth layer, or as
 // the file says.
 func exaone4Windows(c *config) {

@@ -170,7 +170,7 @@ func GGUF(t testing.TB, dir string, typ func(name string) gguf.Type) (path strin
 		vector("rope_factors_long.weight", s.Rope.Long.Long)
 		vector("rope_factors_short.weight", s.Rope.Long.Short)
 	}
-	if w, ok := config["sliding_window"].(float64); ok && arch != "qwen2" && arch != "llama" {
+	if w, ok := config["sliding_window"].(float64); ok && arch != "qwen2" {
 		set("attention.sliding_window", int(w))
 	}
 	if arch == "exaone4" {
