@@ -45,8 +45,8 @@ head          of its own
 parameters    109 K (108,736)
 stored as     BF16
 size          SIZE in 4 files
-              model-00001-of-00004.safetensors: 3 tensors, 64.25 KiB
-              model-00002-of-00004.safetensors: 6 tensors, 64.00 KiB
+              model-00001-of-00004.safetensors: 2 tensors, 64.12 KiB
+              model-00002-of-00004.safetensors: 7 tensors, 64.12 KiB
               model-00003-of-00004.safetensors: 2 tensors, 20.12 KiB
               model-00004-of-00004.safetensors: 1 tensor, 64.00 KiB
 tokenizer     none: served for token ids only
