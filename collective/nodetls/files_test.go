@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sullae/sullae/collective/reload"
 )
 
 // newCA makes a CA for a test.
@@ -142,8 +144,12 @@ func unchecked(t testing.TB, ca []byte, p Pair) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &material{stamps: f.stamps(), leaf: pair.Leaf, notAfter: pair.Leaf.NotAfter}
+	m := &material{leaf: pair.Leaf, notAfter: pair.Leaf.NotAfter}
 	m.server, m.client = f.configure(pair, cas)
-	n.Source = &Source{files: f, log: n.log.logger(), now: m}
+	value, err := reload.New(reload.Config[*material]{Load: func() (*material, error) { return m, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Source = &Source{files: f, log: n.log.logger(), value: value}
 	return n
 }

@@ -18,7 +18,6 @@ const advice = "make development certificates with: sullae certs DIR"
 
 // material is one reading of the files. It never changes.
 type material struct {
-	stamps   stamps
 	leaf     *x509.Certificate
 	notAfter time.Time // of the chain's shortest-lived certificate
 	server   credentials.TransportCredentials
@@ -30,9 +29,7 @@ func (f Files) load(now time.Time) (*material, error) {
 	if err := f.complete(); err != nil {
 		return nil, err
 	}
-	// The stamps come first: files that change while they are read differ from
-	// them, and so are read again.
-	m := &material{stamps: f.stamps()}
+	m := &material{}
 	cas, err := readCAs(f.CA)
 	if err != nil {
 		return nil, err

@@ -5,7 +5,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/sullae/sullae/collective/reload"
 )
 
 // TestLoad: what is wrong with the files is said by flag and file.
@@ -123,7 +126,9 @@ func TestAuthority(t *testing.T) {
 }
 
 // TestReload: new files are taken up, broken ones are not, and are said once.
-func TestReload(t *testing.T) {
+func TestReload(t *testing.T) { synctest.Test(t, testReload) }
+
+func testReload(t *testing.T) {
 	ca := newCA(t)
 	n := newNode(t, caPEM(t, ca), issue(t, ca, nil))
 	first := n.current().leaf
@@ -135,7 +140,7 @@ func TestReload(t *testing.T) {
 	if n.current().leaf != first || n.log.String() != "" {
 		t.Errorf("half a rotation: %s", n.log)
 	}
-	n.broken.since = n.broken.since.Add(-grace)
+	time.Sleep(reload.Grace)
 	for range 3 {
 		if n.current().leaf != first {
 			t.Error("a pair that does not fit is in use")

@@ -20,6 +20,8 @@ import (
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/sullae/sullae/collective/reload"
 )
 
 // DefaultName is the DNS name in the certificates of nodes.
@@ -48,9 +50,9 @@ type Source struct {
 	log   *slog.Logger
 	said  limiter
 
+	value *reload.Value[*material]
+
 	mu     sync.Mutex
-	now    *material // the last good one
-	broken trouble   // why the files are not what is used
 	warned time.Time // end of validity that was warned of
 }
 
@@ -62,12 +64,25 @@ func Load(f Files, log *slog.Logger) (*Source, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	m, err := f.load(time.Now())
+	value, err := reload.New(reload.Config[*material]{
+		Files: []string{f.CA, f.Cert, f.Key},
+		Load:  func() (*material, error) { return f.load(time.Now()) },
+		Changed: func(m *material) {
+			log.Info("certificates read again: new connections use them",
+				"file", f.Cert, "serial", m.leaf.SerialNumber.Text(16), "expires", m.notAfter.Format(time.RFC3339))
+		},
+		Broken: func(err error, m *material) {
+			log.Error("new certificates cannot be used; the ones before stay in use", "err", err, "expires", m.notAfter.Format(time.RFC3339))
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &Source{files: f, log: log, now: m}, nil
+	return &Source{files: f, log: log, value: value}, nil
 }
+
+// current is what the files hold; where that is broken, what they held before.
+func (s *Source) current() *material { return s.value.Get() }
 
 // Server is for a node's gRPC server.
 func (s *Source) Server() credentials.TransportCredentials { return s.credentials() }
@@ -84,9 +99,7 @@ func (s *Source) credentials() credentials.TransportCredentials {
 
 // NotAfter is when peers cease to accept the certificate in use.
 func (s *Source) NotAfter() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.now.notAfter
+	return s.value.Last().notAfter
 }
 
 // watchEvery is how often Watch looks at the files.
@@ -116,8 +129,9 @@ func (s *Source) Watch(ctx context.Context) error {
 func (s *Source) warnOfExpiry(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	end := s.now.notAfter
-	if end.Equal(s.warned) || end.Sub(now) > end.Sub(s.now.leaf.NotBefore)/10 {
+	m := s.value.Last()
+	end := m.notAfter
+	if end.Equal(s.warned) || end.Sub(now) > end.Sub(m.leaf.NotBefore)/10 {
 		return
 	}
 	s.warned = end
