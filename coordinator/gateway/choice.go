@@ -28,6 +28,7 @@ type choice struct {
 	offset    int    // characters decoded so far
 	pending   *Delta // what a resumed client has the tokens of, and not the text
 	early     *Delta // a resumed choice's last delta, where nothing is left to compute
+	scheduled time.Time // when its first step was planned
 	first     time.Time
 	last      time.Time
 }
@@ -82,7 +83,7 @@ func (c *choice) run() {
 
 func (c *choice) end(reason string, err error) {
 	s := c.stream.svc
-	s.metrics.ended(reason, len(c.seq.Prompt), c.generated, c.stream.start, c.first, s.now())
+	s.metrics.ended(reason, len(c.seq.Prompt), c.generated, times{c.stream.start, c.scheduled, c.first, c.last, s.now()})
 	c.stream.choiceEnded(err)
 }
 
@@ -90,6 +91,9 @@ func (c *choice) end(reason string, err error) {
 func (c *choice) handle(ev Event) (*Finish, error) {
 	if ev.Err != nil {
 		return nil, ev.Err
+	}
+	if !ev.Scheduled.IsZero() {
+		c.scheduled = ev.Scheduled
 	}
 	if len(ev.Prompt) > 0 {
 		if err := c.prompt.addScores(ev.PromptFirst, ev.Prompt); err != nil {
@@ -207,5 +211,6 @@ func (c *choice) count() {
 	}
 	c.last = now
 	c.generated++
+	c.stream.usage.Generated(1)
 	s.metrics.generationTokens.Inc()
 }

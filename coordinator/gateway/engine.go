@@ -4,7 +4,10 @@
 // wire formats are its children: gateway/rpc (gRPC) and gateway/openai (HTTP).
 package gateway
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Engine generates tokens. coordinator/group implements it over the workers;
 // tests use a fake.
@@ -88,6 +91,10 @@ type Event struct {
 	// possibly in several events.
 	Prompt      []Scores
 	PromptFirst int
+
+	// Scheduled, beside a token, is when the sequence's first step was planned; zero
+	// where the engine doesn't tell.
+	Scheduled time.Time
 
 	Token    int32
 	HasToken bool

@@ -12,29 +12,48 @@ import (
 // Submit returns (ErrUnavailable, ErrOverloaded). Either all sequences of a
 // request are started or none.
 func (s *Service) Generate(ctx context.Context, r Request) (*Stream, error) {
-	start := s.now()
-	p, err := s.resolve(r)
+	st := &Stream{svc: s, start: s.now(), caller: CallerOf(ctx), usage: unlimited{}, wake: make(chan struct{}, 1)}
+	err := s.begin(ctx, st, r)
 	if err != nil {
+		st.usage.End()
+		s.auditRefusal(st, r, err)
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	st := &Stream{
-		svc: s, plan: p, start: start, ctx: ctx, cancel: cancel,
-		wake: make(chan struct{}, 1), left: len(p.prompts) * p.n,
+	return st, nil
+}
+
+// begin fills in and starts a stream. On an error only its usage is left to end.
+func (s *Service) begin(ctx context.Context, st *Stream, r Request) (err error) {
+	p, err := s.resolve(r)
+	if err != nil {
+		return err
 	}
+	st.plan = p
+	if st.usage, err = st.caller.admit(st.start, p); err != nil {
+		st.usage = unlimited{}
+		return err
+	}
+	stop := func() {}
+	if s.limits.MaxTime > 0 {
+		ctx, stop = context.WithDeadline(ctx, st.start.Add(s.limits.MaxTime))
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	st.ctx, st.left = ctx, len(p.prompts)*p.n
+	st.cancel = func(err error) { cancel(err); stop() }
 	for i := range p.prompts {
 		st.prompts = append(st.prompts, newPromptState(s, p, i))
 	}
+	st.keepContent(r)
 	choices, err := st.submit()
 	if err != nil {
-		cancel(err)
-		return nil, err
+		st.cancel(err)
+		return err
 	}
 	s.metrics.started(p)
 	for _, c := range choices {
 		st.wg.Go(c.run)
 	}
-	return st, nil
+	return nil
 }
 
 func (st *Stream) submit() ([]*choice, error) {

@@ -17,6 +17,8 @@ type metrics struct {
 	perToken                       prometheus.Observer
 	promptLen, generationLen       prometheus.Observer
 	paramsN, paramsMaxTokens       prometheus.Observer
+	queued, prefill, decode, infer prometheus.Observer
+	longest                        prometheus.Observer
 }
 
 var (
@@ -53,6 +55,11 @@ func newMetrics(reg prometheus.Registerer, model string) *metrics {
 		generationLen:   histogram("request_generation_tokens", "Tokens generated for a sequence.", lengths),
 		paramsN:         histogram("request_params_n", "Choices asked for.", nBuckets),
 		paramsMaxTokens: histogram("request_params_max_tokens", "Most tokens allowed to a sequence.", lengths),
+		queued:          histogram("request_queue_time_seconds", "From a request's arrival to a sequence's first step.", requestBuckets),
+		prefill:         histogram("request_prefill_time_seconds", "From a sequence's first step to its first token.", requestBuckets),
+		decode:          histogram("request_decode_time_seconds", "From a sequence's first token to its last.", requestBuckets),
+		infer:           histogram("request_inference_time_seconds", "From a sequence's first step to its last token.", requestBuckets),
+		longest:         histogram("request_max_num_generation_tokens", "Tokens of a request's longest choice.", lengths),
 	}
 	reg.MustRegister(m.finished)
 	for _, reason := range []string{"stop", "length", "abort", "error"} {
@@ -68,8 +75,12 @@ func (m *metrics) started(p *plan) {
 	}
 }
 
-// ended counts a sequence; first is the time of its first token, if it has any.
-func (m *metrics) ended(reason string, prompt, generated int, start, first, now time.Time) {
+// times are those of a sequence: its request's arrival, its first step, its first
+// and last token, and its end; zero where there is none.
+type times struct{ start, scheduled, first, last, end time.Time }
+
+// ended counts a sequence.
+func (m *metrics) ended(reason string, prompt, generated int, t times) {
 	m.finished.WithLabelValues(reason).Inc()
 	success := reason == "stop" || reason == "length"
 	if success || generated > 0 {
@@ -80,8 +91,15 @@ func (m *metrics) ended(reason string, prompt, generated int, start, first, now 
 	}
 	m.promptLen.Observe(float64(prompt))
 	m.generationLen.Observe(float64(generated))
-	m.e2e.Observe(now.Sub(start).Seconds())
+	m.e2e.Observe(t.end.Sub(t.start).Seconds())
 	if generated > 1 {
-		m.perToken.Observe(now.Sub(first).Seconds() / float64(generated-1))
+		m.perToken.Observe(t.end.Sub(t.first).Seconds() / float64(generated-1))
 	}
+	if t.scheduled.IsZero() || generated == 0 {
+		return
+	}
+	m.queued.Observe(t.scheduled.Sub(t.start).Seconds())
+	m.prefill.Observe(t.first.Sub(t.scheduled).Seconds())
+	m.decode.Observe(t.last.Sub(t.first).Seconds())
+	m.infer.Observe(t.last.Sub(t.scheduled).Seconds())
 }

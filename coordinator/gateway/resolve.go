@@ -215,6 +215,9 @@ func (s *Service) resolvePrompt(prompt Prompt, r Request) (promptPlan, error) {
 	if length == 0 {
 		return pp, fieldErr(field, "is empty")
 	}
+	if most := s.limits.MaxPromptTokens; most > 0 && length > most {
+		return pp, fieldErr(field, "has %d tokens; at most %d are allowed here", length, most)
+	}
 	room := s.model.MaxLen - length
 	if room < 0 {
 		e := fieldErr(field, "has %d tokens, but the context of the model %q is %d tokens long: shorten it",
@@ -242,6 +245,12 @@ func (s *Service) resolvePrompt(prompt Prompt, r Request) (promptPlan, error) {
 		return pp, e
 	default:
 		pp.maxTokens = *want
+	}
+	if most := s.limits.MaxOutputTokens; most > 0 && pp.maxTokens > most {
+		if r.Stopping.MaxTokens != nil {
+			return pp, fieldErr("max_tokens", "is %d; at most %d are allowed here", pp.maxTokens, most)
+		}
+		pp.maxTokens = most
 	}
 	return pp, nil
 }

@@ -22,6 +22,10 @@ type Config struct {
 	Limits  Limits
 	// PromptLookup is Request.PromptLookup's default; 0: off.
 	PromptLookup int
+	// Auditor is told of every request for tokens when it has ended, or was
+	// refused; nil: nobody. AuditContent tells it what was said, too.
+	Auditor      Auditor
+	AuditContent bool
 }
 
 // MaxPromptLookup bounds Request.PromptLookup.
@@ -36,6 +40,10 @@ type Limits struct {
 	MaxStopBytes   int     // of one stop string; default 1024
 	MaxStopTokens  int     // default 256
 	MaxTemperature float32 // default 100
+
+	// No bounds by default, beyond the model's context.
+	MaxPromptTokens, MaxOutputTokens int           // of one sequence
+	MaxTime                          time.Duration // of a request, waiting included
 }
 
 func (l Limits) withDefaults() Limits {
@@ -73,6 +81,8 @@ type Service struct {
 	metrics    *metrics
 
 	promptLookup int
+	auditor    Auditor
+	content    bool // auditor is told it
 }
 
 // New makes a Service. It panics if the registry has its metrics already: one
@@ -94,6 +104,7 @@ func New(c Config) *Service {
 		model: c.Model, engine: c.Engine, log: c.Logger, registry: c.Registry,
 		newSeed: c.NewSeed, now: c.Now, limits: c.Limits.withDefaults(), promptLookup: c.PromptLookup,
 		metrics: newMetrics(c.Registry, c.Model.Name),
+		auditor: c.Auditor, content: c.AuditContent,
 	}
 }
 

@@ -25,6 +25,9 @@ type Stream struct {
 	wg      sync.WaitGroup
 	prompts []*promptState
 	closed  bool
+	caller  Caller
+	usage   Usage
+	content *content // what was said, where the audit keeps it
 
 	wake chan struct{} // holds one: something is new below
 
@@ -34,6 +37,8 @@ type Stream struct {
 	err   error
 
 	completionTokens int
+	longest          int // choice, in tokens
+	reasons          []string
 }
 
 // ID is the request's id.
@@ -93,12 +98,15 @@ func (st *Stream) Close() {
 	st.mu.Lock()
 	err, completion := st.err, st.completionTokens
 	st.mu.Unlock()
+	st.usage.End()
+	st.svc.metrics.longest.Observe(float64(st.longest))
 	prompt := 0
 	for _, ps := range st.prompts {
 		prompt += len(ps.info.TokenIDs)
 	}
 	attrs := []slog.Attr{
 		slog.String("req", st.plan.id),
+		slog.String("caller", st.caller.Name),
 		slog.Int("choices", len(st.prompts)*st.plan.n),
 		slog.Int("prompt_tokens", prompt),
 		slog.Int("completion_tokens", completion),
@@ -108,6 +116,7 @@ func (st *Stream) Close() {
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
 	st.svc.log.LogAttrs(context.WithoutCancel(st.ctx), slog.LevelInfo, "request ended", attrs...)
+	st.svc.auditEnd(st, prompt, completion, err)
 }
 
 // push queues a delta; its prompt's info goes ahead of the first one, once it
@@ -119,7 +128,10 @@ func (st *Stream) push(ps *promptState, d *Delta) {
 	defer st.mu.Unlock()
 	if d.Finish != nil {
 		st.completionTokens += d.Finish.CompletionTokens
+		st.longest = max(st.longest, d.Finish.CompletionTokens)
+		st.reasons = append(st.reasons, d.Finish.Reason.String())
 	}
+	st.content.add(d)
 	ps.ready = ps.ready || scored
 	if !ps.ready {
 		ps.held = append(ps.held, d)

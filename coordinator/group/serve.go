@@ -156,7 +156,11 @@ func (g *Group) message(e *epoch, s sched.Step) *clusterv1.RunRequest {
 	g.state.Step = e.step
 	p := &clusterv1.StepPlan{Epoch: e.id, Step: e.step, Finished: s.Finished}
 	for _, n := range s.Started {
-		q := g.seqs[n.ID].seq
+		st := g.seqs[n.ID]
+		if st.scheduled.IsZero() {
+			st.scheduled = time.Now()
+		}
+		q := st.seq
 		promptLen := n.PromptLen
 		if q.PromptLen > 0 {
 			promptLen = q.PromptLen
@@ -267,7 +271,7 @@ func (g *Group) deliver(it sched.Item, p sched.Progress, r *clusterv1.SequenceRe
 		st.release()
 	}
 	for i, t := range tokens {
-		ev := gateway.Event{Token: t, HasToken: true}
+		ev := gateway.Event{Token: t, HasToken: true, Scheduled: st.scheduled}
 		if st.seq.Logprobs >= 0 {
 			ev.Scores = scoresOf(r.Scores[i])
 		}

@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/sullae/sullae/coordinator/gateway"
 )
@@ -18,6 +19,8 @@ type stream struct {
 	ctx     context.Context // the reader's
 	out     chan gateway.Event
 	release func() bool // stops the watch on ctx
+	// scheduled is when its first step was planned.
+	scheduled time.Time
 
 	mu      sync.Mutex
 	queue   []gateway.Event

@@ -18,6 +18,8 @@ const (
 	typeRateLimit   = "rate_limit_error"
 	typeUnavailable = "service_unavailable_error"
 	typeServer      = "server_error"
+	typeAuth        = "authentication_error"
+	typePermission  = "permission_error"
 
 	// statusClientGone is never sent: the client has hung up. For logs and metrics.
 	statusClientGone = 499
@@ -87,6 +89,13 @@ func toAPIError(err error, id string) (e apiError, known bool) {
 		return invalid("", "no_tokenizer"), true
 	case errors.Is(err, gateway.ErrNoTemplate):
 		return invalid("", "no_chat_template"), true
+	case errors.Is(err, gateway.ErrUnauthenticated):
+		return apiError{Status: http.StatusUnauthorized, Type: typeAuth, Code: "invalid_api_key", Message: err.Error()}, true
+	case errors.Is(err, gateway.ErrForbidden):
+		return apiError{Status: http.StatusForbidden, Type: typePermission, Code: "forbidden", Message: err.Error()}, true
+	case errors.Is(err, gateway.ErrQuota):
+		return apiError{Status: http.StatusTooManyRequests, Type: typeRateLimit, Code: "rate_limit_exceeded",
+			Message: err.Error(), RetryAfter: gateway.RetryAfter(err)}, true
 	case errors.Is(err, gateway.ErrOverloaded):
 		return apiError{Status: http.StatusTooManyRequests, Type: typeRateLimit, Code: "queue_full",
 			Message: err.Error(), RetryAfter: gateway.RetryAfter(err)}, true
@@ -114,6 +123,13 @@ func (h *handler) apiError(r *http.Request, err error) apiError {
 		h.svc.Logger().Error("request failed", "req", id, "error", err)
 	}
 	return e
+}
+
+// WriteError answers a request that has had no answer yet with an error of the
+// gateway, as the handler's own routes do.
+func WriteError(w http.ResponseWriter, id string, err error) {
+	e, _ := toAPIError(err, id)
+	writeError(w, e)
 }
 
 func writeError(w http.ResponseWriter, e apiError) {

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -53,6 +54,7 @@ func toStatus(err error, id string) (s *status.Status, known bool) {
 	var (
 		field    *gateway.FieldError
 		notFound *gateway.ModelNotFoundError
+		quota    *gateway.QuotaError
 	)
 	switch {
 	case errors.As(err, &field):
@@ -74,6 +76,14 @@ func toStatus(err error, id string) (s *status.Status, known bool) {
 		return build(codes.FailedPrecondition, err.Error(), info("NO_TOKENIZER")), true
 	case errors.Is(err, gateway.ErrNoTemplate):
 		return build(codes.FailedPrecondition, err.Error(), info("NO_CHAT_TEMPLATE")), true
+	case errors.Is(err, gateway.ErrUnauthenticated):
+		return build(codes.Unauthenticated, err.Error(), info("INVALID_API_KEY")), true
+	case errors.Is(err, gateway.ErrForbidden):
+		return build(codes.PermissionDenied, err.Error(), info("FORBIDDEN")), true
+	case errors.As(err, &quota):
+		return build(codes.ResourceExhausted, err.Error(), info("RATE_LIMIT_EXCEEDED"), retry(), &errdetails.QuotaFailure{
+			Violations: []*errdetails.QuotaFailure_Violation{{Subject: "api_key:" + quota.Caller, Description: fmt.Sprintf("%d %s", quota.Value, quota.Limit)}},
+		}), true
 	case errors.Is(err, gateway.ErrOverloaded):
 		return build(codes.ResourceExhausted, err.Error(), info("QUEUE_FULL"), retry()), true
 	case errors.Is(err, gateway.ErrUnavailable):
