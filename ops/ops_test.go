@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,8 +72,8 @@ func TestDebugIsThisHosts(t *testing.T) {
 
 func TestStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var work sync.Mutex
-		live := Stuck(10*time.Second, func() { work.Lock(); work.Unlock() })
+		work := make(chan struct{}, 1) // a lock
+		live := Stuck(10*time.Second, func() { work <- struct{}{}; <-work })
 		check := func(want bool) {
 			t.Helper()
 			if err := live(); (err == nil) != want {
@@ -83,13 +82,13 @@ func TestStuck(t *testing.T) {
 			synctest.Wait()
 		}
 		check(true)
-		work.Lock()
+		work <- struct{}{}
 		check(true)
 		time.Sleep(9 * time.Second)
 		check(true)
 		time.Sleep(2 * time.Second)
 		check(false)
-		work.Unlock()
+		<-work
 		synctest.Wait()
 		check(true)
 	})
