@@ -12,6 +12,9 @@ import (
 
 	"github.com/sullae/sullae/collective/nodetls"
 	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/coordinator/audit"
+	"github.com/sullae/sullae/coordinator/edge"
+	"github.com/sullae/sullae/coordinator/gateway"
 	"github.com/sullae/sullae/coordinator/group"
 	"github.com/sullae/sullae/kernels"
 )
@@ -27,6 +30,17 @@ type Config struct {
 
 	HTTPAddr, GRPCAddr string // the APIs
 	BatchDir           string // where files and batches are kept; "": none are taken
+	// OpsAddr is the plaintext port for probes, metrics and /debug/; "": none.
+	OpsAddr string
+	// TLS secures the APIs' ports; no files: plain text. APIKeys is the file of keys
+	// that calls need; "": they need none.
+	TLS     edge.TLSFiles
+	APIKeys string
+	// Limits bound what one request may ask for, MaxRequestBytes its size (0: 32 MiB).
+	Limits          gateway.Limits
+	MaxRequestBytes int64
+	// Audit is where requests for tokens are recorded; no file: nowhere.
+	Audit audit.Config
 	// ClusterAddr is where workers fetch weights; Advertise is this host's name
 	// or address for workers, "" for the listener's own.
 	ClusterAddr, Advertise string

@@ -8,18 +8,21 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/sullae/sullae/collective/member"
 	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/coordinator/audit"
 	"github.com/sullae/sullae/coordinator/batch"
+	"github.com/sullae/sullae/coordinator/edge"
 	"github.com/sullae/sullae/coordinator/embedetcd"
 	"github.com/sullae/sullae/coordinator/gateway"
 	"github.com/sullae/sullae/coordinator/gateway/openai"
@@ -27,6 +30,7 @@ import (
 	"github.com/sullae/sullae/coordinator/group"
 	"github.com/sullae/sullae/coordinator/weights"
 	demomodel "github.com/sullae/sullae/deploy/demo-model"
+	"github.com/sullae/sullae/ops"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/shard/checkpoint"
 )
@@ -65,6 +69,15 @@ type coordinator struct {
 	record   *registry.Registration[registry.Coordinator]
 	known    atomic.Pointer[[]registry.Worker] // registered workers, as last seen
 
+	metrics *prometheus.Registry
+	etcdUp  atomic.Bool
+	router  routerMetrics
+	opsAddr string // as others reach it; "": none
+	// started is set when all parts below are there; draining when no more is
+	// taken.
+	started, draining atomic.Bool
+	routes            routes
+
 	httpL, grpcL, clusterL net.Listener
 	cleanup                []func()
 }
@@ -76,13 +89,13 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if cfg.PromptLookup < 0 || cfg.PromptLookup > gateway.MaxPromptLookup {
 		return fmt.Errorf("--prompt-lookup %d: must be between 0 (off) and %d", cfg.PromptLookup, gateway.MaxPromptLookup)
 	}
-	c := &coordinator{cfg: cfg, start: time.Now(), lead: &leader{}}
+	c := &coordinator{cfg: cfg, start: time.Now(), lead: &leader{}, metrics: ops.NewRegistry("coordinator", cfg.Version)}
 	defer func() {
 		for i := len(c.cleanup) - 1; i >= 0; i-- {
 			c.cleanup[i]()
 		}
 	}()
-	for _, step := range []func(context.Context) error{c.openModel, c.listen, c.openEtcd, c.joinCluster} {
+	for _, step := range []func(context.Context) error{c.openOps, c.openModel, c.listen, c.openEtcd, c.joinCluster} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -185,13 +198,16 @@ func (c *coordinator) joinCluster(ctx context.Context) error {
 }
 
 func (c *coordinator) reachable(l net.Listener) string {
-	return member.Reachable(l.Addr(), c.cfg.Advertise)
+	return c.reachableAddr(l.Addr())
+}
+
+func (c *coordinator) reachableAddr(a net.Addr) string {
+	return member.Reachable(a, c.cfg.Advertise)
 }
 
 // serve runs the APIs and, while this coordinator leads, the group.
 func (c *coordinator) serve(ctx context.Context) (err error) {
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := c.metrics
 	gm := group.NewMetrics(metrics, c.model.Name)
 	vctx, stopVetting := context.WithCancel(ctx)
 	vet := newVetter(vctx, c.cfg.NodeTLS, c.cfg.Logger)
@@ -216,20 +232,41 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 		return err
 	}
 	gm.Watch(metrics, c.model.Name, c.group)
-	svc := gateway.New(gateway.Config{Model: c.model, Engine: c.group, Logger: c.cfg.Logger, Registry: metrics, PromptLookup: c.cfg.PromptLookup})
+	c.registerMetrics(metrics)
+	security, err := edge.LoadTLS(c.cfg.TLS, c.cfg.Logger)
+	if err != nil {
+		return err
+	}
+	guard, err := edge.NewGuard(c.cfg.APIKeys, c.cfg.Logger, metrics)
+	if err != nil {
+		return err
+	}
+	record, err := audit.Open(c.cfg.Audit, c.cfg.Logger, metrics)
+	if err != nil {
+		return err
+	}
+	c.later(record.Close)
+	svc := gateway.New(gateway.Config{Model: c.model, Engine: c.group, Logger: c.cfg.Logger, Registry: metrics, Limits: c.cfg.Limits,
+		Auditor: record.Auditor(), AuditContent: c.cfg.Audit.Content, PromptLookup: c.cfg.PromptLookup})
 
-	v1 := openai.NewHandler(openai.Config{Service: svc, Metrics: metrics, Version: c.cfg.Version})
+	v1 := openai.NewHandler(openai.Config{Service: svc, Metrics: metrics, Version: c.cfg.Version, MaxBodyBytes: c.cfg.MaxRequestBytes})
 	batches := batch.New(batch.Config{API: v1, Dir: c.cfg.BatchDir, Logger: c.cfg.Logger.With("part", "batch")})
-	api := grpc.NewServer(append(rpc.ServerOptions(svc), yieldToStreams(batches))...)
+	options := append(rpc.ServerOptions(svc, int(c.cfg.MaxRequestBytes)), guard.GRPC()...)
+	if security != nil {
+		ops.WatchExpiry(metrics, "api", security.NotAfter)
+		options = append(options, grpc.Creds(credentials.NewTLS(security.Config("h2"))))
+	}
+	api := grpc.NewServer(append(options, yieldToStreams(batches))...)
 	health := rpc.Register(api, svc)
 	cluster := grpc.NewServer(grpc.Creds(c.cfg.NodeTLS.Server()))
 	clusterv1.RegisterWeightServiceServer(cluster, weights.NewServer(c.ckpt))
-	mux := http.NewServeMux()
+	mux := new(edge.Mux)
 	mux.Handle("/", batches.Wrap(v1))
 	mux.HandleFunc("GET /cluster/status", c.serveStatus)
 	mux.HandleFunc("POST /cluster/workers/{id}/drain", c.serveDrain)
 	mux.HandleFunc("DELETE /cluster/workers/{id}/drain", c.serveDrain)
-	web := openai.NewServer("", mux)
+	web := openai.NewServer("", guard.HTTP(mux, openai.Refuse(svc)))
+	c.routes = routes{HTTP: slices.Concat(mux.Patterns(), v1.Patterns(), batches.Patterns()), GRPC: grpcMethods(api)}
 
 	servers := servers{web: web, api: api, cluster: cluster}
 	httpL := c.standIn(c.httpL, &servers, func(x registry.Coordinator) string { return x.HTTPAddress })
@@ -239,10 +276,15 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	eg, run := errgroup.WithContext(serving)
-	eg.Go(func() error { return ignoreClosed(web.Serve(httpL)) })
+	eg.Go(func() error { return ignoreClosed(serveWeb(web, httpL, security)) })
+	eg.Go(func() error { return security.Watch(run) })
+	eg.Go(func() error { return guard.Watch(run) })
+	c.started.Store(true)
 	eg.Go(func() error { return api.Serve(grpcL) })
 	eg.Go(func() error { return cluster.Serve(c.clusterL) })
 	eg.Go(func() error { return c.watchPeers(run) })
+	eg.Go(func() error { return c.watchEtcd(run) })
+	eg.Go(func() error { return c.router.run(run, svc.Requests) })
 	eg.Go(func() error { return c.announce(run) })
 	eg.Go(func() error { return c.gossip.Follow(run, c.reg.GossipSeeds(run)) })
 	eg.Go(func() error { return c.watchWorkers(run) })
@@ -253,6 +295,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	eg.Go(func() error {
 		select {
 		case <-ctx.Done():
+			c.draining.Store(true)
 			health.Shutdown()
 			if c.cfg.DrainTimeout > 0 {
 				c.drain(&servers)
@@ -295,6 +338,15 @@ func (c *coordinator) watchReady(ctx context.Context, set func(bool)) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// serveWeb serves a listener, with TLS where there is a certificate.
+func serveWeb(web *http.Server, l net.Listener, security *edge.TLS) error {
+	if security == nil {
+		return web.Serve(l)
+	}
+	web.TLSConfig = security.Config("h2", "http/1.1")
+	return web.ServeTLS(l, "", "")
 }
 
 func ignoreClosed(err error) error {

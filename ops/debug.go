@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"slices"
+	"strings"
 )
 
 // debugMux serves Go's profiles, and the process's own snapshots.
@@ -55,7 +56,7 @@ func thisHost(next http.Handler) http.Handler {
 func loopback(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
-		host = hostport
+		host = strings.Trim(hostport, "[]") // a Host without a port
 	}
 	if host == "localhost" {
 		return true

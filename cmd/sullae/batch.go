@@ -15,17 +15,17 @@ import (
 
 // batchCmd is `sullae batch`.
 type batchCmd struct {
-	In          string        `arg:"" name:"in.jsonl" help:"The requests, one in a line, in the format of OpenAI's batches."`
-	Out         string        `arg:"" name:"out.jsonl" help:"The answers. Those that are there already are kept, and not asked for again."`
-	HTTP        string        `name:"http" default:"http://127.0.0.1:8080" placeholder:"URL" help:"A coordinator's HTTP address, with or without http:// (${default})."`
-	Concurrency int           `env:"-" default:"128" placeholder:"N" help:"The most requests at once (${default}); fewer where the server refuses some."`
-	Ordered     bool          `env:"-" help:"Bring the answers in the order of the requests, at the end."`
-	Priority    int           `env:"-" default:"100" placeholder:"P" help:"The priority of requests that name none: a higher value is served later, interactive requests have 0 (${default}). With 0 they are sent as they are, which servers other than Sullae may need."`
-	Attempts    int           `env:"-" default:"5" placeholder:"N" help:"How often a request is sent that the server fails at, before that is its answer (${default})."`
-	Timeout     durationFlag  `env:"-" default:"30m" help:"How long one answer may take (${default})."`
-	Patience    durationFlag  `env:"-" default:"5m" help:"How long the server may be away, or refuse everything, before the run ends (${default})."`
-	APIKey      string        `name:"api-key" env:"SULLAE_API_KEY" placeholder:"KEY" help:"Sent as a bearer token; better given as SULLAE_API_KEY."`
-	every       time.Duration // between lines of progress; 0: 5 s
+	In          string       `arg:"" name:"in.jsonl" help:"The requests, one in a line, in the format of OpenAI's batches."`
+	Out         string       `arg:"" name:"out.jsonl" help:"The answers. Those that are there already are kept, and not asked for again."`
+	HTTP        string       `name:"http" default:"http://127.0.0.1:8080" placeholder:"URL" help:"A coordinator's HTTP address, with or without http:// (${default})."`
+	Concurrency int          `env:"-" default:"128" placeholder:"N" help:"The most requests at once (${default}); fewer where the server refuses some."`
+	Ordered     bool         `env:"-" help:"Bring the answers in the order of the requests, at the end."`
+	Priority    int          `env:"-" default:"100" placeholder:"P" help:"The priority of requests that name none: a higher value is served later, interactive requests have 0 (${default}). With 0 they are sent as they are, which servers other than Sullae may need."`
+	Attempts    int          `env:"-" default:"5" placeholder:"N" help:"How often a request is sent that the server fails at, before that is its answer (${default})."`
+	Timeout     durationFlag `env:"-" default:"30m" help:"How long one answer may take (${default})."`
+	Patience    durationFlag `env:"-" default:"5m" help:"How long the server may be away, or refuse everything, before the run ends (${default})."`
+	accessFlags
+	every time.Duration // between lines of progress; 0: 5 s
 }
 
 // Help is shown below the flags.
@@ -77,8 +77,16 @@ func (c *batchCmd) run(ctx context.Context, std streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
 
+	key, err := c.key()
+	if err != nil {
+		return err
+	}
+	security, err := c.tlsConfig()
+	if err != nil {
+		return err
+	}
 	job := &batchrun.Job{
-		Base: base, Key: c.APIKey, Timeout: c.Timeout, Concurrency: c.Concurrency, Attempts: c.Attempts, Patience: c.Patience, Priority: c.Priority,
+		Base: base, Key: key, TLS: security, Timeout: c.Timeout, Concurrency: c.Concurrency, Attempts: c.Attempts, Patience: c.Patience, Priority: c.Priority,
 		In: in, Out: out, Index: index,
 	}
 	if err := job.Resume(); err != nil {

@@ -34,10 +34,10 @@ type benchServeCmd struct {
 	Warmup      int          `env:"-" default:"2" placeholder:"N" help:"Requests before the first measurement (${default})."`
 	Timeout     durationFlag `env:"-" default:"10m" help:"How long one answer may take (${default})."`
 	Seed        uint64       `env:"-" default:"0" help:"The same seed gives the same prompts and arrivals (${default})."`
-	APIKey      string       `name:"api-key" env:"SULLAE_API_KEY" placeholder:"KEY" help:"Sent as a bearer token; better given as SULLAE_API_KEY."`
-	JSON        string       `name:"json" env:"-" placeholder:"FILE" help:"Write all figures as JSON; - for the output, instead of the table."`
-	SVG         string       `name:"svg" env:"-" placeholder:"FILE" help:"Draw throughput and latency against load."`
-	AllowRemote bool         `env:"-" help:"Measure a server on another machine."`
+	accessFlags
+	JSON        string `name:"json" env:"-" placeholder:"FILE" help:"Write all figures as JSON; - for the output, instead of the table."`
+	SVG         string `name:"svg" env:"-" placeholder:"FILE" help:"Draw throughput and latency against load."`
+	AllowRemote bool   `env:"-" help:"Measure a server on another machine."`
 }
 
 // Help is shown below the flags.
@@ -88,8 +88,16 @@ func (c *benchServeCmd) config() (cfg loadtest.Config, err error) {
 			return cfg, fmt.Errorf("%s %d: must be at least %d", f.name, f.value, f.least)
 		}
 	}
+	key, err := c.key()
+	if err != nil {
+		return cfg, err
+	}
+	security, err := c.tlsConfig()
+	if err != nil {
+		return cfg, err
+	}
 	cfg = loadtest.Config{
-		Base: base, Client: loadtest.NewClient(c.AllowRemote), Key: c.APIKey, Model: c.Model, Chat: c.Chat,
+		Base: base, Client: loadtest.NewClient(c.AllowRemote, security), Key: key, Model: c.Model, Chat: c.Chat,
 		InputLen: c.InputLen, OutputLen: c.OutputLen, Requests: c.Requests, Duration: c.Duration,
 		Warmup: c.Warmup, Timeout: c.Timeout, Seed: c.Seed,
 	}

@@ -16,6 +16,7 @@ type chatCmd struct {
 	GRPC   string `name:"grpc" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"A coordinator's gRPC address (${default})."`
 	Model  string `env:"-" placeholder:"NAME" help:"The model to talk to, where several are served."`
 	System string `env:"-" placeholder:"TEXT" help:"What the model is told before the conversation."`
+	accessFlags
 	samplingFlags
 	MaxTokens *int32 `env:"-" placeholder:"N" help:"The most tokens of an answer. Default: what is left of the context."`
 }
@@ -31,7 +32,11 @@ answers are written to the output, one after another.`
 func (c *chatCmd) Run(ctx context.Context) error { return c.run(ctx, standard()) }
 
 func (c *chatCmd) run(ctx context.Context, std streams) error {
-	cluster, err := remote.Dial(ctx, c.GRPC)
+	access, err := c.dial()
+	if err != nil {
+		return err
+	}
+	cluster, err := remote.Dial(ctx, c.GRPC, access...)
 	if err != nil {
 		return err
 	}

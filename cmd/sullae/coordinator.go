@@ -17,6 +17,7 @@ type coordinatorCmd struct {
 	Model string `placeholder:"DIR" help:"Model folder as Hugging Face publishes it; default: the built-in demo model."`
 	ID    string `placeholder:"NAME" help:"Unique name of this coordinator; default: host name and process id."`
 	servingFlags
+	edgeFlags
 	MinWorkers    int          `default:"1" help:"Workers to go on with after a loss."`
 	Regroup       durationFlag `default:"1s" help:"How long to wait for a lost worker's return before going on with fewer."`
 	ClusterListen string       `default:"0.0.0.0:0" placeholder:"HOST:PORT" help:"Address where workers fetch weights."`
@@ -45,6 +46,7 @@ func (c *coordinatorCmd) Run(ctx context.Context) error {
 	cfg.ID = nodeID(c.ID, "coordinator")
 	cfg.Model, cfg.MinWorkers, cfg.Regroup = c.Model, c.MinWorkers, c.Regroup
 	cfg.DrainTimeout = c.DrainTimeout
+	c.edgeFlags.set(&cfg)
 	cfg.ClusterAddr, cfg.Advertise = c.ClusterListen, c.Advertise
 	cfg.GossipAddr, cfg.GossipKey = c.Gossip, key
 	cfg.NodeTLS = security

@@ -12,9 +12,10 @@ import (
 
 // drainCmd takes a worker out of the group.
 type drainCmd struct {
-	Worker  string        `arg:"" help:"Id of the worker, as status shows it."`
-	Undo    bool          `help:"Let the worker in again."`
-	HTTP    string        `name:"http" default:"http://127.0.0.1:8080" placeholder:"URL" help:"A coordinator's HTTP address."`
+	Worker string `arg:"" help:"Id of the worker, as status shows it."`
+	Undo   bool   `help:"Let the worker in again."`
+	HTTP   string `name:"http" default:"http://127.0.0.1:8080" placeholder:"URL" help:"A coordinator's HTTP address."`
+	accessFlags
 	Timeout time.Duration `default:"10s" help:"How long to wait for the answer."`
 }
 
@@ -34,7 +35,12 @@ func (c *drainCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--http %s: %w", c.HTTP, err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	client, err := c.http()
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	res, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("no coordinator answers at --http %s: %w", c.HTTP, err)
 	}

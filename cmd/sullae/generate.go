@@ -17,6 +17,7 @@ type generateCmd struct {
 	Prompt *string `arg:"" optional:"" help:"The text to continue; - reads it from the input (without the line break at its end)."`
 	GRPC   string  `name:"grpc" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"A coordinator's gRPC address (${default})."`
 	Model  string  `env:"-" placeholder:"NAME" help:"The model, where several are served."`
+	accessFlags
 	samplingFlags
 	MaxTokens int32    `env:"-" default:"64" placeholder:"N" help:"The most tokens to generate (${default})."`
 	Stop      []string `env:"-" sep:"none" placeholder:"TEXT" help:"End before this text. May be given several times."`
@@ -35,7 +36,11 @@ func (c *generateCmd) run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	cluster, err := remote.Dial(ctx, c.GRPC)
+	access, err := c.dial()
+	if err != nil {
+		return err
+	}
+	cluster, err := remote.Dial(ctx, c.GRPC, access...)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type cli struct {
 	Model       modelCmd       `cmd:"" help:"Look at, plan or make model folders."`
 	Bench       benchCmd       `cmd:"" help:"Measure a server under load."`
 	Certs       certsCmd       `cmd:"" help:"Make certificates for the nodes of a cluster."`
+	Keys        keysCmd        `cmd:"" help:"Make and remove API keys."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 

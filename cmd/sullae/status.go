@@ -25,9 +25,10 @@ const (
 
 // statusCmd is `sullae status`.
 type statusCmd struct {
-	HTTP  string `name:"http" default:"http://127.0.0.1:8080" placeholder:"URL" help:"A coordinator's HTTP address, with or without http:// (${default})."`
-	JSON  bool   `name:"json" env:"-" help:"Print the status as the coordinator gives it."`
-	Watch bool   `env:"-" help:"Show it again every second, until Ctrl-C."`
+	HTTP string `name:"http" default:"http://127.0.0.1:8080" placeholder:"URL" help:"A coordinator's HTTP address, with or without http:// (${default})."`
+	accessFlags
+	JSON  bool `name:"json" env:"-" help:"Print the status as the coordinator gives it."`
+	Watch bool `env:"-" help:"Show it again every second, until Ctrl-C."`
 }
 
 // Help is shown below the flags.
@@ -45,8 +46,13 @@ func (c *statusCmd) run(ctx context.Context, std streams, every time.Duration) e
 	if err != nil {
 		return err
 	}
+	client, err := c.http()
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
 	if !c.Watch {
-		return c.once(ctx, std, target, "")
+		return c.once(ctx, client, std, target, "")
 	}
 	clear := ""
 	if screen.IsTerminal(std.out) {
@@ -54,7 +60,7 @@ func (c *statusCmd) run(ctx context.Context, std streams, every time.Duration) e
 	}
 	for {
 		// A cluster that doesn't serve, or isn't there, is what a watcher waits for.
-		if err := c.once(ctx, std, target, clear); err != nil && ctx.Err() == nil {
+		if err := c.once(ctx, client, std, target, clear); err != nil && ctx.Err() == nil {
 			if _, err := fmt.Fprintln(std.out, screen.Printable(err.Error())); err != nil {
 				return err
 			}
@@ -69,8 +75,8 @@ func (c *statusCmd) run(ctx context.Context, std streams, every time.Duration) e
 
 // once fetches the status and prints it behind clear. Its error says why the
 // cluster doesn't serve.
-func (c *statusCmd) once(ctx context.Context, std streams, target, clear string) error {
-	body, err := fetchStatus(ctx, target)
+func (c *statusCmd) once(ctx context.Context, client *http.Client, std streams, target, clear string) error {
+	body, err := fetchStatus(ctx, client, target)
 	if err != nil {
 		io.WriteString(std.out, clear)
 		return err
@@ -106,14 +112,14 @@ func statusURL(addr string) (string, error) {
 }
 
 // fetchStatus is the body of the answer.
-func fetchStatus(ctx context.Context, target string) ([]byte, error) {
+func fetchStatus(ctx context.Context, client *http.Client, target string) ([]byte, error) {
 	limited, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(limited, http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -124,6 +130,9 @@ func fetchStatus(ctx context.Context, target string) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxStatusBytes))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", target, err)
+	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		return nil, fmt.Errorf("%s wants an API key: give one with --api-key, or as SULLAE_API_KEY", target)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s: give a coordinator's HTTP address with --http", target, resp.Status)

@@ -24,6 +24,7 @@ type upCmd struct {
 	Model   string `placeholder:"DIR" help:"Model folder as Hugging Face publishes it; default: the built-in demo model."`
 	Threads int    `short:"t" help:"Compute threads of each worker; default: all cores, shared out."`
 	servingFlags
+	edgeFlags
 	CPUVariant string `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avx2, portable); default: the best that this CPU has."`
 	NodeTLS    bool   `name:"node-tls" help:"Mutual TLS between the processes, with certificates made for this run. Off by default: on one machine it costs a tenth or two of the speed of a small model."`
 	packFlags
@@ -50,6 +51,7 @@ func (c *upCmd) Run(ctx context.Context) error {
 	eg, ctx := errgroup.WithContext(ctx)
 	cfg := c.servingFlags.config()
 	cfg.ID, cfg.Model = nodeID("", "up"), c.Model
+	c.edgeFlags.set(&cfg)
 	cfg.ClusterAddr, cfg.GossipAddr, cfg.EtcdListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Etcd = c.etcdFlags.config(log)
 	if len(c.Etcd) > 0 && c.Cluster == "default" {

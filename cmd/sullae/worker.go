@@ -20,6 +20,7 @@ type workerCmd struct {
 	Capacity     float64      `default:"1" help:"Speed relative to the other workers: shares are dealt by it."`
 	CPUVariant   string       `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avx2, portable); default: the best that this CPU has."`
 	DrainTimeout durationFlag `default:"10s" help:"How long to wait, when asked to end, for the group to form without this worker."`
+	Ops          string       `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Plaintext address of probes (/startupz, /readyz, /livez), /metrics, and /debug/ for this host alone; port 0 takes a free one, empty is none."`
 	packFlags
 	etcdFlags
 	gossipFlags
@@ -47,7 +48,7 @@ func (c *workerCmd) Run(ctx context.Context) error {
 	cfg := node.Config{
 		ID: nodeID(c.ID, "worker"), Version: version, Listen: c.Listen, Advertise: c.Advertise,
 		GossipAddr: c.Gossip, GossipKey: key, NodeTLS: security, Etcd: c.etcdFlags.config(log),
-		Threads: c.Threads, Variant: c.CPUVariant, Memory: c.Memory, Speed: c.Capacity, DrainTimeout: c.DrainTimeout, Logger: log,
+		Threads: c.Threads, Variant: c.CPUVariant, Memory: c.Memory, Speed: c.Capacity, DrainTimeout: c.DrainTimeout, OpsAddr: c.Ops, Logger: log,
 		PackCache: c.PackCache, PackCacheSize: int64(c.PackCacheSize),
 	}
 	if c.Model != "" {

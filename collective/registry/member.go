@@ -25,6 +25,8 @@ type Worker struct {
 	// memberlist, as others reach them.
 	Address       string `json:"address"`
 	GossipAddress string `json:"gossip_address,omitempty"`
+	// OpsAddress is where its probes and metrics are, or empty.
+	OpsAddress string `json:"ops_address,omitempty"`
 	// Version is the release, ProtocolVersion that of sullae.cluster.v1.
 	Version         string `json:"version"`
 	ProtocolVersion int    `json:"protocol_version"`

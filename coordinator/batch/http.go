@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/sullae/sullae/coordinator/edge"
 )
 
 // Wrap serves files and batches, and hands everything else to next. It counts
@@ -23,6 +25,9 @@ func (s *Service) Wrap(next http.Handler) http.Handler {
 	})
 }
 
+// Patterns are the routes that Wrap adds.
+func (s *Service) Patterns() []string { return s.routes.Patterns() }
+
 func under(path, prefix string) bool {
 	rest, ok := strings.CutPrefix(path, prefix)
 	return ok && (rest == "" || rest[0] == '/')
@@ -35,8 +40,8 @@ func (s *Service) Interactive() (done func()) {
 	return func() { s.interactive.Add(-1) }
 }
 
-func (s *Service) mux() http.Handler {
-	mux := http.NewServeMux()
+func (s *Service) mux() *edge.Mux {
+	mux := new(edge.Mux)
 	route := func(pattern string, serve func(*store, http.ResponseWriter, *http.Request) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			st, err := s.ready(r)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/sullae/sullae/coordinator/batch/batchfile"
 	"github.com/sullae/sullae/coordinator/batch/runner"
+	"github.com/sullae/sullae/coordinator/edge"
 )
 
 const (
@@ -30,7 +30,7 @@ type Service struct {
 	cfg     Config
 	limit   *runner.Limit
 	store   atomic.Pointer[store] // nil until Run has the folder
-	routes  http.Handler
+	routes  *edge.Mux
 	uploads chan struct{}
 	// interactive is how many requests besides the batches' are under way.
 	interactive atomic.Int64

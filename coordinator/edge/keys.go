@@ -78,10 +78,11 @@ func ReadFile(path string) (File, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return f, fmt.Errorf("--api-keys %s: there is something behind the object", path)
 	}
-	return f, f.check(path)
+	return f, f.Check(path)
 }
 
-func (f File) check(path string) error {
+// Check says what is wrong with the keys; path is named.
+func (f File) Check(path string) error {
 	names, hashes := map[string]bool{}, map[string]string{}
 	for i, k := range f.Keys {
 		bad := func(format string, args ...any) error {

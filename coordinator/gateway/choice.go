@@ -25,9 +25,9 @@ type choice struct {
 	calls     *toolcall.Parser // nil without tools
 	stop      stopMatcher
 	generated int
-	offset    int    // characters decoded so far
-	pending   *Delta // what a resumed client has the tokens of, and not the text
-	early     *Delta // a resumed choice's last delta, where nothing is left to compute
+	offset    int       // characters decoded so far
+	pending   *Delta    // what a resumed client has the tokens of, and not the text
+	early     *Delta    // a resumed choice's last delta, where nothing is left to compute
 	scheduled time.Time // when its first step was planned
 	first     time.Time
 	last      time.Time

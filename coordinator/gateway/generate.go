@@ -12,6 +12,7 @@ import (
 // Submit returns (ErrUnavailable, ErrOverloaded). Either all sequences of a
 // request are started or none.
 func (s *Service) Generate(ctx context.Context, r Request) (*Stream, error) {
+	s.requests.Add(1)
 	st := &Stream{svc: s, start: s.now(), caller: CallerOf(ctx), usage: unlimited{}, wake: make(chan struct{}, 1)}
 	err := s.begin(ctx, st, r)
 	if err != nil {

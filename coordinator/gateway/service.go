@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,8 +82,9 @@ type Service struct {
 	metrics    *metrics
 
 	promptLookup int
-	auditor    Auditor
-	content    bool // auditor is told it
+	requests     atomic.Int64
+	auditor      Auditor
+	content      bool // auditor is told it
 }
 
 // New makes a Service. It panics if the registry has its metrics already: one
@@ -129,6 +131,9 @@ func (s *Service) Logger() *slog.Logger { return s.log }
 
 // Registry is for the edges' own metrics.
 func (s *Service) Registry() prometheus.Registerer { return s.registry }
+
+// Requests counts the requests for tokens that have come.
+func (s *Service) Requests() int64 { return s.requests.Load() }
 
 // Now is the service's clock.
 func (s *Service) Now() time.Time { return s.now() }

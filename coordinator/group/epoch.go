@@ -97,12 +97,16 @@ func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, 
 	if !recorded {
 		e.wg.Go(func() { g.recordLater(ectx, e, gen) })
 	}
+	began := time.Now()
 	if err := g.prepare(ectx, e, token, previous); err != nil {
 		return nil, err
 	}
+	g.cfg.Metrics.stage(stageLoad, began)
+	began = time.Now()
 	if err := g.open(ectx, e); err != nil {
 		return nil, err
 	}
+	g.cfg.Metrics.stage(stageLink, began)
 	g.setState(func(s *State) { s.Phase, s.Reason, s.Step = "serving", "", 0; s.Epochs++ })
 	log.Info("epoch serving", "epoch", id, "workers", len(workers))
 	return e, nil

@@ -282,7 +282,9 @@ func (g *Group) run(ctx context.Context) error {
 	watch := newWatcher(ctx, g.cfg)
 	watch.inherit(ctx, g.cfg)
 	pause := time.Duration(0)
+	var ended time.Time // the epoch before
 	for {
+		waiting := time.Now()
 		watch.takeDrained(g)
 		workers, err := watch.await(ctx, func(reason string) {
 			g.setState(func(s *State) { s.Phase, s.Reason = "waiting", reason })
@@ -290,17 +292,21 @@ func (g *Group) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		g.cfg.Metrics.stage(stageWait, waiting)
 		started := time.Now()
 		watch.last = workers
 		e, err := g.form(ctx, workers)
 		if err == nil {
+			g.cfg.Metrics.stage(stageTotal, ended)
 			err = g.serve(ctx, e, watch)
+			ended = time.Now()
 			e.close()
 			g.mu.Lock()
 			g.sched.Reset()
 			g.state.Phase, g.state.Reason = "waiting", "forming the group anew after a failure"
 			g.mu.Unlock()
 		}
+		g.cfg.Metrics.over(ctx, err)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

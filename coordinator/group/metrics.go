@@ -1,6 +1,7 @@
 package group
 
 import (
+	"maps"
 	"strconv"
 	"time"
 
@@ -17,6 +18,7 @@ type Metrics struct {
 
 	drafts, draftTokens, accepted prometheus.Counter
 	acceptedAt                    *prometheus.CounterVec // by position
+	life                          lifecycle
 }
 
 // NewMetrics registers a group's metrics, and gauges that read its state.
@@ -40,6 +42,7 @@ func NewMetrics(reg prometheus.Registerer, model string) *Metrics {
 		draftTokens: c("vllm:spec_decode_num_draft_tokens_total", "Draft tokens checked."),
 		accepted:    c("vllm:spec_decode_num_accepted_tokens_total", "Draft tokens accepted."),
 		acceptedAt:  at,
+		life:        newLifecycle(reg, labels),
 		step:        h("sullae_step_seconds", "Time of a step as the coordinator sees it.", seconds),
 		compute:     h("sullae_step_compute_seconds", "Time of a step that rank 0 spent computing.", seconds),
 		collective:  h("sullae_step_collective_seconds", "Time of a step that rank 0 spent in collectives.", seconds),
@@ -66,9 +69,15 @@ func (m *Metrics) Watch(reg prometheus.Registerer, model string, g *Group) {
 		}
 		return 0
 	})
+	queries := func(s sched.Stats) uint64 { return s.PrefixQueries }
+	hits := func(s sched.Stats) uint64 { return s.PrefixHits }
 	for name, f := range map[string]func(sched.Stats) uint64{
-		"vllm:prefix_cache_queries_total": func(s sched.Stats) uint64 { return s.PrefixQueries },
-		"vllm:prefix_cache_hits_total":    func(s sched.Stats) uint64 { return s.PrefixHits },
+		"vllm:prefix_cache_queries_total": queries,
+		"vllm:prefix_cache_hits_total":    hits,
+		"vllm:prompt_tokens_cached_total": hits,
+		// Older names, which dashboards still ask for.
+		"vllm:gpu_prefix_cache_queries_total": queries,
+		"vllm:gpu_prefix_cache_hits_total":    hits,
 	} {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: "Tokens looked up in, or had from, the prefix cache.", ConstLabels: labels}, func() float64 {
 			g.mu.Lock()
@@ -76,6 +85,16 @@ func (m *Metrics) Watch(reg prometheus.Registerer, model string, g *Group) {
 			return float64(f(g.sched.Stats()))
 		}))
 	}
+	reg.MustRegister(newRankCollector(g, labels))
+	info := func(name, help string, own prometheus.Labels) {
+		maps.Copy(own, labels)
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: own}, func() float64 { return 1 }))
+	}
+	info("vllm:cache_config_info", "1; its labels say how the KV cache is made.", prometheus.Labels{
+		"block_size": strconv.Itoa(g.cfg.BlockSize), "num_gpu_blocks": strconv.Itoa(g.cfg.KVTokens / g.cfg.BlockSize),
+		"enable_prefix_caching": strconv.FormatBool(!g.cfg.NoPrefixCache)})
+	info("vllm:lora_requests_info", "1; there are no adapters.", prometheus.Labels{"max_lora": "0", "waiting_lora_adapters": "", "running_lora_adapters": ""})
+	gauge("vllm:engine_sleep_state", "0: the engine never sleeps.", func() float64 { return 0 })
 	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vllm:num_preemptions_total", Help: "Sequences put back for want of KV blocks.", ConstLabels: labels}, func() float64 { return float64(g.Load().Preemptions) }))
 }
 

@@ -77,6 +77,23 @@ func WithTLS(config *tls.Config) Option {
 	}
 }
 
+// WithAPIKey sends an API key with every call. Without WithTLS it can be read on
+// the way.
+func WithAPIKey(key string) Option {
+	return func(o *options) { o.grpc = append(o.grpc, grpc.WithPerRPCCredentials(apiKey(key))) }
+}
+
+// apiKey implements credentials.PerRPCCredentials.
+type apiKey string
+
+func (k apiKey) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + string(k)}, nil
+}
+
+// RequireTransportSecurity: a cluster on loopback, or behind a proxy that ends
+// TLS, is the caller's to judge.
+func (apiKey) RequireTransportSecurity() bool { return false }
+
 // WithGRPC adds options of the gRPC library: interceptors, stats handlers,
 // credentials per call.
 func WithGRPC(opts ...grpc.DialOption) Option {

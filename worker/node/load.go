@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -65,6 +66,7 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 		if err := s.checkMemory(plan.PackedBytes(spec, p, int(req.Rank), checkpoint.Types(src), format), int(req.Rank), kvBytes); err != nil {
 			return nil, err
 		}
+		began := time.Now()
 		report := s.reporter(r, stream)
 		m, err := engine.Load(ctx, engine.LoadConfig{Backend: s.backend, Spec: spec, Plan: p, Rank: int(req.Rank), Source: src, Format: format,
 			Old: s.takeLoaded(req.CheckpointId), Cache: s.packs.cache, CheckpointID: req.CheckpointId, Progress: report.set})
@@ -75,6 +77,8 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 			}
 			return nil, status.Errorf(codes.DataLoss, "worker %s: load rank %d: %v", s.id, req.Rank, err)
 		}
+		s.metrics.load.Observe(time.Since(began).Seconds())
+		s.metrics.bytesRead.Add(float64(m.BytesRead()))
 		s.log.Info("share loaded", "epoch", req.Epoch, "rank", req.Rank, "bytes", m.Bytes(), "bytes_read", m.BytesRead(), "bytes_cached", m.BytesCached())
 		s.mu.Lock()
 		s.loaded = &loaded{req.CheckpointId, p, int(req.Rank), req.Quant, m}

@@ -62,6 +62,9 @@ type Config struct {
 	PackCache     string
 	PackCacheSize int64
 
+	// OpsAddr is the plaintext port for probes, metrics and /debug/; "": none.
+	OpsAddr string
+
 	// Checkpoint is the model that this worker can read by itself, or nil.
 	Checkpoint *checkpoint.Checkpoint
 	Logger     *slog.Logger
@@ -89,6 +92,24 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer listener.Close()
 	address := member.Reachable(listener.Addr(), cfg.Advertise)
+	hub := grpclink.NewHub(grpclink.HubOptions{Dial: cfg.NodeTLS.DialOptions(), Logger: log})
+	svc := &service{
+		id: cfg.ID, version: cfg.Version, backend: backend, links: linker{hub},
+		weights: weightSource(cfg.Checkpoint, cfg.NodeTLS), memoryLimit: cfg.Memory, log: log, metrics: newMetrics(cfg.Version, cfg.NodeTLS),
+		packs: packs{cache: cache, log: log},
+	}
+	svc.metrics.watch(svc)
+	opsServer, opsAddress, err := listenOps(cfg, svc, svc.metrics)
+	if err != nil {
+		return err
+	}
+	if opsServer != nil {
+		// Probes are answered from here on, until everything else has ended.
+		octx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		ended := make(chan error, 1)
+		go func() { ended <- opsServer.Serve(octx) }()
+		defer func() { cancel(); err = errors.Join(err, <-ended) }()
+	}
 
 	reg, err := registry.Open(ctx, cfg.Etcd)
 	if err != nil {
@@ -107,12 +128,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer gossip.Leave(gossipLeave)
 
-	hub := grpclink.NewHub(grpclink.HubOptions{Dial: cfg.NodeTLS.DialOptions(), Logger: log})
-	svc := &service{
-		id: cfg.ID, version: cfg.Version, backend: backend, fence: reg, links: linker{hub},
-		weights: weightSource(cfg.Checkpoint, cfg.NodeTLS), memoryLimit: cfg.Memory, log: log,
-		packs: packs{cache: cache, log: log},
-	}
+	svc.fence = reg
 	server := grpc.NewServer(append(grpclink.ServerOptions(), grpc.Creds(cfg.NodeTLS.Server()))...)
 	clusterv1.RegisterWorkerServiceServer(server, svc)
 	hub.Register(server)
@@ -122,7 +138,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	info := backend.Info()
 	host, _ := os.Hostname()
 	rec := registry.Worker{
-		ID: cfg.ID, Address: address, GossipAddress: gossip.Self().Addr, Version: cfg.Version, ProtocolVersion: ProtocolVersion,
+		ID: cfg.ID, Address: address, GossipAddress: gossip.Self().Addr, OpsAddress: opsAddress, Version: cfg.Version, ProtocolVersion: ProtocolVersion,
 		Backend: info.Name, Variant: info.Variant, Class: info.Class, Threads: info.Threads, MemoryBytes: cfg.Memory,
 		Capacity: cfg.Speed, Hostname: host, PID: os.Getpid(), StartedUnixMs: start.UnixMilli(),
 	}
@@ -137,6 +153,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error { return cfg.NodeTLS.Watch(run) })
 	registration, err := reg.RegisterWorker(ctx, rec)
 	if err == nil {
+		svc.registered()
 		log.Info("worker registered", "address", address, "backend", info.Name+"/"+info.Variant, "threads", info.Threads)
 		eg.Go(func() error { return gossip.Follow(run, reg.GossipSeeds(run)) })
 	} else {
@@ -144,6 +161,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	eg.Go(func() error {
 		<-run.Done()
+		svc.leaves()
 		hs.Shutdown()
 		if registration != nil && ctx.Err() != nil {
 			drain(registration, svc, cfg.DrainTimeout, log)

@@ -54,7 +54,7 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 	defer s.release(r)
 	log := s.log.With("epoch", r.req.Epoch, "rank", r.req.Rank)
 
-	e, comm, err := s.form(ctx, r)
+	e, comm, meter, err := s.form(ctx, r)
 	if err != nil {
 		return status.Errorf(codes.Unavailable, "worker %s: form epoch %d: %v", s.id, r.req.Epoch, err)
 	}
@@ -86,8 +86,9 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		if err != nil {
 			return s.fail(stream, comm, log, m.GetStep().GetStep(), err)
 		}
+		meter.stepped(res)
 		s.mu.Lock()
-		r.lastStep = res.Step
+		r.lastStep, r.stepped = res.Step, time.Now()
 		s.mu.Unlock()
 		if err := stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Result{Result: resultOf(res, r.req.Rank == 0)}}); err != nil {
 			return err
@@ -157,30 +158,33 @@ func (s *service) start(open *clusterv1.Open, cancel context.CancelFunc) (*rank,
 }
 
 // form links the ranks up and allocates the KV pool.
-func (s *service) form(ctx context.Context, r *rank) (*engine.Engine, collective.Communicator, error) {
+func (s *service) form(ctx context.Context, r *rank) (*engine.Engine, collective.Communicator, *meter, error) {
 	f := Formation{Group: r.req.Group, Epoch: r.req.Epoch, Rank: int(r.req.Rank), Token: r.req.Token,
 		Timeout: time.Duration(r.req.CollectiveTimeoutMs) * time.Millisecond}
+	var ids []string
 	for _, p := range r.req.Ranks {
 		f.Peers = append(f.Peers, p.Address)
+		ids = append(ids, p.WorkerId)
 	}
 	jctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	comm, err := s.links.Join(jctx, f)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	kvType, err := kernels.ParseKVType(r.req.Kv.Type)
 	if err != nil {
 		comm.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	e, err := engine.New(engine.Config{Model: r.model, Backend: s.backend, Comm: comm, Epoch: r.req.Epoch,
+	meter := s.metrics.newMeter(comm, ids)
+	e, err := engine.New(engine.Config{Model: r.model, Backend: s.backend, Comm: meter, Epoch: r.req.Epoch,
 		Blocks: int(r.req.Kv.Blocks), BlockSize: int(r.req.Kv.BlockSize), KVType: kvType})
 	if err != nil {
 		comm.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return e, comm, nil
+	return e, comm, meter, nil
 }
 
 // runError names what ended an epoch, for the coordinator to act on.

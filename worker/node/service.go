@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -36,6 +37,11 @@ type service struct {
 	// does not load again.
 	loaded *loaded
 	last   membership // the epoch that was prepared last
+	// idle is since when it has had no rank, zero before it is registered; leaving
+	// that it has been asked to end.
+	idle    time.Time
+	leaving bool
+	metrics *metrics
 }
 
 // rank is this worker's part in one epoch.
@@ -47,6 +53,7 @@ type rank struct {
 	state    string // "loading", "ready", "running"
 	progress clusterv1.LoadProgress
 	lastStep uint64
+	stepped  time.Time // when that ended
 	kvBytes  int64
 }
 
@@ -108,7 +115,7 @@ func (s *service) release(r *rank) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cur == r {
-		s.cur = nil
+		s.cur, s.idle = nil, time.Now()
 	}
 	r.cancel()
 	select {

@@ -125,11 +125,16 @@ func (h *handler) apiError(r *http.Request, err error) apiError {
 	return e
 }
 
-// WriteError answers a request that has had no answer yet with an error of the
-// gateway, as the handler's own routes do.
-func WriteError(w http.ResponseWriter, id string, err error) {
-	e, _ := toAPIError(err, id)
-	writeError(w, e)
+// Refuse answers requests that are not let in with an error of the gateway, as
+// the handler's own routes do.
+func Refuse(svc *gateway.Service) func(http.ResponseWriter, *http.Request, error) {
+	h := &handler{svc: svc}
+	return func(w http.ResponseWriter, r *http.Request, err error) {
+		if errors.Is(err, gateway.ErrUnauthenticated) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="sullae"`)
+		}
+		h.fail(w, r, err)
+	}
 }
 
 func writeError(w http.ResponseWriter, e apiError) {

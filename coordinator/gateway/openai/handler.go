@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sullae/sullae/coordinator/edge"
 	"github.com/sullae/sullae/coordinator/gateway"
 )
 
@@ -42,7 +43,7 @@ type handler struct {
 
 // NewHandler serves all routes. It registers its metrics in the service's
 // registry, so one service has one handler.
-func NewHandler(c Config) http.Handler {
+func NewHandler(c Config) *edge.Mux {
 	h := &handler{
 		svc: c.Service, version: c.Version, maxBody: c.MaxBodyBytes, bodyTimeout: c.BodyTimeout,
 		metrics: newHTTPMetrics(c.Service.Registry()),
@@ -53,7 +54,7 @@ func NewHandler(c Config) http.Handler {
 	if h.bodyTimeout <= 0 {
 		h.bodyTimeout = time.Minute
 	}
-	mux := http.NewServeMux()
+	mux := new(edge.Mux)
 	route := func(method, path string, serve http.HandlerFunc) {
 		mux.Handle(path, h.wrap(path, only(method, serve)))
 	}

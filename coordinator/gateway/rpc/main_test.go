@@ -37,7 +37,7 @@ func serve(t *testing.T, e gateway.Engine, change ...func(*gateway.Config)) *ser
 		f(&c)
 	}
 	svc := gateway.New(c)
-	gs := grpc.NewServer(rpc.ServerOptions(svc)...)
+	gs := grpc.NewServer(rpc.ServerOptions(svc, 0)...)
 	s.health = rpc.Register(gs, svc)
 	lis := bufconn.Listen(1 << 20)
 	served := make(chan struct{})

@@ -14,14 +14,18 @@ import (
 	sullaev1 "github.com/sullae/sullae/proto/sullae/v1"
 )
 
-// maxRequestBytes: gRPC's own limit, 4 MiB, is less than a long prompt of ids.
-const maxRequestBytes = 32 << 20
+// defaultMaxRequest: gRPC's own limit, 4 MiB, is less than a long prompt of ids.
+const defaultMaxRequest = 32 << 20
 
 // ServerOptions are what a grpc.Server needs for Register's services: request
 // ids, errors with details, recovery, logs, metrics (in the service's registry,
-// so one service has one server), and limits.
-func ServerOptions(svc *gateway.Service) []grpc.ServerOption {
+// so one service has one server), and limits: of maxRequestBytes (0: 32 MiB) a
+// request.
+func ServerOptions(svc *gateway.Service, maxRequestBytes int) []grpc.ServerOption {
 	i := newInterceptor(svc)
+	if maxRequestBytes <= 0 {
+		maxRequestBytes = defaultMaxRequest
+	}
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),

@@ -4,6 +4,7 @@ package batchrun
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/url"
@@ -18,7 +19,8 @@ import (
 // Job is one batch.
 type Job struct {
 	Base        *url.URL
-	Key         string // bearer token; "": none
+	Key         string      // bearer token; "": none
+	TLS         *tls.Config // nil: the system's authorities
 	Timeout     time.Duration
 	Concurrency int
 	Attempts    int
@@ -78,6 +80,9 @@ func (j *Job) Run(ctx context.Context) error {
 		return err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if j.TLS != nil {
+		transport.TLSClientConfig = j.TLS
+	}
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = j.Concurrency, j.Concurrency
 	defer transport.CloseIdleConnections()
 	s := &sender{base: j.Base, key: j.Key, timeout: j.Timeout, priority: j.Priority, client: &http.Client{Transport: transport}}

@@ -244,7 +244,7 @@ func TestRealServer(t *testing.T) {
 	defer hs.Close()
 	c := config(nil)
 	c.Base, _ = url.Parse(hs.URL)
-	c.Client = NewClient(false)
+	c.Client = NewClient(false, nil)
 	defer c.Client.CloseIdleConnections()
 	c.Loads, c.Requests = []Load{{Concurrency: 2}, {Rate: 20}}, 6
 	rep, err := Run(t.Context(), c)
@@ -282,7 +282,7 @@ func TestLoopbackOnly(t *testing.T) {
 		// A name that resolves to another machine is refused when it is dialled.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		req, _ := http.NewRequestWithContext(ctx, "GET", u.String(), nil)
-		_, err := NewClient(false).Do(req)
+		_, err := NewClient(false, nil).Do(req)
 		if _, ok := errors.AsType[*RemoteError](err); !ok {
 			t.Errorf("dialling %s: %v", host, err)
 		}

@@ -57,11 +57,16 @@ func (c *Cluster) Explain(err error) error {
 			if strings.Contains(message, "connection refused") {
 				message = "connection refused"
 			}
+			if strings.Contains(message, "error reading server preface") {
+				message += " (where the coordinator has --tls-cert, --tls is needed here)"
+			}
 			return fmt.Errorf("the connection to %s failed: %s; is it a coordinator's gRPC address (--grpc), and does it still run?", c.Addr, message)
 		}
 		return fmt.Errorf("the cluster at %s is not serving now: %s%s; \"sullae status\" tells more", c.Addr, e.Message, again)
 	case codes.ResourceExhausted:
 		return fmt.Errorf("the cluster at %s is busy: %s%s", c.Addr, e.Message, again)
+	case codes.Unauthenticated:
+		return fmt.Errorf("the cluster at %s: %s; give one with --api-key, or as SULLAE_API_KEY", c.Addr, e.Message)
 	case codes.NotFound, codes.FailedPrecondition:
 		return errors.New(e.Message)
 	}

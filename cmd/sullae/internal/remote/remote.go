@@ -29,7 +29,7 @@ type Cluster struct {
 // Dial connects to HOST:PORT (or :PORT, on this machine). That a server is there
 // is tried first: gRPC itself would repeat the attempt for seconds before it
 // told.
-func Dial(ctx context.Context, addr string) (*Cluster, error) {
+func Dial(ctx context.Context, addr string, opts ...client.Option) (*Cluster, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil || port == "" || strings.Contains(addr, "/") {
 		return nil, fmt.Errorf("--grpc %s: this is not HOST:PORT, such as 127.0.0.1:9090", addr)
@@ -48,7 +48,7 @@ func Dial(ctx context.Context, addr string) (*Cluster, error) {
 		return nil, fmt.Errorf("no coordinator is reached at %s (%w): start one with \"sullae up\", or give the gRPC address of one with --grpc", target, Reason(err))
 	}
 	conn.Close()
-	c, err := client.Dial(target)
+	c, err := client.Dial(target, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("--grpc %s: %w", addr, err)
 	}
