@@ -54,7 +54,7 @@ func (c *coordinator) status() status.Cluster {
 	st := c.group.State()
 	load := c.group.Load()
 	out := status.Cluster{
-		Version: c.cfg.Version, Cluster: c.cfg.Etcd.Cluster, Coordinator: c.cfg.ID,
+		Version: c.cfg.Version, Cluster: c.cfg.Etcd.Cluster, Coordinator: c.cfg.ID, OpsAddress: c.opsAddr,
 		Model: status.Model{Name: c.model.Name, Architecture: c.model.Architecture, CheckpointID: c.ckpt.ID(), MaxModelLen: c.model.MaxLen},
 		Group: status.Group{Phase: st.Phase, Reason: st.Reason, Epoch: st.Epoch, Step: st.Step, WorldSize: st.Plan.WorldSize(), WorkersWanted: c.workersWanted(),
 			Running: load.Running, Waiting: load.Waiting, KVBlocksFree: load.BlocksFree, KVBlocksTotal: load.BlocksTotal, KVType: c.cfg.KVType.String()},
@@ -98,7 +98,7 @@ func (c *coordinator) workersWanted() int {
 }
 
 func (c *coordinator) worker(w registry.Worker) status.Worker {
-	x := status.Worker{ID: w.ID, Address: w.Address, Version: w.Version, Backend: w.Backend + "/" + w.Variant,
+	x := status.Worker{ID: w.ID, Address: w.Address, OpsAddress: w.OpsAddress, Version: w.Version, Backend: w.Backend + "/" + w.Variant,
 		Threads: w.Threads, Host: w.Hostname, PID: w.PID, Health: "alive", Rank: -1}
 	if c.view.Dead(w.ID) {
 		x.Health = "dead"

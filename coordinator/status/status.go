@@ -7,6 +7,7 @@ type Cluster struct {
 	Version     string   `json:"version"`
 	Cluster     string   `json:"cluster"`
 	Coordinator string   `json:"coordinator"` // id
+	OpsAddress  string   `json:"ops_address,omitempty"`
 	Model       Model    `json:"model"`
 	Group       Group    `json:"group"`
 	Workers     []Worker `json:"workers"` // ranks first, in order, then the others
@@ -39,13 +40,15 @@ type Group struct {
 type Worker struct {
 	ID      string `json:"id"`
 	Address string `json:"address"`
-	Version string `json:"version"`
-	Backend string `json:"backend"` // "cpu/avx2"
-	Threads int    `json:"threads"`
-	Host    string `json:"host"`
-	PID     int    `json:"pid"`
-	Health  string `json:"health"` // "alive", "dead"
-	Rank    int    `json:"rank"`   // -1: in no group
+	// OpsAddress is where its probes and metrics are.
+	OpsAddress string `json:"ops_address,omitempty"`
+	Version    string `json:"version"`
+	Backend    string `json:"backend"` // "cpu/avx2"
+	Threads    int    `json:"threads"`
+	Host       string `json:"host"`
+	PID        int    `json:"pid"`
+	Health     string `json:"health"` // "alive", "dead"
+	Rank       int    `json:"rank"`   // -1: in no group
 	// Heads, FFN and Vocab are the half-open ranges of the rank's share.
 	Heads       [2]int `json:"heads"`
 	FFN         [2]int `json:"ffn"`
