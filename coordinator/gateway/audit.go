@@ -64,7 +64,7 @@ func inputOf(prompts []Prompt) []string {
 		case Text:
 			out[i] = string(p)
 		case Chat:
-			for _, m := range p {
+			for _, m := range p.Messages {
 				out[i] += m.Role + ": " + m.Content + "\n"
 			}
 		}
