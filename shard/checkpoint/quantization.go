@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sullae/sullae/shard/model"
@@ -140,15 +141,14 @@ func (p parts) get(suffix string, types []string, shape ...int) (located, error)
 	if !known {
 		return at, fmt.Errorf("%s: dtype %s, where %s belongs", suffix, at.Type, strings.Join(types, " or "))
 	}
-	got, asked := squeeze(at.Shape), squeeze(shape)
-	fits := len(got) == len(asked)
-	for i := 0; fits && i < len(got); i++ {
-		fits = asked[i] == -1 || got[i] == asked[i]
-	}
-	if !fits {
+	if !fits(at.Shape, shape) && !fits(squeeze(at.Shape), squeeze(shape)) {
 		return at, fmt.Errorf("%s: shape %v, where %v belongs (-1: any)", suffix, at.Shape, shape)
 	}
 	return at, nil
+}
+
+func fits(shape, asked []int) bool {
+	return slices.EqualFunc(shape, asked, func(got, want int) bool { return want == -1 || got == want })
 }
 
 // squeeze leaves out dimensions of 1.
