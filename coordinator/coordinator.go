@@ -72,6 +72,8 @@ type coordinator struct {
 	metrics *prometheus.Registry
 	etcdUp  atomic.Bool
 	router  routerMetrics
+	svc     *gateway.Service
+	events  events
 	opsAddr string // as others reach it; "": none
 	// started is set when all parts below are there; draining when no more is
 	// taken.
@@ -226,7 +228,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 		CollectiveTimeout: c.cfg.CollectiveTimeout,
 		DialOptions:       c.cfg.NodeTLS.DialOptions(),
 		Refused:           refused,
-		Logger:            c.cfg.Logger.With("group", "0"), OnProgress: c.onProgress, Metrics: gm,
+		Logger:            c.cfg.Logger.With("group", "0"), OnProgress: c.onProgress, OnEvent: c.events.add, Metrics: gm,
 	})
 	if err != nil {
 		return err
@@ -249,6 +251,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	svc := gateway.New(gateway.Config{Model: c.model, Engine: c.group, Logger: c.cfg.Logger, Registry: metrics, Limits: c.cfg.Limits,
 		Auditor: record.Auditor(), AuditContent: c.cfg.Audit.Content, PromptLookup: c.cfg.PromptLookup})
 
+	c.svc = svc
 	v1 := openai.NewHandler(openai.Config{Service: svc, Metrics: metrics, Version: c.cfg.Version, MaxBodyBytes: c.cfg.MaxRequestBytes})
 	batches := batch.New(batch.Config{API: v1, Dir: c.cfg.BatchDir, Logger: c.cfg.Logger.With("part", "batch")})
 	options := append(rpc.ServerOptions(svc, int(c.cfg.MaxRequestBytes)), guard.GRPC()...)
@@ -284,7 +287,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	eg.Go(func() error { return cluster.Serve(c.clusterL) })
 	eg.Go(func() error { return c.watchPeers(run) })
 	eg.Go(func() error { return c.watchEtcd(run) })
-	eg.Go(func() error { return c.router.run(run, svc.Requests) })
+	eg.Go(func() error { return c.router.run(run, func() int64 { return svc.Traffic().Requests }) })
 	eg.Go(func() error { return c.announce(run) })
 	eg.Go(func() error { return c.gossip.Follow(run, c.reg.GossipSeeds(run)) })
 	eg.Go(func() error { return c.watchWorkers(run) })

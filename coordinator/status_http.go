@@ -59,6 +59,10 @@ func (c *coordinator) status() status.Cluster {
 		Group: status.Group{Phase: st.Phase, Reason: st.Reason, Epoch: st.Epoch, Step: st.Step, WorldSize: st.Plan.WorldSize(), WorkersWanted: c.workersWanted(),
 			Running: load.Running, Waiting: load.Waiting, KVBlocksFree: load.BlocksFree, KVBlocksTotal: load.BlocksTotal, KVType: c.cfg.KVType.String()},
 	}
+	out.Events = c.events.list()
+	if c.svc != nil {
+		out.Traffic = status.Traffic(c.svc.Traffic())
+	}
 	progress := c.progress.snapshot()
 	seen := map[string]bool{}
 	for rank, w := range st.Members {
@@ -74,6 +78,7 @@ func (c *coordinator) status() status.Cluster {
 		x.LoadedBytes = progress[w.ID]
 		if rank < len(st.Timing) {
 			x.ComputeMs, x.WaitMs = 1e3*st.Timing[rank].Compute, 1e3*st.Timing[rank].Wait
+			x.BlockedMs, x.BytesSent = 1e3*st.Timing[rank].Blocked, st.Timing[rank].BytesSent
 			x.Straggler = rank == st.Straggler()
 		}
 		out.Workers = append(out.Workers, x)

@@ -212,5 +212,6 @@ func (c *choice) count() {
 	c.last = now
 	c.generated++
 	c.stream.usage.Generated(1)
+	s.traffic.generated.Add(1)
 	s.metrics.generationTokens.Inc()
 }

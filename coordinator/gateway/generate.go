@@ -12,7 +12,7 @@ import (
 // Submit returns (ErrUnavailable, ErrOverloaded). Either all sequences of a
 // request are started or none.
 func (s *Service) Generate(ctx context.Context, r Request) (*Stream, error) {
-	s.requests.Add(1)
+	s.traffic.requests.Add(1)
 	st := &Stream{svc: s, start: s.now(), caller: CallerOf(ctx), usage: unlimited{}, wake: make(chan struct{}, 1)}
 	err := s.begin(ctx, st, r)
 	if err != nil {
@@ -51,6 +51,9 @@ func (s *Service) begin(ctx context.Context, st *Stream, r Request) (err error) 
 		return err
 	}
 	s.metrics.started(p)
+	for _, pp := range p.prompts {
+		s.traffic.prompt.Add(int64(len(pp.ids)))
+	}
 	for _, c := range choices {
 		st.wg.Go(c.run)
 	}

@@ -82,7 +82,7 @@ type Service struct {
 	metrics    *metrics
 
 	promptLookup int
-	requests     atomic.Int64
+	traffic      struct{ requests, prompt, generated atomic.Int64 }
 	auditor      Auditor
 	content      bool // auditor is told it
 }
@@ -132,8 +132,13 @@ func (s *Service) Logger() *slog.Logger { return s.log }
 // Registry is for the edges' own metrics.
 func (s *Service) Registry() prometheus.Registerer { return s.registry }
 
-// Requests counts the requests for tokens that have come.
-func (s *Service) Requests() int64 { return s.requests.Load() }
+// Traffic counts since the service was made.
+type Traffic struct{ Requests, PromptTokens, GenerationTokens int64 }
+
+// Traffic is a snapshot.
+func (s *Service) Traffic() Traffic {
+	return Traffic{s.traffic.requests.Load(), s.traffic.prompt.Load(), s.traffic.generated.Load()}
+}
 
 // Now is the service's clock.
 func (s *Service) Now() time.Time { return s.now() }

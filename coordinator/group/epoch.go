@@ -74,6 +74,7 @@ func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, 
 	}
 	gen.Epoch = id
 	log.Info("epoch forming", "epoch", id, "workers", len(workers))
+	g.event(Event{Kind: "forming", Epoch: id, Text: fmt.Sprintf("%d workers", len(workers))})
 	g.setState(func(s *State) {
 		s.Phase, s.Reason, s.Epoch, s.Members, s.Plan = "loading", "workers are loading", id, workers, p
 	})
@@ -109,6 +110,7 @@ func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, 
 	g.cfg.Metrics.stage(stageLink, began)
 	g.setState(func(s *State) { s.Phase, s.Reason, s.Step = "serving", "", 0; s.Epochs++ })
 	log.Info("epoch serving", "epoch", id, "workers", len(workers))
+	g.event(Event{Kind: "serving", Epoch: id, Text: fmt.Sprintf("%d workers", len(workers))})
 	return e, nil
 }
 

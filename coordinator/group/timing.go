@@ -9,10 +9,11 @@ import (
 // Timing is where a rank's steps spend their time: exponential averages over
 // about the last fifty steps, in seconds.
 type Timing struct {
-	// Compute is the rank's own work. Wait is its time in collectives: much of it
-	// is waiting for the slowest rank, which itself waits least.
-	Compute, Wait float64
-	steps         int
+	// Compute is the rank's own work; Wait its time in collectives: much of it is
+	// waiting for the slowest rank, which itself waits least. Blocked is that part.
+	Compute, Wait, Blocked float64
+	BytesSent              int64 // to its peers, in this epoch
+	steps                  int
 }
 
 // timingWeight is a step's weight in the averages.
@@ -24,6 +25,8 @@ func (t *Timing) note(r *clusterv1.StepResult) {
 	w := max(timingWeight, 1/float64(t.steps))
 	t.Compute += w * (compute - t.Compute)
 	t.Wait += w * (wait - t.Wait)
+	t.Blocked += w * (float64(r.GetWaitedNs())/1e9 - t.Blocked)
+	t.BytesSent = r.GetBytesSent()
 }
 
 // publish copies the epoch's timing into the state.

@@ -11,6 +11,25 @@ type Cluster struct {
 	Model       Model    `json:"model"`
 	Group       Group    `json:"group"`
 	Workers     []Worker `json:"workers"` // ranks first, in order, then the others
+	Traffic     Traffic  `json:"traffic"`
+	Events      []Event  `json:"events"` // the latest, oldest first
+}
+
+// Traffic counts since the process began.
+type Traffic struct {
+	Requests         int64 `json:"requests"`
+	PromptTokens     int64 `json:"prompt_tokens"`
+	GenerationTokens int64 `json:"generation_tokens"`
+}
+
+// Event is something that happened to a group or a worker.
+type Event struct {
+	UnixMs int64  `json:"unix_ms"`
+	Kind   string `json:"kind"` // "forming", "serving", "ended", "lost"
+	Group  string `json:"group,omitempty"`
+	Epoch  uint64 `json:"epoch,omitempty"`
+	Worker string `json:"worker,omitempty"` // that was lost
+	Text   string `json:"text,omitempty"`
 }
 
 // Model is what is served.
@@ -60,6 +79,10 @@ type Worker struct {
 	// collectives, which is waiting for the slowest, mostly; averages.
 	ComputeMs float64 `json:"compute_ms"`
 	WaitMs    float64 `json:"wait_ms"`
+	// BlockedMs is the part of WaitMs in which a peer's part was missing; the rest
+	// goes to moving and adding.
+	BlockedMs float64 `json:"blocked_ms"`
+	BytesSent int64   `json:"bytes_sent"` // to its peers, in this epoch
 	// Straggler: its own work takes much longer than the others'.
 	Straggler bool `json:"straggler,omitempty"`
 }

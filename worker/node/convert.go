@@ -79,8 +79,9 @@ func processOf(sp *clusterv1.SamplingParams) sample.Process {
 }
 
 // resultOf turns a result into its message; full carries the sequences.
-func resultOf(r engine.Result, full bool) *clusterv1.StepResult {
-	m := &clusterv1.StepResult{Step: r.Step, ComputeNs: r.ComputeNanos, CollectiveNs: r.CollectiveNanos, Rows: int64(r.Rows)}
+func resultOf(r engine.Result, spent spent, full bool) *clusterv1.StepResult {
+	m := &clusterv1.StepResult{Step: r.Step, ComputeNs: r.ComputeNanos, CollectiveNs: r.CollectiveNanos, Rows: int64(r.Rows),
+		WaitedNs: spent.waited.Nanoseconds(), BytesSent: spent.bytesSent}
 	if !full {
 		return m
 	}

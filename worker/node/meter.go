@@ -69,9 +69,14 @@ func (e *meter) AllGather(ctx context.Context, tag collective.Tag, data []byte) 
 	return out, err
 }
 
-// stepped counts a step, and returns how long of its time in collectives the rank
-// only waited.
-func (e *meter) stepped(r engine.Result) (waited time.Duration) {
+// spent is what a step cost beside computing.
+type spent struct {
+	waited    time.Duration // of its time in collectives, for a peer
+	bytesSent int64         // payload to all peers since the epoch's beginning
+}
+
+// stepped counts a step.
+func (e *meter) stepped(r engine.Result) (s spent) {
 	if m, ok := e.Communicator.(collective.Measured); ok {
 		now := m.Stats()
 		for p := range now.Peers {
@@ -87,14 +92,15 @@ func (e *meter) stepped(r engine.Result) (waited time.Duration) {
 			d := max(now.Peers[p].WaitSeconds-was.WaitSeconds, 0)
 			e.peers[p].wait.Add(d)
 			// Waits for several peers at once overlap: the longest is the time lost.
-			waited = max(waited, time.Duration(d*float64(time.Second)))
+			s.waited = max(s.waited, time.Duration(d*float64(time.Second)))
+			s.bytesSent += int64(now.Peers[p].BytesSent)
 		}
 		e.last = now
 	}
 	collectives := time.Duration(r.CollectiveNanos)
-	waited = min(waited, collectives)
+	s.waited = min(s.waited, collectives)
 	e.phase.compute.Observe(time.Duration(r.ComputeNanos).Seconds())
-	e.phase.wire.Observe((collectives - waited).Seconds())
-	e.phase.wait.Observe(waited.Seconds())
-	return waited
+	e.phase.wire.Observe((collectives - s.waited).Seconds())
+	e.phase.wait.Observe(s.waited.Seconds())
+	return s
 }

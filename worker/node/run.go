@@ -86,11 +86,11 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		if err != nil {
 			return s.fail(stream, comm, log, m.GetStep().GetStep(), err)
 		}
-		meter.stepped(res)
+		spent := meter.stepped(res)
 		s.mu.Lock()
 		r.lastStep, r.stepped = res.Step, time.Now()
 		s.mu.Unlock()
-		if err := stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Result{Result: resultOf(res, r.req.Rank == 0)}}); err != nil {
+		if err := stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Result{Result: resultOf(res, spent, r.req.Rank == 0)}}); err != nil {
 			return err
 		}
 	}

@@ -802,8 +802,11 @@ type StepPlan struct {
 	// Sequences that no longer run; their state is dropped before the step.
 	Finished []uint64 `protobuf:"varint,3,rep,packed,name=finished,proto3" json:"finished,omitempty"`
 	// Sequences that start, before their first rows.
-	Started       []*NewSequence  `protobuf:"bytes,4,rep,name=started,proto3" json:"started,omitempty"`
-	Sequences     []*SequenceStep `protobuf:"bytes,5,rep,name=sequences,proto3" json:"sequences,omitempty"`
+	Started   []*NewSequence  `protobuf:"bytes,4,rep,name=started,proto3" json:"started,omitempty"`
+	Sequences []*SequenceStep `protobuf:"bytes,5,rep,name=sequences,proto3" json:"sequences,omitempty"`
+	// W3C traceparents of the requests in this step whose traces are recorded: the
+	// rank adds its part to each.
+	Traces        []string `protobuf:"bytes,6,rep,name=traces,proto3" json:"traces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -869,6 +872,13 @@ func (x *StepPlan) GetStarted() []*NewSequence {
 func (x *StepPlan) GetSequences() []*SequenceStep {
 	if x != nil {
 		return x.Sequences
+	}
+	return nil
+}
+
+func (x *StepPlan) GetTraces() []string {
+	if x != nil {
+		return x.Traces
 	}
 	return nil
 }
@@ -1364,9 +1374,14 @@ type StepResult struct {
 	Step      uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
 	Sequences []*SequenceResult      `protobuf:"bytes,2,rep,name=sequences,proto3" json:"sequences,omitempty"`
 	// Where the step's time went, in nanoseconds.
-	ComputeNs     int64 `protobuf:"varint,3,opt,name=compute_ns,json=computeNs,proto3" json:"compute_ns,omitempty"`
-	CollectiveNs  int64 `protobuf:"varint,4,opt,name=collective_ns,json=collectiveNs,proto3" json:"collective_ns,omitempty"`
-	Rows          int64 `protobuf:"varint,5,opt,name=rows,proto3" json:"rows,omitempty"`
+	ComputeNs    int64 `protobuf:"varint,3,opt,name=compute_ns,json=computeNs,proto3" json:"compute_ns,omitempty"`
+	CollectiveNs int64 `protobuf:"varint,4,opt,name=collective_ns,json=collectiveNs,proto3" json:"collective_ns,omitempty"`
+	Rows         int64 `protobuf:"varint,5,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Of collective_ns, in which nothing could be done because a peer's part was
+	// missing.
+	WaitedNs int64 `protobuf:"varint,6,opt,name=waited_ns,json=waitedNs,proto3" json:"waited_ns,omitempty"`
+	// Payload sent to all peers since the epoch's beginning.
+	BytesSent     int64 `protobuf:"varint,7,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1432,6 +1447,20 @@ func (x *StepResult) GetCollectiveNs() int64 {
 func (x *StepResult) GetRows() int64 {
 	if x != nil {
 		return x.Rows
+	}
+	return 0
+}
+
+func (x *StepResult) GetWaitedNs() int64 {
+	if x != nil {
+		return x.WaitedNs
+	}
+	return 0
+}
+
+func (x *StepResult) GetBytesSent() int64 {
+	if x != nil {
+		return x.BytesSent
 	}
 	return 0
 }
@@ -1877,13 +1906,14 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\amessage\"2\n" +
 	"\x04Open\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\xc9\x01\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\xe1\x01\n" +
 	"\bStepPlan\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x1a\n" +
 	"\bfinished\x18\x03 \x03(\x04R\bfinished\x128\n" +
 	"\astarted\x18\x04 \x03(\v2\x1e.sullae.cluster.v1.NewSequenceR\astarted\x12=\n" +
-	"\tsequences\x18\x05 \x03(\v2\x1f.sullae.cluster.v1.SequenceStepR\tsequences\"\xfb\x01\n" +
+	"\tsequences\x18\x05 \x03(\v2\x1f.sullae.cluster.v1.SequenceStepR\tsequences\x12\x16\n" +
+	"\x06traces\x18\x06 \x03(\tR\x06traces\"\xfb\x01\n" +
 	"\vNewSequence\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12=\n" +
 	"\bsampling\x18\x02 \x01(\v2!.sullae.cluster.v1.SamplingParamsR\bsampling\x12\x16\n" +
@@ -1928,7 +1958,7 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\vRunResponse\x127\n" +
 	"\x06result\x18\x01 \x01(\v2\x1d.sullae.cluster.v1.StepResultH\x00R\x06result\x123\n" +
 	"\x05error\x18\x02 \x01(\v2\x1b.sullae.cluster.v1.RunErrorH\x00R\x05errorB\t\n" +
-	"\amessage\"\xb9\x01\n" +
+	"\amessage\"\xf5\x01\n" +
 	"\n" +
 	"StepResult\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x04R\x04step\x12?\n" +
@@ -1936,7 +1966,10 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"compute_ns\x18\x03 \x01(\x03R\tcomputeNs\x12#\n" +
 	"\rcollective_ns\x18\x04 \x01(\x03R\fcollectiveNs\x12\x12\n" +
-	"\x04rows\x18\x05 \x01(\x03R\x04rows\"\xe9\x01\n" +
+	"\x04rows\x18\x05 \x01(\x03R\x04rows\x12\x1b\n" +
+	"\twaited_ns\x18\x06 \x01(\x03R\bwaitedNs\x12\x1d\n" +
+	"\n" +
+	"bytes_sent\x18\a \x01(\x03R\tbytesSent\"\xe9\x01\n" +
 	"\x0eSequenceResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06tokens\x18\x02 \x03(\x05R\x06tokens\x126\n" +
