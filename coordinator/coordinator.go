@@ -293,8 +293,13 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	eg.Go(func() error { return c.watchWorkers(run) })
 	eg.Go(func() error { return c.cfg.NodeTLS.Watch(run) })
 	eg.Go(func() error { return c.watchReady(run, health.SetServing) })
-	eg.Go(func() error { return c.leadAndRun(ctx, run) })
-	eg.Go(func() error { return c.runBatches(ctx, batches) })
+	// What takes on new work stops when this coordinator is asked to end, and when
+	// anything here fails.
+	active, rest := context.WithCancel(run)
+	defer rest()
+	defer context.AfterFunc(ctx, rest)()
+	eg.Go(func() error { return c.leadAndRun(active, run) })
+	eg.Go(func() error { return c.runBatches(active, batches) })
 	eg.Go(func() error {
 		select {
 		case <-ctx.Done():

@@ -45,15 +45,19 @@ type Listener struct {
 	failed chan error    // of the inner listener, once
 	slots  chan struct{} // one for each connection that waits or is passed on
 	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	placed map[net.Conn]Place // connections that stand, and where they were put
 }
 
 // Listen wraps l. place is asked for every connection, from many goroutines.
 func Listen(l net.Listener, place func() Place, log *slog.Logger) *Listener {
 	f := &Listener{Listener: l, place: place, log: log,
-		here: make(chan net.Conn), failed: make(chan error, 1), slots: make(chan struct{}, maxForwarded)}
+		here: make(chan net.Conn), failed: make(chan error, 1), slots: make(chan struct{}, maxForwarded), placed: map[net.Conn]Place{}}
 	f.ctx, f.closing = context.WithCancel(context.Background())
 	f.relays, f.cutting = context.WithCancel(context.Background())
 	f.wg.Go(f.accept)
+	f.wg.Go(f.sweep)
 	return f
 }
 

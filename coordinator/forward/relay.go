@@ -42,9 +42,11 @@ func (f *Listener) accept() {
 
 // serve hands a connection to Accept.
 func (f *Listener) serve(conn net.Conn) {
+	f.put(conn, Place{Here: true})
 	select {
-	case f.here <- conn:
+	case f.here <- &served{conn, f}:
 	case <-f.ctx.Done():
+		f.drop(conn)
 		conn.Close()
 	}
 }
@@ -63,7 +65,9 @@ func (f *Listener) settle(conn net.Conn) {
 			dial := net.Dialer{Timeout: dialTimeout}
 			there, err := dial.DialContext(ctx, "tcp", p.Addr)
 			if err == nil {
+				f.put(conn, p)
 				f.relay(conn, there)
+				f.drop(conn)
 				return
 			}
 			f.log.Debug("the leader takes no connection", "address", p.Addr, "err", err)
