@@ -11,6 +11,8 @@ import (
 	"crypto/tls"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -43,9 +45,17 @@ const maxResponseBytes = 256 << 20
 
 // Client is a connection to a cluster. It is safe for concurrent use.
 type Client struct {
-	conn   *grpc.ClientConn
-	api    sullaev1.InferenceServiceClient
+	dial   func() (*grpc.ClientConn, error)
 	resume time.Duration
+
+	mu     sync.Mutex
+	conn   *grpc.ClientConn // replaced when nothing is heard over it
+	closed bool
+
+	// reached: the cluster has answered a call, so an address that does not answer
+	// is one that is away, not one that never was.
+	reached atomic.Bool
+	beats   atomic.Bool // the cluster sends heartbeats in the silence of streams
 }
 
 // defaultResume covers a coordinator's failover with room to spare.
@@ -58,7 +68,8 @@ type options struct {
 }
 
 // WithResume sets how long a stream that broke because the cluster is away is
-// taken up again; default 30 s, 0 for not at all.
+// taken up again, and one that could not begin is begun again (by a client that
+// the cluster has answered before); default 30 s, 0 for not at all.
 func WithResume(limit time.Duration) Option {
 	return func(o *options) { o.resume = limit }
 }
@@ -119,16 +130,19 @@ func Dial(target string, opts ...Option) (*Client, error) {
 		o.grpc = append(o.grpc, grpc.WithResolvers(static))
 		target = static.Scheme() + ":///" + host(addrs[0])
 	}
-	conn, err := grpc.NewClient(target, append([]grpc.DialOption{
-		grpc.WithTransportCredentials(o.creds),
-		grpc.WithDefaultServiceConfig(serviceConfig),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponseBytes)),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
-	}, o.grpc...)...)
-	if err != nil {
+	c := &Client{resume: o.resume, dial: func() (*grpc.ClientConn, error) {
+		return grpc.NewClient(target, append([]grpc.DialOption{
+			grpc.WithTransportCredentials(o.creds),
+			grpc.WithDefaultServiceConfig(serviceConfig),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponseBytes)),
+			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 5 * time.Second}),
+		}, o.grpc...)...)
+	}}
+	var err error
+	if c.conn, err = c.dial(); err != nil {
 		return nil, err
 	}
-	return &Client{conn: conn, api: sullaev1.NewInferenceServiceClient(conn), resume: o.resume}, nil
+	return c, nil
 }
 
 // host is an address without its port.
@@ -140,10 +154,39 @@ func host(addr string) string {
 }
 
 // Close ends the connection and the calls on it.
-func (c *Client) Close() error { return c.conn.Close() }
+func (c *Client) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	return c.conn.Close()
+}
 
-// Conn is the connection, for other services of the cluster (health, say).
-func (c *Client) Conn() *grpc.ClientConn { return c.conn }
+// Conn is the connection, for other services of the cluster (health, say). A
+// client whose coordinator hangs makes itself a new one.
+func (c *Client) Conn() *grpc.ClientConn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn
+}
+
+func (c *Client) api() sullaev1.InferenceServiceClient {
+	return sullaev1.NewInferenceServiceClient(c.Conn())
+}
+
+// renew replaces a connection over which nothing is heard: a new one comes up
+// with those coordinators alone that answer. Other streams over it go on over the
+// new one.
+func (c *Client) renew(silent *grpc.ClientConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != silent || c.closed {
+		return
+	}
+	if conn, err := c.dial(); err == nil {
+		c.conn = conn
+		silent.Close()
+	}
+}
 
 // WithRequestID names the calls that are made with the context it returns; the
 // cluster logs the name and sends it back.
@@ -153,18 +196,18 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 
 // Tokenize turns text or a conversation into token ids.
 func (c *Client) Tokenize(ctx context.Context, req *sullaev1.TokenizeRequest) ([]int32, error) {
-	resp, err := c.api.Tokenize(ctx, req)
+	resp, err := c.api().Tokenize(ctx, req)
 	return resp.GetTokenIds(), wrap(err)
 }
 
 // Detokenize turns token ids into text.
 func (c *Client) Detokenize(ctx context.Context, req *sullaev1.DetokenizeRequest) (string, error) {
-	resp, err := c.api.Detokenize(ctx, req)
+	resp, err := c.api().Detokenize(ctx, req)
 	return resp.GetText(), wrap(err)
 }
 
 // Models lists what the cluster serves.
 func (c *Client) Models(ctx context.Context) ([]*sullaev1.Model, error) {
-	resp, err := c.api.ListModels(ctx, &sullaev1.ListModelsRequest{})
+	resp, err := c.api().ListModels(ctx, &sullaev1.ListModelsRequest{})
 	return resp.GetModels(), wrap(err)
 }

@@ -33,6 +33,7 @@ type Stream struct {
 	prompt *sullaev1.PromptInfo
 	had    []*sullaev1.ResumedChoice // by index
 	resume time.Duration             // longest time away; 0: not resumed
+	client *Client
 	err    error
 }
 
@@ -43,11 +44,11 @@ func (c *Client) Generate(ctx context.Context, req *sullaev1.GenerateRequest) (*
 			req = proto.CloneOf(req)
 			req.Resume, req.Sampling = had, withSeed(req.Sampling, seed)
 		}
-		s, err := c.api.Generate(ctx, req)
+		s, err := c.api().Generate(ctx, req)
 		if err != nil {
 			return nil, err
 		}
-		return func() (response, error) { return s.Recv() }, nil
+		return listen(c, s.Header, func() (response, error) { return s.Recv() }), nil
 	})
 }
 
@@ -58,22 +59,22 @@ func (c *Client) Chat(ctx context.Context, req *sullaev1.ChatRequest) (*Stream, 
 			req = proto.CloneOf(req)
 			req.Resume, req.Sampling = had, withSeed(req.Sampling, seed)
 		}
-		s, err := c.api.Chat(ctx, req)
+		s, err := c.api().Chat(ctx, req)
 		if err != nil {
 			return nil, err
 		}
-		return func() (response, error) { return s.Recv() }, nil
+		return listen(c, s.Header, func() (response, error) { return s.Recv() }), nil
 	})
 }
 
 func (c *Client) start(ctx context.Context, n int, open func(context.Context, *sullaev1.Resume, *uint64) (func() (response, error), error)) (*Stream, error) {
-	s := &Stream{open: open, resume: c.resume}
+	s := &Stream{open: open, resume: c.resume, client: c}
 	for range max(n, 1) {
 		s.had = append(s.had, &sullaev1.ResumedChoice{})
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	var err error
-	if s.recv, err = open(s.ctx, nil, nil); err != nil {
+	if s.recv, err = s.attempt(nil, nil); err != nil {
 		s.cancel()
 		return nil, wrap(err)
 	}
@@ -102,6 +103,7 @@ func (s *Stream) Recv() (*sullaev1.Delta, error) {
 			}
 			continue
 		}
+		s.client.reached.Store(true)
 		s.id = resp.GetRequestId()
 		if p := resp.GetPrompt(); p != nil && s.prompt == nil {
 			s.prompt = p
@@ -133,16 +135,21 @@ func (s *Stream) note(d *sullaev1.Delta) {
 // Pauses between two tries to resume.
 const (
 	firstPause = 100 * time.Millisecond
-	maxPause   = 2 * time.Second
+	maxPause   = 500 * time.Millisecond
 )
 
-// goOn takes the call up again if it broke because the cluster was away; else it
-// returns why it ended.
+// goOn takes the call up again if it broke because the cluster was away, and
+// begins it again if nothing of it had come; else it returns why it ended. A
+// cluster that has never answered is not away: its address may be wrong.
 func (s *Stream) goOn(cause error) error {
-	if s.resume <= 0 || s.prompt == nil || status.Code(cause) != codes.Unavailable {
+	if s.resume <= 0 || !s.client.reached.Load() || status.Code(cause) != codes.Unavailable {
 		return cause
 	}
-	seed := s.prompt.GetSeed()
+	var had *sullaev1.Resume
+	var seed *uint64
+	if s.prompt != nil {
+		had, seed = &sullaev1.Resume{Choices: s.had}, proto.Uint64(s.prompt.GetSeed())
+	}
 	pause := firstPause
 	for began := time.Now(); time.Since(began) < s.resume; pause = min(2*pause, maxPause) {
 		select {
@@ -150,7 +157,7 @@ func (s *Stream) goOn(cause error) error {
 			return cause
 		case <-time.After(pause):
 		}
-		recv, err := s.open(s.ctx, &sullaev1.Resume{Choices: s.had}, &seed)
+		recv, err := s.attempt(had, seed)
 		if err == nil {
 			// The call is up only when something has come.
 			var first response

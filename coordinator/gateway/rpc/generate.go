@@ -29,7 +29,7 @@ func (s *server) Generate(req *sullaev1.GenerateRequest, out grpc.ServerStreamin
 		resp := &sullaev1.GenerateResponse{RequestId: id}
 		if it.Prompt != nil {
 			resp.Event = &sullaev1.GenerateResponse_Prompt{Prompt: promptInfo(it.Prompt, req.GetOutput())}
-		} else {
+		} else if it.Delta != nil {
 			resp.Event = &sullaev1.GenerateResponse_Delta{Delta: delta(it.Delta)}
 		}
 		return out.Send(resp)
@@ -52,15 +52,14 @@ func (s *server) Chat(req *sullaev1.ChatRequest, out grpc.ServerStreamingServer[
 		resp := &sullaev1.ChatResponse{RequestId: id}
 		if it.Prompt != nil {
 			resp.Event = &sullaev1.ChatResponse_Prompt{Prompt: promptInfo(it.Prompt, req.GetOutput())}
-		} else {
+		} else if it.Delta != nil {
 			resp.Event = &sullaev1.ChatResponse_Delta{Delta: delta(it.Delta)}
 		}
 		return out.Send(resp)
 	}, out.SetHeader)
 }
 
-// run sends a request's items. Headers go out with the first of them, and not
-// before, so that a call which fails early can be retried by the client's gRPC.
+// run sends a request's items; an empty one is a heartbeat.
 func (s *server) run(ctx context.Context, r gateway.Request,
 	send func(id string, it gateway.Item) error, setHeader func(metadata.MD) error) error {
 	c, err := callOf(ctx)
@@ -77,7 +76,9 @@ func (s *server) run(ctx context.Context, r gateway.Request,
 		return err
 	}
 	defer st.Close()
-	for first := true; ; first = false {
+	h := newHeart(ctx, metadata.Pairs(gateway.RequestIDHeader, st.ID()), setHeader, func() error { return send(st.ID(), gateway.Item{}) })
+	defer h.close()
+	for {
 		it, err := st.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -85,12 +86,7 @@ func (s *server) run(ctx context.Context, r gateway.Request,
 		if err != nil {
 			return err
 		}
-		if first {
-			if err := setHeader(metadata.Pairs(gateway.RequestIDHeader, st.ID())); err != nil {
-				return err
-			}
-		}
-		if err := send(st.ID(), it); err != nil {
+		if err := h.send(func() error { return send(st.ID(), it) }); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,68 @@
+package client
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	sullaev1 "github.com/sullae/sullae/proto/sullae/v1"
+)
+
+// heartbeatHeader asks for an empty message each second in which a stream has
+// nothing to say, and answers that they come.
+const heartbeatHeader = "x-sullae-heartbeat"
+
+// silence is how long nothing may come from a cluster that sends heartbeats:
+// after that its coordinator hangs, or cannot be reached any more.
+const silence = 5 * time.Second
+
+// attempt opens the call once; it ends by itself when nothing is heard any more.
+func (s *Stream) attempt(had *sullaev1.Resume, seed *uint64) (func() (response, error), error) {
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(s.ctx, heartbeatHeader, "1"))
+	conn := s.client.Conn()
+	recv, err := s.open(ctx, had, seed)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return func() (response, error) {
+		var silent atomic.Bool
+		if s.client.beats.Load() {
+			late := time.AfterFunc(silence, func() { silent.Store(true); cancel() })
+			defer late.Stop()
+		}
+		resp, err := recv()
+		if err != nil {
+			cancel()
+			switch {
+			case s.ctx.Err() != nil:
+			case silent.Load():
+				s.client.renew(conn)
+				err = status.Errorf(codes.Unavailable, "nothing was heard from the cluster for %v", silence)
+			case conn != s.client.Conn(): // another stream heard nothing over it
+				err = status.Error(codes.Unavailable, "the connection was given up")
+			}
+		}
+		return resp, err
+	}, nil
+}
+
+// listen receives a call's messages, and learns from the first whether heartbeats
+// come.
+func listen(c *Client, header func() (metadata.MD, error), recv func() (response, error)) func() (response, error) {
+	first := true
+	return func() (response, error) {
+		resp, err := recv()
+		if first && err == nil {
+			first = false
+			if head, err := header(); err == nil && len(head.Get(heartbeatHeader)) > 0 {
+				c.beats.Store(true)
+			}
+		}
+		return resp, err
+	}
+}
