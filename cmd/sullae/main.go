@@ -30,6 +30,7 @@ type cli struct {
 	Status      statusCmd      `cmd:"" help:"Show the cluster: workers, epoch, plan, health."`
 	Model       modelCmd       `cmd:"" help:"Look at, plan or make model folders."`
 	Bench       benchCmd       `cmd:"" help:"Measure a server under load."`
+	Chaos       chaosCmd       `cmd:"" help:"Disturb a cluster on this machine, and hold it to its promises."`
 	Certs       certsCmd       `cmd:"" help:"Make certificates for the nodes of a cluster."`
 	Keys        keysCmd        `cmd:"" help:"Make and remove API keys."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
