@@ -54,6 +54,8 @@ type Config struct {
 	Etcd                registry.Config
 	EtcdListen, EtcdDir string
 
+	// Groups serve side by side, each of Workers workers; 0: one.
+	Groups              int
 	Workers, MinWorkers int           // Workers 0: all that there are
 	Regroup             time.Duration // wait for lost workers before going on with fewer
 	KVTokens            int           // 0: four contexts
@@ -98,6 +100,7 @@ func (c *Config) setDefaults() {
 		c.Etcd.Cluster = registry.DefaultCluster
 	}
 	def(&c.MinWorkers, 1)
+	def(&c.Groups, 1)
 	def(&c.BlockSize, 16)
 	def(&c.MaxBatchedTokens, 512)
 	def(&c.MaxSeqs, 64)

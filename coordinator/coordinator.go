@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ import (
 	"github.com/sullae/sullae/coordinator/gateway/openai"
 	"github.com/sullae/sullae/coordinator/gateway/rpc"
 	"github.com/sullae/sullae/coordinator/group"
+	"github.com/sullae/sullae/coordinator/router"
 	"github.com/sullae/sullae/coordinator/weights"
 	demomodel "github.com/sullae/sullae/deploy/demo-model"
 	"github.com/sullae/sullae/ops"
@@ -60,7 +62,7 @@ type coordinator struct {
 	reg    *registry.Registry
 	gossip *member.Members
 	view   *member.View
-	group  *group.Group
+	groups *router.Router
 	lead   *leader
 	start  time.Time
 	// progress is what workers last told of their loading.
@@ -88,6 +90,9 @@ type coordinator struct {
 // When it returns nothing that it started is left.
 func Run(ctx context.Context, cfg Config) (err error) {
 	cfg.setDefaults()
+	if cfg.Groups < 1 || cfg.Groups > 1 && cfg.Workers == 0 {
+		return fmt.Errorf("--groups %d with --workers %d: give at least one group, and how many workers make a group", cfg.Groups, cfg.Workers)
+	}
 	if cfg.PromptLookup < 0 || cfg.PromptLookup > gateway.MaxPromptLookup {
 		return fmt.Errorf("--prompt-lookup %d: must be between 0 (off) and %d", cfg.PromptLookup, gateway.MaxPromptLookup)
 	}
@@ -210,7 +215,6 @@ func (c *coordinator) reachableAddr(a net.Addr) string {
 // serve runs the APIs and, while this coordinator leads, the group.
 func (c *coordinator) serve(ctx context.Context) (err error) {
 	metrics := c.metrics
-	gm := group.NewMetrics(metrics, c.model.Name)
 	vctx, stopVetting := context.WithCancel(ctx)
 	vet := newVetter(vctx, c.cfg.NodeTLS, c.cfg.Logger)
 	defer vet.wait()
@@ -219,21 +223,16 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	if vet != nil {
 		refused = vet.refused
 	}
-	c.group, err = group.New(group.Config{
-		Name: "0", Model: c.model.Name, Checkpoint: c.ckpt, WeightsAddress: c.reachable(c.clusterL),
-		Placement: placement{c.reg, c.lead}, Dead: c.view.Dead,
-		Workers: c.cfg.Workers, MinWorkers: c.cfg.MinWorkers, Regroup: c.cfg.Regroup,
-		KVTokens: c.cfg.KVTokens, BlockSize: c.cfg.BlockSize, KVType: c.cfg.KVType, Quant: c.cfg.Quant, MaxBatchedTokens: c.cfg.MaxBatchedTokens, MaxSeqs: c.cfg.MaxSeqs, MaxPrefillChunk: c.cfg.MaxPrefillChunk,
-		MaxWaiting: c.cfg.MaxQueuedRequests, MaxWaitingTokens: c.cfg.MaxQueuedTokens, NoPrefixCache: c.cfg.NoPrefixCache,
-		CollectiveTimeout: c.cfg.CollectiveTimeout,
-		DialOptions:       c.cfg.NodeTLS.DialOptions(),
-		Refused:           refused,
-		Logger:            c.cfg.Logger.With("group", "0"), OnProgress: c.onProgress, OnEvent: c.events.add, Metrics: gm,
-	})
-	if err != nil {
-		return err
+	c.groups = router.New()
+	var roster *group.Roster
+	if c.cfg.Groups > 1 {
+		roster = group.NewRoster(c.cfg.Groups)
 	}
-	gm.Watch(metrics, c.model.Name, c.group)
+	for i := range c.cfg.Groups {
+		if err := c.addGroup(strconv.Itoa(i), roster, refused); err != nil {
+			return err
+		}
+	}
 	c.registerMetrics(metrics)
 	security, err := edge.LoadTLS(c.cfg.TLS, c.cfg.Logger)
 	if err != nil {
@@ -248,7 +247,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 		return err
 	}
 	c.later(record.Close)
-	svc := gateway.New(gateway.Config{Model: c.model, Engine: c.group, Logger: c.cfg.Logger, Registry: metrics, Limits: c.cfg.Limits,
+	svc := gateway.New(gateway.Config{Model: c.model, Engine: c.groups, Logger: c.cfg.Logger, Registry: metrics, Limits: c.cfg.Limits,
 		Auditor: record.Auditor(), AuditContent: c.cfg.Audit.Content, PromptLookup: c.cfg.PromptLookup})
 
 	c.svc = svc
@@ -318,6 +317,37 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	return eg.Wait()
 }
 
+// addGroup makes one of the groups.
+func (c *coordinator) addGroup(name string, roster *group.Roster, refused func(registry.Worker) string) error {
+	gm := group.NewMetrics(c.metrics, c.model.Name, name)
+	g, err := group.New(group.Config{
+		Name: name, Model: c.model.Name, Checkpoint: c.ckpt, WeightsAddress: c.reachable(c.clusterL),
+		Placement: placement{c.reg, c.lead}, Dead: c.view.Dead, Roster: roster, OnEpochEnd: c.groups.Move, Spare: c.groups.Spare,
+		Workers: c.cfg.Workers, MinWorkers: c.cfg.MinWorkers, Regroup: c.cfg.Regroup,
+		KVTokens: c.cfg.KVTokens, BlockSize: c.cfg.BlockSize, KVType: c.cfg.KVType, Quant: c.cfg.Quant,
+		MaxBatchedTokens: c.cfg.MaxBatchedTokens, MaxSeqs: c.cfg.MaxSeqs, MaxPrefillChunk: c.cfg.MaxPrefillChunk,
+		MaxWaiting: c.cfg.MaxQueuedRequests, MaxWaitingTokens: c.cfg.MaxQueuedTokens, NoPrefixCache: c.cfg.NoPrefixCache,
+		CollectiveTimeout: c.cfg.CollectiveTimeout,
+		DialOptions:       c.cfg.NodeTLS.DialOptions(),
+		Refused:           refused,
+		Logger:            c.cfg.Logger.With("group", name), OnProgress: c.onProgress, OnEvent: c.events.add, Metrics: gm,
+	})
+	if err != nil {
+		return err
+	}
+	gm.Watch(c.metrics, c.model.Name, g)
+	c.groups.Add(g)
+	return nil
+}
+
+// worldSize is the number of ranks, over all groups.
+func (c *coordinator) worldSize() (n int) {
+	for _, g := range c.groups.Groups() {
+		n += g.State().Plan.WorldSize()
+	}
+	return n
+}
+
 func (c *coordinator) onProgress(p group.Progress) {
 	c.progress.set(p)
 	if c.cfg.OnProgress != nil {
@@ -332,13 +362,13 @@ func (c *coordinator) watchReady(ctx context.Context, set func(bool)) error {
 	defer tick.Stop()
 	told, was := false, false
 	for {
-		if ok := c.group.Ready() == nil; ok != was {
+		if ok := c.groups.Ready() == nil; ok != was {
 			was = ok
 			set(ok)
 		}
 		if was && !told && c.cfg.OnReady != nil {
 			told = true
-			c.cfg.OnReady(Ready{HTTP: c.httpL.Addr().String(), GRPC: c.grpcL.Addr().String(), Workers: c.group.State().Plan.WorldSize(), Model: c.model.Name})
+			c.cfg.OnReady(Ready{HTTP: c.httpL.Addr().String(), GRPC: c.grpcL.Addr().String(), Workers: c.worldSize(), Model: c.model.Name})
 		}
 		select {
 		case <-ctx.Done():

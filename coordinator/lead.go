@@ -63,7 +63,7 @@ func (c *coordinator) leadAndRun(ctx, run context.Context) error {
 			c.peers.setLeader(id, other)
 			if other {
 				c.cfg.Logger.Info("standing by", "leader", id)
-				c.group.StandBy(id)
+				c.groups.StandBy(id)
 			}
 		}
 	})
@@ -92,7 +92,7 @@ func (c *coordinator) leadAndRun(ctx, run context.Context) error {
 		case <-run.Done():
 		}
 	}()
-	err = c.group.Run(run)
+	err = c.groups.Run(run)
 	if errors.Is(err, registry.ErrNotLeader) {
 		return errors.New("another coordinator leads now: leadership in etcd was lost; start again to stand by")
 	}

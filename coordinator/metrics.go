@@ -12,7 +12,7 @@ import (
 )
 
 // registerMetrics exports what this process knows of itself and of the cluster;
-// the group is there.
+// the groups are there.
 func (c *coordinator) registerMetrics(reg *prometheus.Registry) {
 	gauge := func(name, help string, f func() bool) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return number(f()) }))
@@ -46,8 +46,10 @@ func (w workerCollector) Describe(out chan<- *prometheus.Desc) { out <- w.desc }
 func (w workerCollector) Collect(out chan<- prometheus.Metric) {
 	states := map[string]int{"rank": 0, "spare": 0, "draining": 0, "dead": 0}
 	ranks := map[string]bool{}
-	for _, m := range w.c.group.State().Members {
-		ranks[m.ID] = true
+	for _, g := range w.c.groups.Groups() {
+		for _, m := range g.State().Members {
+			ranks[m.ID] = true
+		}
 	}
 	if all := w.c.known.Load(); all != nil {
 		for _, x := range *all {
@@ -102,7 +104,7 @@ func (r *routerMetrics) register(reg *prometheus.Registry, c *coordinator) {
 	gauge := func(name, help string, labels prometheus.Labels, f func() float64) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f))
 	}
-	gauge("vllm:healthy_pods_total", "1 while the group serves.", server, func() float64 { return number(c.group.Ready() == nil) })
+	gauge("vllm:healthy_pods_total", "1 while a group serves.", server, func() float64 { return number(c.groups.Ready() == nil) })
 	gauge("vllm:current_qps", "Requests a second over the last ten.", server, func() float64 { return float64(r.qps.Load()) / 1000 })
 	usage := newHostUsage()
 	gauge("router_cpu_usage_percent", "This process's share of all cores, since the last time it was asked for.", nil, usage.cpu)

@@ -7,10 +7,11 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/sullae/sullae/coordinator/group"
 	"github.com/sullae/sullae/ops"
 )
 
-// stuckAfter is how long the group's lock may be held before this process counts
+// stuckAfter is how long a group's lock may be held before this process counts
 // as stuck: what it guards takes milliseconds.
 const stuckAfter = 20 * time.Second
 
@@ -39,14 +40,14 @@ func (c *coordinator) openOps(ctx context.Context) error {
 		},
 		Live: ops.Stuck(stuckAfter, func() {
 			if c.started.Load() {
-				c.group.State()
+				c.groups.Load()
 			}
 		}),
 		Debug: map[string]func() any{
 			"status":    c.whenStarted(func() any { return c.status() }),
-			"group":     c.whenStarted(func() any { return c.group.State() }),
-			"scheduler": c.whenStarted(func() any { return c.group.DebugScheduler() }),
-			"blocks":    c.whenStarted(func() any { return c.group.DebugBlocks() }),
+			"group":     c.eachGroup(func(g *group.Group) any { return g.State() }),
+			"scheduler": c.eachGroup((*group.Group).DebugScheduler),
+			"blocks":    c.eachGroup((*group.Group).DebugBlocks),
 			"routes":    c.whenStarted(func() any { return c.routes }),
 		},
 	})
@@ -74,6 +75,17 @@ func (c *coordinator) whenStarted(f func() any) func() any {
 		}
 		return f()
 	}
+}
+
+// eachGroup is a snapshot of every group, by name.
+func (c *coordinator) eachGroup(f func(*group.Group) any) func() any {
+	return c.whenStarted(func() any {
+		out := map[string]any{}
+		for _, g := range c.groups.Groups() {
+			out[g.Name()] = f(g)
+		}
+		return out
+	})
 }
 
 // routes are what the APIs answer to.

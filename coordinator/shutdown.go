@@ -64,7 +64,7 @@ func (c *coordinator) awaitIdle(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			if load := c.group.Load(); load.Running+load.Waiting > 0 {
+			if load := c.groups.Load(); load.Running+load.Waiting > 0 {
 				busy = now
 			}
 		}

@@ -58,7 +58,7 @@ func (c *coordinator) place(address func(registry.Coordinator) string) func() fo
 			return forward.Place{Here: true} // the first: it says what it waits for
 		case c.lead.get() != nil:
 			// Who takes over forms the group in a moment.
-			return forward.Place{Here: c.group.State().Epochs > 0 || c.lead.age() > forward.Patience}
+			return forward.Place{Here: c.groups.Served() || c.lead.age() > forward.Patience}
 		case leader.ID == c.cfg.ID:
 			return forward.Place{}
 		case address(leader) == address(c.record.Record()):
@@ -74,7 +74,7 @@ func (c *coordinator) place(address func(registry.Coordinator) string) func() fo
 func (c *coordinator) ready() error {
 	leader, led := c.peers.get()
 	if c.lead.get() != nil || !led {
-		return c.group.Ready()
+		return c.groups.Ready()
 	}
 	if leader.State == serving {
 		return nil
@@ -92,7 +92,7 @@ func (c *coordinator) announce(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		state := ""
-		if c.lead.get() != nil && c.group.Ready() == nil {
+		if c.lead.get() != nil && c.groups.Ready() == nil {
 			state = serving
 		}
 		if rec := c.record.Record(); rec.State != state {

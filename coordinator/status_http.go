@@ -36,7 +36,7 @@ func (c *coordinator) serveDrain(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no worker "+id+" is registered", http.StatusNotFound)
 		return
 	}
-	c.group.Drain(id, out)
+	c.groups.Drain(id, out)
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -51,13 +51,9 @@ func (c *coordinator) watchWorkers(ctx context.Context) error {
 
 // status gathers what is known.
 func (c *coordinator) status() status.Cluster {
-	st := c.group.State()
-	load := c.group.Load()
 	out := status.Cluster{
 		Version: c.cfg.Version, Cluster: c.cfg.Etcd.Cluster, Coordinator: c.cfg.ID, OpsAddress: c.opsAddr,
 		Model: status.Model{Name: c.model.Name, Architecture: c.model.Architecture, CheckpointID: c.ckpt.ID(), MaxModelLen: c.model.MaxLen},
-		Group: status.Group{Phase: st.Phase, Reason: st.Reason, Epoch: st.Epoch, Step: st.Step, WorldSize: st.Plan.WorldSize(), WorkersWanted: c.workersWanted(),
-			Running: load.Running, Waiting: load.Waiting, KVBlocksFree: load.BlocksFree, KVBlocksTotal: load.BlocksTotal, KVType: c.cfg.KVType.String()},
 	}
 	out.Events = c.events.list()
 	if c.svc != nil {
@@ -65,23 +61,24 @@ func (c *coordinator) status() status.Cluster {
 	}
 	progress := c.progress.snapshot()
 	seen := map[string]bool{}
-	for rank, w := range st.Members {
-		seen[w.ID] = true
-		x := c.worker(w)
-		s := st.Plan.Shares[rank]
-		u := st.Plan.Units
-		heads, ffn, vocab := s.Heads, u.FFNRange(s), u.VocabRange(s)
-		x.Rank = rank
-		x.Heads, x.FFN, x.Vocab = [2]int{heads.Lo, heads.Hi}, [2]int{ffn.Lo, ffn.Hi}, [2]int{vocab.Lo, vocab.Hi}
-		x.WeightBytes = plan.PackedBytes(c.ckpt.Spec(), st.Plan, rank, checkpoint.Types(c.ckpt), c.cfg.Quant)
-		x.KVBytes = plan.KVBytesPerToken(c.ckpt.Spec(), st.Plan, rank, c.cfg.KVType) * int64(c.cfg.KVTokens)
-		x.LoadedBytes = progress[w.ID]
-		if rank < len(st.Timing) {
-			x.ComputeMs, x.WaitMs = 1e3*st.Timing[rank].Compute, 1e3*st.Timing[rank].Wait
-			x.BlockedMs, x.BytesSent = 1e3*st.Timing[rank].Blocked, st.Timing[rank].BytesSent
-			x.Straggler = rank == st.Straggler()
+	for i, g := range c.groups.Groups() {
+		st, load := g.State(), g.Load()
+		one := status.Group{Name: g.Name(), Phase: st.Phase, Reason: st.Reason, Epoch: st.Epoch, Step: st.Step, WorldSize: st.Plan.WorldSize(), WorkersWanted: c.workersWanted(),
+			Running: load.Running, Waiting: load.Waiting, KVBlocksFree: load.BlocksFree, KVBlocksTotal: load.BlocksTotal, KVType: c.cfg.KVType.String()}
+		out.Groups = append(out.Groups, one)
+		if all := &out.Group; i == 0 {
+			*all = one
+			all.Name = ""
+		} else {
+			all.Join(one)
 		}
-		out.Workers = append(out.Workers, x)
+		for rank, w := range st.Members {
+			if seen[w.ID] { // another group has it by now
+				continue
+			}
+			seen[w.ID] = true
+			out.Workers = append(out.Workers, c.rank(g.Name(), st, rank, w, progress[w.ID]))
+		}
 	}
 	if all := c.known.Load(); all != nil {
 		for _, w := range *all {
@@ -91,6 +88,25 @@ func (c *coordinator) status() status.Cluster {
 		}
 	}
 	return out
+}
+
+// rank is a worker that is a rank of a group.
+func (c *coordinator) rank(name string, st group.State, rank int, w registry.Worker, loaded int64) status.Worker {
+	x := c.worker(w)
+	s := st.Plan.Shares[rank]
+	u := st.Plan.Units
+	heads, ffn, vocab := s.Heads, u.FFNRange(s), u.VocabRange(s)
+	x.Group, x.Rank = name, rank
+	x.Heads, x.FFN, x.Vocab = [2]int{heads.Lo, heads.Hi}, [2]int{ffn.Lo, ffn.Hi}, [2]int{vocab.Lo, vocab.Hi}
+	x.WeightBytes = plan.PackedBytes(c.ckpt.Spec(), st.Plan, rank, checkpoint.Types(c.ckpt), c.cfg.Quant)
+	x.KVBytes = plan.KVBytesPerToken(c.ckpt.Spec(), st.Plan, rank, c.cfg.KVType) * int64(c.cfg.KVTokens)
+	x.LoadedBytes = loaded
+	if rank < len(st.Timing) {
+		x.ComputeMs, x.WaitMs = 1e3*st.Timing[rank].Compute, 1e3*st.Timing[rank].Wait
+		x.BlockedMs, x.BytesSent = 1e3*st.Timing[rank].Blocked, st.Timing[rank].BytesSent
+		x.Straggler = rank == st.Straggler()
+	}
+	return x
 }
 
 // workersWanted is how many ranks the group should have: where no number is

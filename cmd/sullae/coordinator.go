@@ -65,7 +65,7 @@ func (f servingFlags) config() coordinator.Config {
 	}
 	return coordinator.Config{
 		Version: version, ServedName: f.ServedModelName, HTTPAddr: f.HTTP, GRPCAddr: f.GRPC, BatchDir: f.BatchDir,
-		Workers: f.Workers, KVTokens: f.KVTokens, KVType: kvType(f.KVType), Quant: quant, BlockSize: f.BlockSize,
+		Groups: f.Groups, Workers: f.Workers, KVTokens: f.KVTokens, KVType: kvType(f.KVType), Quant: quant, BlockSize: f.BlockSize,
 		MaxBatchedTokens: f.MaxBatchedTokens, MaxSeqs: f.MaxSeqs, MaxPrefillChunk: f.MaxPrefillChunk,
 		MaxQueuedRequests: f.MaxQueuedRequests, MaxQueuedTokens: f.MaxQueuedTokens, NoPrefixCache: !f.PrefixCache, PromptLookup: f.PromptLookup, CollectiveTimeout: f.CollectiveTimeout,
 	}

@@ -103,6 +103,7 @@ func (f tlsFlags) args() []string {
 // servingFlags are the coordinator's own, shared by coordinator and up.
 type servingFlags struct {
 	Workers           int          `default:"${workers}" help:"Workers that share the model; 0: all that there are."`
+	Groups            int          `default:"1" placeholder:"N" help:"Groups of --workers workers each that serve side by side; a request goes where its prompt is cached, or where the load is least."`
 	HTTP              string       `name:"http" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the OpenAI-compatible HTTP API; port 0 takes a free one."`
 	GRPC              string       `name:"grpc" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of the gRPC API; port 0 takes a free one."`
 	ServedModelName   string       `placeholder:"NAME" help:"Name that clients ask for; default: the folder's."`

@@ -31,10 +31,27 @@ func statusView(s *status.Cluster, p screen.Palette) string {
 		row("queue", fmt.Sprintf("%d running, %d waiting", g.Running, g.Waiting)),
 		row("KV", kvUse(g)),
 	}
+	if len(s.Groups) > 1 {
+		head[2][0].Text = "groups"
+		head[3] = row("", fmt.Sprintf("%d of %d workers", g.WorldSize, g.WorkersWanted))
+		for _, one := range s.Groups {
+			head = append(head, row("group "+one.Name, groupLine(one)))
+		}
+	}
 	if len(s.Workers) == 0 {
 		return screen.Table(head) + "\nno workers\n"
 	}
-	return screen.Table(head) + "\n" + screen.Table(workerRows(s.Workers, g.Phase == "serving", p))
+	return screen.Table(head) + "\n" + screen.Table(workerRows(s.Workers, len(s.Groups) > 1, g.Phase == "serving", p))
+}
+
+// groupLine is one of several groups.
+func groupLine(g status.Group) string {
+	out := g.Phase
+	if g.Reason != "" {
+		out += ": " + g.Reason
+	}
+	return fmt.Sprintf("%s; epoch %d, step %d, %d of %d workers, %d running, %d waiting, %s",
+		out, g.Epoch, g.Step, g.WorldSize, g.WorkersWanted, g.Running, g.Waiting, kvUse(g))
 }
 
 func phaseStyle(phase string, p screen.Palette) screen.Style {
@@ -55,8 +72,8 @@ func kvUse(g status.Group) string {
 	return fmt.Sprintf("%d of %d blocks used (%d %%), %s", used, g.KVBlocksTotal, 100*used/g.KVBlocksTotal, g.KVType)
 }
 
-// workerRows is the table of workers.
-func workerRows(workers []status.Worker, serving bool, p screen.Palette) [][]screen.Cell {
+// workerRows is the table of workers; of several groups, a rank is "group.rank".
+func workerRows(workers []status.Worker, several, serving bool, p screen.Palette) [][]screen.Cell {
 	right := func(s string) screen.Cell { return screen.Cell{Text: s, Right: true} }
 	left := func(s string) screen.Cell { return screen.Cell{Text: screen.Printable(s)} }
 	head := []screen.Cell{right("rank"), left("worker"), left("host"), left("backend"), right("threads"),
@@ -78,7 +95,10 @@ func workerRows(workers []status.Worker, serving bool, p screen.Palette) [][]scr
 			right("-"), right("-"), right("-"), right("-"), right("-"), health, right("-")}
 		if w.Rank >= 0 {
 			span := func(r [2]int) screen.Cell { return right(plan.Span{From: r[0], To: r[1]}.String()) }
-			row[0], row[5], row[6], row[7] = right(strconv.Itoa(w.Rank)), span(w.Heads), span(w.FFN), span(w.Vocab)
+			if row[0] = right(strconv.Itoa(w.Rank)); several {
+				row[0].Text = w.Group + "." + row[0].Text
+			}
+			row[5], row[6], row[7] = span(w.Heads), span(w.FFN), span(w.Vocab)
 			row[8], row[9], row[11] = right(screen.Bytes(w.WeightBytes)), right(screen.Bytes(w.KVBytes)), right(loaded(w, serving))
 		}
 		rows = append(rows, row)

@@ -99,6 +99,9 @@ func (c *upCmd) check() error {
 	if c.Workers < 1 {
 		return fmt.Errorf("--workers %d: must be at least 1", c.Workers)
 	}
+	if c.Groups < 1 {
+		return fmt.Errorf("--groups %d: must be at least 1", c.Groups)
+	}
 	if c.Threads < 0 {
 		return fmt.Errorf("--threads %d: must be at least 1", c.Threads)
 	}
@@ -123,7 +126,7 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 	}
 	threads := c.Threads
 	if threads == 0 {
-		threads = max(1, runtime.GOMAXPROCS(0)/c.Workers)
+		threads = max(1, runtime.GOMAXPROCS(0)/(c.Groups*c.Workers))
 	}
 	model := c.Model
 	if model == "" {
@@ -131,7 +134,7 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for i := range c.Workers {
+	for i := range c.Groups * c.Workers {
 		args := []string{"worker", "--model", model, "--threads", strconv.Itoa(threads),
 			"--listen", "127.0.0.1:0", "--gossip", "127.0.0.1:0",
 			"--etcd", strings.Join(etcd, ","), "--etcd-prefix", c.EtcdPrefix, "--cluster", cluster,

@@ -57,14 +57,22 @@ type Config struct {
 	// joined for Regroup. 0: all that there are, from MinWorkers on.
 	Workers, MinWorkers int
 	anyNumber           bool // Workers was 0, and is now the most that can share the model
-	Regroup             time.Duration
-	KVTokens            int // positions in the KV pool
-	BlockSize           int
-	KVType              kernels.KVType // how ranks keep keys and values
-	Quant               kernels.Format // how ranks keep matrices
-	MaxBatchedTokens    int
-	MaxSeqs             int
-	MaxPrefillChunk     int // prompt tokens of a step while others stream; 0: no bound
+	// Roster shares the workers out between groups; nil: this is the only one.
+	Roster *Roster
+	// OnEpochEnd is called when an epoch has ended: another group may go on with the
+	// sequences (Release). May be nil.
+	OnEpochEnd func(*Group)
+	// Spare tells whether others serve, so that this group's last worker may leave;
+	// nil: none do.
+	Spare            func(*Group) bool
+	Regroup          time.Duration
+	KVTokens         int // positions in the KV pool
+	BlockSize        int
+	KVType           kernels.KVType // how ranks keep keys and values
+	Quant            kernels.Format // how ranks keep matrices
+	MaxBatchedTokens int
+	MaxSeqs          int
+	MaxPrefillChunk  int // prompt tokens of a step while others stream; 0: no bound
 	// MaxWaiting bounds the sequences that wait, MaxWaitingTokens their tokens; 0:
 	// no bound.
 	MaxWaiting, MaxWaitingTokens int
@@ -161,16 +169,14 @@ func New(cfg Config) (*Group, error) {
 		Window: spec.Window(), LongAfter: spec.Rope.LongAfter(),
 		PrefixCache: !cfg.NoPrefixCache, MaxPrefillChunk: cfg.MaxPrefillChunk,
 		MaxWaiting: cfg.MaxWaiting, MaxWaitingTokens: cfg.MaxWaitingTokens, Depth: pipelineDepth,
-		Draft: func(_ uint64, tokens []int32, limit int) []int32 {
-			if after := spec.Rope.LongAfter(); after > 0 && len(tokens) <= after {
-				limit = min(limit, after-len(tokens)) // what is beyond has other keys
-			}
-			return draft.Lookup(tokens, limit)
-		},
+		Draft: func(_ uint64, tokens []int32, limit int) []int32 { return draft.Lookup(tokens, limit) },
 	})
 	g.state = State{Phase: "waiting", Reason: "waiting for workers"}
 	return g, nil
 }
+
+// Name is the group's: "0", "1", ...
+func (g *Group) Name() string { return g.cfg.Name }
 
 // Ready implements gateway.Engine.
 func (g *Group) Ready() error {
@@ -306,7 +312,13 @@ func (g *Group) Run(ctx context.Context) error {
 
 func (g *Group) run(ctx context.Context) error {
 	watch := newWatcher(ctx, g.cfg)
+	if g.cfg.Spare != nil {
+		watch.others = func() bool { return g.cfg.Spare(g) }
+	}
 	watch.inherit(ctx, g.cfg)
+	if err := g.cfg.Roster.arrive(ctx, g.cfg.Name, watch.last); err != nil {
+		return err
+	}
 	pause := time.Duration(0)
 	var ended time.Time // the epoch before
 	for {
@@ -319,6 +331,9 @@ func (g *Group) run(ctx context.Context) error {
 			return err
 		}
 		g.cfg.Metrics.stage(stageWait, waiting)
+		if !g.cfg.Roster.claim(g.cfg.Name, workers) {
+			continue // another group was quicker
+		}
 		started := time.Now()
 		watch.last = workers
 		e, err := g.form(ctx, workers)
@@ -331,6 +346,9 @@ func (g *Group) run(ctx context.Context) error {
 			g.sched.Reset()
 			g.state.Phase, g.state.Reason = "waiting", "forming the group anew after a failure"
 			g.mu.Unlock()
+			if g.cfg.OnEpochEnd != nil && ctx.Err() == nil {
+				g.cfg.OnEpochEnd(g)
+			}
 		}
 		g.cfg.Metrics.over(ctx, err)
 		if ctx.Err() != nil {

@@ -22,8 +22,8 @@ type Metrics struct {
 }
 
 // NewMetrics registers a group's metrics, and gauges that read its state.
-func NewMetrics(reg prometheus.Registerer, model string) *Metrics {
-	labels := prometheus.Labels{"model_name": model, "engine": "0"}
+func NewMetrics(reg prometheus.Registerer, model, group string) *Metrics {
+	labels := prometheus.Labels{"model_name": model, "engine": group}
 	seconds := prometheus.ExponentialBuckets(0.0005, 2, 16)
 	h := func(name, help string, buckets []float64) prometheus.Histogram {
 		m := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets, ConstLabels: labels})
@@ -52,7 +52,7 @@ func NewMetrics(reg prometheus.Registerer, model string) *Metrics {
 
 // Watch registers gauges over g's state.
 func (m *Metrics) Watch(reg prometheus.Registerer, model string, g *Group) {
-	labels := prometheus.Labels{"model_name": model, "engine": "0"}
+	labels := prometheus.Labels{"model_name": model, "engine": g.cfg.Name}
 	gauge := func(name, help string, f func() float64) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f))
 	}
@@ -102,6 +102,7 @@ func (m *Metrics) Watch(reg prometheus.Registerer, model string, g *Group) {
 type Load struct {
 	Waiting, Running        int // sequences
 	BlocksFree, BlocksTotal int // of the KV pool
+	WaitingTokens           int
 	Preemptions             uint64
 }
 
@@ -112,7 +113,7 @@ func (g *Group) Load() Load {
 	var l Load
 	l.Waiting, l.Running = g.sched.Unfinished()
 	l.BlocksFree, l.BlocksTotal = g.sched.Blocks()
-	l.Preemptions = g.sched.Preemptions()
+	l.Preemptions, l.WaitingTokens = g.sched.Preemptions(), g.sched.Stats().WaitingTokens
 	return l
 }
 

@@ -35,6 +35,7 @@ type watcher struct {
 	workers   []registry.Worker
 	suspects  map[string]time.Time // until when
 	drained   map[string]bool      // by an operator
+	others    func() bool          // whether other groups serve; nil: there are none
 	last      []registry.Worker    // of the last epoch, by rank
 	moreSince time.Time            // since when more workers are there than the epoch has; zero: they are not
 }
@@ -106,6 +107,7 @@ func (w *watcher) usable() []registry.Worker {
 		case suspected && now.Before(until):
 		case w.cfg.Dead != nil && w.cfg.Dead(x.ID):
 		case w.cfg.Refused != nil && w.cfg.Refused(x) != "":
+		case !w.cfg.Roster.free(w.cfg.Name, x.ID):
 		case len(out) > 0 && x.Class != out[0].Class:
 		default:
 			out = append(out, x)
@@ -161,7 +163,7 @@ func (w *watcher) leaving(members []registry.Worker) bool {
 	}
 	for _, m := range members {
 		x, there := registered[m.ID]
-		if (there && x.State == registry.Draining || w.drained[m.ID]) && len(w.usable()) >= w.cfg.MinWorkers {
+		if (there && x.State == registry.Draining || w.drained[m.ID]) && (len(w.usable()) >= w.cfg.MinWorkers || w.spare()) {
 			return true
 		}
 	}
@@ -174,6 +176,9 @@ func (w *watcher) missing(have []registry.Worker) bool {
 		return !slices.ContainsFunc(have, func(x registry.Worker) bool { return x.ID == m.ID })
 	})
 }
+
+// spare reports whether the requests could do without this group.
+func (w *watcher) spare() bool { return w.others != nil && w.others() }
 
 // mayReturn reports whether a worker of the last epoch that is missing now could
 // be back soon: it is registered still, and not to leave.

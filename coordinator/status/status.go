@@ -9,7 +9,8 @@ type Cluster struct {
 	Coordinator string   `json:"coordinator"` // id
 	OpsAddress  string   `json:"ops_address,omitempty"`
 	Model       Model    `json:"model"`
-	Group       Group    `json:"group"`
+	Group       Group    `json:"group"`   // all groups together
+	Groups      []Group  `json:"groups"`  // each
 	Workers     []Worker `json:"workers"` // ranks first, in order, then the others
 	Traffic     Traffic  `json:"traffic"`
 	Events      []Event  `json:"events"` // the latest, oldest first
@@ -40,8 +41,10 @@ type Model struct {
 	MaxModelLen  int    `json:"max_model_len"`
 }
 
-// Group is the group's state.
+// Group is a group's state, or that of several: they serve if one does, the rest
+// is their sum, Epoch and Step are the first one's.
 type Group struct {
+	Name          string `json:"name,omitempty"`
 	Phase         string `json:"phase"` // "waiting", "loading", "serving", "closed"
 	Reason        string `json:"reason,omitempty"`
 	Epoch         uint64 `json:"epoch"`
@@ -53,6 +56,19 @@ type Group struct {
 	KVBlocksFree  int    `json:"kv_blocks_free"`
 	KVBlocksTotal int    `json:"kv_blocks_total"`
 	KVType        string `json:"kv_type"` // "f32", "f16", "bf16", "q8"
+}
+
+// Join adds another group.
+func (g *Group) Join(o Group) {
+	if o.Phase == "serving" && g.Phase != "serving" {
+		g.Phase, g.Reason = o.Phase, o.Reason
+	}
+	g.WorldSize += o.WorldSize
+	g.WorkersWanted += o.WorkersWanted
+	g.Running += o.Running
+	g.Waiting += o.Waiting
+	g.KVBlocksFree += o.KVBlocksFree
+	g.KVBlocksTotal += o.KVBlocksTotal
 }
 
 // Worker is one registered worker.
@@ -67,7 +83,8 @@ type Worker struct {
 	Host       string `json:"host"`
 	PID        int    `json:"pid"`
 	Health     string `json:"health"` // "alive", "dead"
-	Rank       int    `json:"rank"`   // -1: in no group
+	Group      string `json:"group,omitempty"`
+	Rank       int    `json:"rank"` // -1: in no group
 	// Heads, FFN and Vocab are the half-open ranges of the rank's share.
 	Heads       [2]int `json:"heads"`
 	FFN         [2]int `json:"ffn"`
