@@ -16,7 +16,7 @@ import (
 // benchKernelsCmd is `sullae bench kernels`.
 type benchKernelsCmd struct {
 	Threads    []int        `short:"t" env:"-" placeholder:"N,..." help:"Compute threads; default: 1 and all cores."`
-	CPUVariant string       `name:"cpu-variant" env:"-" placeholder:"NAME" help:"Kernels to use (avx512vnni, avx2, portable); default: the best that this CPU has."`
+	CPUVariant string       `name:"cpu-variant" env:"-" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
 	Shape      []string     `env:"-" default:"2048x2048,2048x7168/32" placeholder:"OUTxK[/LEAVES],..." help:"Matrices (${default})."`
 	Rows       []int        `env:"-" default:"1,2,4,8,32,512" placeholder:"N,..." help:"Rows of the products (${default})."`
 	Context    int          `env:"-" default:"4096" help:"Positions that attention sees (${default})."`

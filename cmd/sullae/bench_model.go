@@ -21,7 +21,7 @@ type benchModelCmd struct {
 	Quant      []string `env:"-" default:"none,q8,q4" enum:"none,q8,q4" help:"Formats of the weights (${default})."`
 	KVType     string   `name:"kv-type" env:"-" default:"f32" enum:"f32,f16,bf16,q8" help:"How the KV cache is kept: f32, f16, bf16 or q8."`
 	Threads    int      `short:"t" env:"-" placeholder:"N" help:"Compute threads; default: all cores."`
-	CPUVariant string   `name:"cpu-variant" env:"-" placeholder:"NAME" help:"Kernels to use (avx512vnni, avx2, portable); default: the best that this CPU has."`
+	CPUVariant string   `name:"cpu-variant" env:"-" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
 	Prompt     int      `env:"-" default:"512" help:"Tokens of the prompt that is timed (${default})."`
 	Decode     int      `env:"-" default:"64" help:"Steps of decoding that are timed (${default})."`
 	Context    int      `env:"-" default:"128" help:"Tokens in each sequence's cache before (${default})."`

@@ -25,7 +25,7 @@ type upCmd struct {
 	Threads int    `short:"t" help:"Compute threads of each worker; default: all cores, shared out."`
 	servingFlags
 	edgeFlags
-	CPUVariant string `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avx2, portable); default: the best that this CPU has."`
+	CPUVariant string `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
 	NodeTLS    bool   `name:"node-tls" help:"Mutual TLS between the processes, with certificates made for this run. Off by default: on one machine it costs a tenth or two of the speed of a small model."`
 	packFlags
 	etcdFlags

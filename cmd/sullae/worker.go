@@ -18,7 +18,7 @@ type workerCmd struct {
 	Threads      int          `short:"t" help:"Compute threads; default: all cores."`
 	Memory       int64        `placeholder:"BYTES" help:"Most memory for weights and KV cache; default: what is free."`
 	Capacity     float64      `default:"1" help:"Speed relative to the other workers: shares are dealt by it."`
-	CPUVariant   string       `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avx2, portable); default: the best that this CPU has."`
+	CPUVariant   string       `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
 	DrainTimeout durationFlag `default:"10s" help:"How long to wait, when asked to end, for the group to form without this worker."`
 	Ops          string       `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Plaintext address of probes (/startupz, /readyz, /livez), /metrics, and /debug/ for this host alone; port 0 takes a free one, empty is none."`
 	packFlags

@@ -15,7 +15,7 @@ type Config struct {
 	// Threads is the number of goroutines that share an op, the caller's
 	// counted; 0 means GOMAXPROCS.
 	Threads int
-	// Variant is "avx512vnni", "avx2" or "portable"; "" means the environment's
+	// Variant is "avx512vnni", "avxvnni", "avx2" or "portable"; "" means the environment's
 	// SULLAE_CPU_VARIANT, or else the best that this CPU runs.
 	Variant string
 }

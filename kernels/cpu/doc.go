@@ -16,9 +16,8 @@
 // are exact in integers within a group of 32, so that any instruction may make
 // them; the groups' scales are applied in one order.
 //
-// The variants "avx2", "avx512vnni" and "portable" are run by the tests wherever
-// the CPU has them. There is none for AVX-VNNI without AVX-512, nor for NEON:
-// other CPUs run the portable one.
+// The variants "avx512vnni", "avxvnni", "avx2" and "portable" are run by the
+// tests wherever the CPU has them (docs/kernels.md says where they have run).
 //
 // The build tag noasm leaves the assembly out.
 package cpu
@@ -29,4 +28,6 @@ package cpu
 //go:generate go -C _asm run . -set attend512 -pkg cpu -out ../attend512_amd64.s -stubs ../attend512_stubs_amd64.go
 //go:generate go -C _asm run . -set vector -pkg cpu -out ../vector_amd64.s -stubs ../vector_stubs_amd64.go
 //go:generate go -C _asm run . -set quant -pkg cpu -out ../quant_amd64.s -stubs ../quant_stubs_amd64.go
+//go:generate go -C _asm run . -set quantvnni -pkg cpu -out ../quantvnni_amd64.s -stubs ../quantvnni_stubs_amd64.go
+//go:generate go -C _asm run . -vex ../quantvnni_amd64.s
 //go:generate go -C _asm run . -set quant512 -pkg cpu -out ../quant512_amd64.s -stubs ../quant512_stubs_amd64.go

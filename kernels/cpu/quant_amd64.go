@@ -20,6 +20,16 @@ var avx512 = func() *variant {
 	return &v
 }()
 
+// avxvnni is avx2 with the same products in 256 bits, for CPUs that have AVX-VNNI
+// and no AVX-512.
+var avxvnni = func() *variant {
+	v := *avx2
+	v.name = "avxvnni"
+	v.quantGemm = quantGemmAVXVNNI
+	v.wide8 = false
+	return &v
+}()
+
 type quantGemmTile func(c *float32, ldc int, x, scales, lines *byte, groups, ahead int)
 
 // quantTiles are by format and rows.
@@ -38,6 +48,11 @@ var quantTilesVNNI = [...][]quantGemmTile{
 		quantGemmQ4VNNI_5, quantGemmQ4VNNI_6, quantGemmQ4VNNI_7, quantGemmQ4VNNI_8},
 }
 
+var quantTilesAVXVNNI = [...][]quantGemmTile{
+	kernels.Q8: {1: quantGemmQ8AVXVNNI_1, quantGemmQ8AVXVNNI_2, quantGemmQ8AVXVNNI_3, quantGemmQ8AVXVNNI_4},
+	kernels.Q4: {1: quantGemmQ4AVXVNNI_1, quantGemmQ4AVXVNNI_2, quantGemmQ4AVXVNNI_3, quantGemmQ4AVXVNNI_4},
+}
+
 func quantGemmAVX2(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, ahead int) {
 	tiles := quantTiles[f]
 	if wide {
@@ -48,6 +63,10 @@ func quantGemmAVX2(f kernels.Format, c []float32, ldc int, wide bool, x, w []byt
 
 func quantGemmAVX512(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, ahead int) {
 	quantGemmVec(quantTilesVNNI[f][m], tileStride(8, false), f, c, ldc, x, w, m, groups, ahead)
+}
+
+func quantGemmAVXVNNI(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, ahead int) {
+	quantGemmVec(quantTilesAVXVNNI[f][m], tileStride(4, false), f, c, ldc, x, w, m, groups, ahead)
 }
 
 func quantGemmVec(tile quantGemmTile, stride int, f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, ahead int) {

@@ -2,15 +2,23 @@
 
 package cpu
 
-import "golang.org/x/sys/cpu"
+import (
+	"slices"
+
+	"golang.org/x/sys/cpu"
+)
 
 // variants lists what this machine runs, best first.
 func variants() []*variant {
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasF16C {
-		if cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512VNNI {
-			return []*variant{avx512, avx2, portable}
+	list := []*variant{portable}
+	if x := &cpu.X86; x.HasAVX2 && x.HasFMA && x.HasF16C {
+		list = slices.Insert(list, 0, avx2)
+		if x.HasAVXVNNI {
+			list = slices.Insert(list, 0, avxvnni)
 		}
-		return []*variant{avx2, portable}
+		if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512VNNI {
+			list = slices.Insert(list, 0, avx512)
+		}
 	}
-	return []*variant{portable}
+	return list
 }

@@ -12,6 +12,7 @@ import (
 var strips512 = []int{4, 4, 4, 4, 4, 4}
 
 func matmul512() {
+	fmaProbe512()
 	for _, d := range []string{"F32", "BF16", "F16"} {
 		for m, p := range strips512 {
 			gemm512(d, m+1, p)
@@ -107,6 +108,27 @@ func gemm512(dtype string, m, p int) {
 	step(0, true)
 	Label("end")
 	t.store()
+	VZEROUPPER()
+	RET()
+}
+
+func fmaProbe512() {
+	TEXT("fmaProbe512", NOSPLIT, "func(n int)")
+	Doc("fmaProbe512 does 12 n multiply-adds of 512 bits between registers, 384 n operations.")
+	n := ptr("n")
+	acc := make([]VecVirtual, 12)
+	for i := range acc {
+		acc[i] = ZMM()
+		VPXORD(acc[i], acc[i], acc[i])
+	}
+	x := ZMM()
+	VPXORD(x, x, x)
+	Label("loop")
+	for i := range acc {
+		VFMADD231PS(x, x, acc[i])
+	}
+	DECQ(n)
+	JNZ(LabelRef("loop"))
 	VZEROUPPER()
 	RET()
 }

@@ -10,8 +10,15 @@ import (
 )
 
 func main() {
-	set := flag.String("set", "", "which functions: matmul, matmul512, attend, attend512, vector, quant or quant512")
+	set := flag.String("set", "", "which functions: matmul, matmul512, attend, attend512, vector, quant, quantvnni or quant512")
+	toVEX := flag.String("vex", "", "instead: the file whose VPDPBUSD to encode as AVX-VNNI's")
 	flag.Parse()
+	if *toVEX != "" {
+		if err := vex(*toVEX); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	ConstraintExpr("!noasm")
 	switch *set {
 	case "matmul":
@@ -26,6 +33,8 @@ func main() {
 		vector()
 	case "quant":
 		quant()
+	case "quantvnni":
+		quantVNNI()
 	case "quant512":
 		quant512()
 	default:

@@ -134,12 +134,7 @@ func quantGemm(format string, m int, wide bool) {
 				quantLine4(a, l, w, low, acc)
 			}
 		}
-		var sw [2]VecVirtual
-		for h := range sw {
-			sw[h] = YMM()
-			VCVTPH2PS(Mem{Base: a.scales, Disp: stripScales*s + 16*h}, sw[h])
-		}
-		for r := range m {
+		for r := range acc {
 			if format == "Q4" {
 				bias := YMM()
 				VPBROADCASTD(a.bias(r), bias)
@@ -148,17 +143,8 @@ func quantGemm(format string, m int, wide bool) {
 					VPADDD(bias, y, y)
 				}
 			}
-			x := YMM()
-			VBROADCASTSS(a.scale(r), x)
-			for h, y := range acc[r] {
-				scale := YMM()
-				VMULPS(x, sw[h], scale)
-				VCVTDQ2PS(y, y)
-				at := c.at(r, 16*s+8*h)
-				VFMADD213PS(at, scale, y)
-				VMOVUPS(y, at)
-			}
 		}
+		scaleSums(a, c, s, acc)
 	}
 	a.next(format)
 	VZEROUPPER()
