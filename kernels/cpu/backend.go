@@ -26,7 +26,9 @@ type Backend struct {
 	pool    *pool
 	scratch []scratch // of each worker of the pool
 	items   []attnItem
-	rows    quantRows // of the product that runs
+	// Of the products that run:
+	rows     quantRows
+	products []matmul
 }
 
 var _ kernels.Backend = (*Backend)(nil)

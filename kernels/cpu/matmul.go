@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"slices"
+
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tensor"
 )
@@ -38,21 +40,52 @@ const (
 // Each output is one float32 lane: in a leaf acc = fma(x_k, w_k, acc) from zero
 // for k ascending; leaves are added by the fixed tree of package tree.
 func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
-	m := matmul{v: b.v, w: w.(*weight), dst: host(dst), x: host(x), rows: rows}
-	out, k := m.w.spec.Out, m.w.spec.K
-	must(rows >= 0 && len(m.x) >= rows*k && len(m.dst) >= len(m.w.nodes)*rows*out,
-		"MatMul", "%s [%d, %d], %d nodes, %d rows: x has %d values, dst %d",
-		m.w.spec.Name, out, k, len(m.w.nodes), rows, len(m.x), len(m.dst))
-	m.group = groupPanels
-	if rows <= maxTileRows || m.w.panels < 8*b.pool.threads || m.quant != nil {
-		m.group = 1
+	b.MatMuls(x, rows, kernels.Product{Dst: dst, W: w})
+}
+
+// MatMuls is MatMul for several matrices of one x: their panels are one loop over
+// the threads, and x is quantized once for all that take it alike.
+func (b *Backend) MatMuls(x kernels.Buffer, rows int, list ...kernels.Product) {
+	for len(list) > 0 {
+		first := list[0].W.(*weight)
+		n := 1
+		for n < len(list) && first.takesAlike(list[n].W.(*weight)) {
+			n++
+		}
+		b.matMuls(host(x), rows, list[:n])
+		list = list[n:]
 	}
-	if m.w.spec.Format != kernels.AsStored {
-		m.quant = b.quantizeRows(m.x, rows, m.w)
+}
+
+// takesAlike reports whether two matrices take the same rows of activations.
+func (w *weight) takesAlike(o *weight) bool {
+	return w.spec.Format == o.spec.Format && w.spec.K == o.spec.K &&
+		(w.spec.Format == kernels.AsStored || slices.Equal(w.leaves, o.leaves))
+}
+
+func (b *Backend) matMuls(x []float32, rows int, list []kernels.Product) {
+	b.products = b.products[:0]
+	var quant *quantRows
+	if w := list[0].W.(*weight); w.spec.Format != kernels.AsStored {
+		must(rows >= 0 && len(x) >= rows*w.spec.K, "MatMul", "%s [%d, %d], %d rows: x has %d values", w.spec.Name, w.spec.Out, w.spec.K, rows, len(x))
+		quant = b.quantizeRows(x, rows, w)
 	}
-	groups := (m.w.panels + m.group - 1) / m.group
+	work, groups := 0, 0
+	for _, p := range list {
+		m := matmul{v: b.v, w: p.W.(*weight), dst: host(p.Dst), x: x, rows: rows, quant: quant, group: groupPanels, first: groups}
+		out, k := m.w.spec.Out, m.w.spec.K
+		must(rows >= 0 && len(m.x) >= rows*k && len(m.dst) >= len(m.w.nodes)*rows*out,
+			"MatMul", "%s [%d, %d], %d nodes, %d rows: x has %d values, dst %d",
+			m.w.spec.Name, out, k, len(m.w.nodes), rows, len(m.x), len(m.dst))
+		if rows <= maxTileRows || m.w.panels < 8*b.pool.threads || quant != nil {
+			m.group = 1
+		}
+		work += rows * out * k
+		groups += (m.w.panels + m.group - 1) / m.group
+		b.products = append(b.products, m)
+	}
 	grain := 1
-	if rows*out*k <= smallProduct {
+	if work <= smallProduct {
 		grain = groups
 	}
 	blocks := (rows + rowBlock - 1) / rowBlock
@@ -63,15 +96,21 @@ func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
 		}
 		b.pool.run(groups, grain, func(worker, lo, hi int) {
 			s := &b.scratch[worker]
-			s.product = grow(s.product, m.w.levels()*(r1-r0)*m.group*panelWidth)
+			p := 0
 			for g := lo; g < hi; g++ {
-				m.panels(s.product, r0, r1-r0, g*m.group, min((g+1)*m.group, m.w.panels))
+				for p+1 < len(b.products) && b.products[p+1].first <= g {
+					p++
+				}
+				m := &b.products[p]
+				s.product = grow(s.product, m.w.levels()*(r1-r0)*m.group*panelWidth)
+				at := (g - m.first) * m.group
+				m.panels(s.product, r0, r1-r0, at, min(at+m.group, m.w.panels))
 			}
 		})
 	}
 }
 
-// matmul is one call of MatMul.
+// matmul is one matrix of a call.
 type matmul struct {
 	v      *variant
 	w      *weight
@@ -79,6 +118,7 @@ type matmul struct {
 	rows   int
 	quant  *quantRows // x, if w is quantized
 	group  int        // panels worked on together
+	first  int        // groups of the matrices before it
 }
 
 // panels computes rows [r0, r0+n) of the outputs of panels [p0, p1). partial is
