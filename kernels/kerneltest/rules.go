@@ -19,6 +19,7 @@ var rules = []struct {
 }{
 	{"rule/MatMulRows", matMulRowsRule},
 	{"rule/MatMulTree", matMulTreeRule},
+	{"rule/MatMuls", matMulsRule},
 	{"rule/Chunking", chunkingRule},
 	{"rule/Poison", poisonRule},
 	{"rule/PackErrors", packErrorsRule},
@@ -44,6 +45,39 @@ func matMulRowsRule(t *testing.T, b kernels.Backend) {
 			from := s.IntN(rows - n)
 			same(t, product(from, from+n), all[from*out:(from+n)*out])
 		}
+	}
+}
+
+// matMulsRule: several products of one x are each what it is alone, whatever
+// their formats and leaves.
+func matMulsRule(t *testing.T, b kernels.Backend) {
+	m, ok := b.(kernels.MultiMatMuler)
+	if !ok {
+		t.Skip("products are one after the other")
+	}
+	s := seeded("products")
+	const rows, k = 9, 96
+	x := put(t, b, s.floats(rows*k), 1)
+	var list []kernels.Product
+	var alone [][]float32
+	var together []output
+	for _, spec := range []kernels.WeightSpec{
+		{Out: 130, DType: tensor.BF16, Format: kernels.Q8}, {Out: 64, DType: tensor.BF16, Format: kernels.Q8}, {Out: 1, DType: tensor.F16, Format: kernels.Q8},
+		{Out: 70, DType: tensor.F32, Format: kernels.Q8, Leaves: []int{0, 40, 96}}, {Out: 70, DType: tensor.F32, Format: kernels.Q4, Leaves: []int{0, 40, 96}},
+		{Out: 200, DType: tensor.F32}, {Out: 3, DType: tensor.BF16}, {Out: 90, DType: tensor.F16, Leaves: []int{0, 7, 96}},
+	} {
+		spec.Name, spec.K = "w", k
+		raw, _ := store(s.floats(spec.Out*k), spec.DType)
+		w := pack(t, b, spec, raw)
+		dst := newOutput(t, b, rows*spec.Out, 0)
+		b.MatMul(dst.buf, x, w, rows)
+		alone = append(alone, dst.take(t, b))
+		together = append(together, newOutput(t, b, rows*spec.Out, 1))
+		list = append(list, kernels.Product{Dst: together[len(together)-1].buf, W: w})
+	}
+	m.MatMuls(x, rows, list...)
+	for i, o := range together {
+		same(t, o.take(t, b), alone[i])
 	}
 }
 

@@ -32,9 +32,10 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 		tag.Layer = uint16(i)
 
 		h := e.norm(a, ly.attnNorm, b.rows)
-		e.project(a.q, h, ly.q, ly.qBias, ly.qNorm, b.rows)
-		e.project(a.k, h, ly.k, ly.kBias, ly.kNorm, b.rows)
-		e.project(a.v, h, ly.v, ly.vBias, nil, b.rows)
+		kernels.MatMuls(e.b, h, b.rows, kernels.Product{Dst: a.q, W: ly.q}, kernels.Product{Dst: a.k, W: ly.k}, kernels.Product{Dst: a.v, W: ly.v})
+		e.adjust(a.q, ly.qBias, ly.qNorm, b.rows)
+		e.adjust(a.k, ly.kBias, ly.kNorm, b.rows)
+		e.adjust(a.v, ly.vBias, nil, b.rows)
 		if spec.Layers[i].Rope {
 			e.b.Rope(a.q, m.share.Heads.Len(), spec.HeadDim, b.angles, m.rope)
 			e.b.Rope(a.k, e.kv.Config().KVHeads, spec.HeadDim, b.angles, m.rope)
@@ -52,8 +53,7 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 
 		h = e.norm(a, ly.mlpNorm, b.rows)
 		if ly.down != nil {
-			e.b.MatMul(a.gate, h, ly.gate, b.rows)
-			e.b.MatMul(a.up, h, ly.up, b.rows)
+			kernels.MatMuls(e.b, h, b.rows, kernels.Product{Dst: a.gate, W: ly.gate}, kernels.Product{Dst: a.up, W: ly.up})
 			if spec.Activation == model.GELUTanh {
 				e.b.GELUMul(a.gate, a.gate, a.up)
 			} else {
@@ -84,10 +84,9 @@ func (e *Engine) norm(a views, w kernels.Buffer, rows int) kernels.Buffer {
 	return a.h
 }
 
-// project makes the queries, keys or values of all heads, with the bias and the
-// norm over each head that the architecture may have.
-func (e *Engine) project(dst, h kernels.Buffer, w kernels.Weight, bias, norm kernels.Buffer, rows int) {
-	e.b.MatMul(dst, h, w, rows)
+// adjust gives the queries, keys or values of all heads the bias and the norm over
+// each head that the architecture may have.
+func (e *Engine) adjust(dst, bias, norm kernels.Buffer, rows int) {
 	if bias != nil {
 		e.b.AddBias(dst, bias, rows)
 	}
