@@ -28,6 +28,7 @@ type cli struct {
 	Batch       batchCmd       `cmd:"" help:"Answer a file of requests; it may be killed and goes on where it was."`
 	Drain       drainCmd       `cmd:"" help:"Take a worker out of the group; its requests go on."`
 	Status      statusCmd      `cmd:"" help:"Show the cluster: workers, epoch, plan, health."`
+	Check       checkCmd       `cmd:"" help:"Check a served cluster: health, one completion, one gRPC stream, workers."`
 	Model       modelCmd       `cmd:"" help:"Look at, plan or make model folders."`
 	Bench       benchCmd       `cmd:"" help:"Measure a server under load."`
 	Chaos       chaosCmd       `cmd:"" help:"Disturb a cluster on this machine, and hold it to its promises."`
