@@ -5,7 +5,7 @@ GRPC_PROTO = google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 TOOLS     = $(CURDIR)/bin
 COMMIT    = $(shell git describe --always --abbrev=12 --dirty --exclude='*' 2>/dev/null)
 
-.PHONY: build test race noasm lint generate check chaos
+.PHONY: build test race noasm lint generate check chaos image image-gpu kube-test chart
 
 # build makes bin/sullae, static; it knows the commit that it is of.
 build:
@@ -43,3 +43,23 @@ check: lint test race noasm generate
 # chaos disturbs a cluster at random for ten minutes, from a seed, and compares every answer.
 chaos:
 	go test ./cmd/sullae/e2e -run TestChaos -v -timeout 30m -args -chaos 10m -chaos-seed $(or $(SEED),1)
+
+# image makes the image of coordinators and CPU workers: the same commit gives the same digest. With docker:
+# make image IMAGE_BUILD='SOURCE_DATE_EPOCH=0 docker buildx build --output type=docker,rewrite-timestamp=true'
+IMAGE       = sullae:$(COMMIT)
+IMAGE_BUILD = buildah bud --isolation chroot --timestamp 0
+CERTS       = /etc/ssl/certs/ca-certificates.crt
+image:
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags nocuda -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/image/bin/sullae ./cmd/sullae
+	install -m 0644 $(CERTS) bin/image/bin/ca-certificates.crt
+	$(IMAGE_BUILD) -f deploy/docker/Dockerfile -t $(IMAGE) bin/image
+
+# image-gpu makes the image of GPU workers, on a base image with glibc.
+image-gpu:
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/image-gpu/bin/sullae ./cmd/sullae
+	$(IMAGE_BUILD) -f deploy/docker/Dockerfile.gpu -t $(IMAGE)-gpu bin/image-gpu
+
+# kube-test installs the chart on a real control plane, kubelet and containerd on this machine, and disturbs it under load
+# (docs/operate.md). It wants root and a few Debian packages, which it names; its programs are built once, in 10 to 20 minutes.
+kube-test:
+	go run ./deploy/kubetest $(KUBETEST)
