@@ -177,6 +177,16 @@ func (m *Members) SetMeta(b []byte) error {
 // answer in time.
 func (m *Members) Health() int { return m.list.GetHealthScore() }
 
+// answers asks a node directly, whatever gossip thinks of it.
+func (m *Members) answers(n Node) bool {
+	addr, err := net.ResolveUDPAddr("udp", n.Addr)
+	if err != nil {
+		return false
+	}
+	_, err = m.list.Ping(n.ID, addr)
+	return err == nil
+}
+
 // Leave tells the others, for as long as timeout, and stops. Without the others'
 // ear it is like a crash to them.
 func (m *Members) Leave(timeout time.Duration) error {

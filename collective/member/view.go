@@ -22,15 +22,22 @@ type View struct {
 
 	mu    sync.Mutex
 	alive map[string]map[string]bool // name -> ids of its live incarnations
-	gone  map[string]time.Time       // name -> when its last one went
+	gone  map[string]time.Time       // name -> when the last of them went, or was heard after that
 }
 
 // NewView watches m until it closes.
 func NewView(m *Members) *View {
 	v := newView(time.Now)
 	go func() { // ends when the events do, at m's Close
+		var knocks sync.WaitGroup
+		defer knocks.Wait()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
 		for e := range m.Events() {
 			v.note(e)
+			if e.Type == Gone {
+				knocks.Go(func() { v.knock(ctx, m, e.Node) })
+			}
 		}
 	}()
 	return v
@@ -54,13 +61,47 @@ func (v *View) note(e Event) {
 	}
 }
 
-// Dead reports whether a node that was alive has had no live incarnation for the
-// time of Grace.
+// Dead reports whether a node that was alive has had no live incarnation, and has
+// not answered, for the time of Grace.
 func (v *View) Dead(name string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	incarnations, seen := v.alive[name]
 	return seen && len(incarnations) == 0 && v.now().Sub(v.gone[name]) >= Grace
+}
+
+// How a node that gossip has given up is asked whether it is there all the same.
+// After a cut both sides take each other for dead, and gossip takes seconds to
+// find that it was wrong.
+const (
+	knockEvery = 100 * time.Millisecond
+	knockFor   = 10 * time.Second
+)
+
+// knock asks a node that is gone, until it is back among the living, for a while.
+// One that answers is joined again.
+func (v *View) knock(ctx context.Context, m *Members, n Node) {
+	tick := time.NewTicker(knockEvery)
+	defer tick.Stop()
+	for end := time.Now().Add(knockFor); time.Now().Before(end); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		v.mu.Lock()
+		back := v.alive[n.Name][n.ID]
+		v.mu.Unlock()
+		if back {
+			return
+		}
+		if m.answers(n) {
+			v.mu.Lock()
+			v.gone[n.Name] = v.now()
+			v.mu.Unlock()
+			_ = m.Join([]string{n.Addr}) // a failure is tried again
+		}
+	}
 }
 
 // Follow keeps joining the latest seeds that are no members yet, until ctx ends.
