@@ -73,8 +73,13 @@ func (c *Client) start(ctx context.Context, n int, open func(context.Context, *s
 		s.had = append(s.had, &sullaev1.ResumedChoice{})
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	var err error
-	if s.recv, err = s.attempt(nil, nil); err != nil {
+	recv, err := s.attempt(nil, nil)
+	switch {
+	case err == nil:
+		s.recv = recv
+	case c.reached.Load() && status.Code(err) == codes.Unavailable:
+		s.recv = func() (response, error) { return nil, err } // Recv begins it again
+	default:
 		s.cancel()
 		return nil, wrap(err)
 	}

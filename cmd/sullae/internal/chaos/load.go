@@ -207,3 +207,15 @@ func (l *load) tally(t time.Time) (answered, refused int, longest time.Duration)
 	}
 	return answered, refused, longest
 }
+
+// refusal is the first refusal's error.
+func (l *load) refusal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, o := range l.outcomes {
+		if o.err != nil {
+			return o.err
+		}
+	}
+	return nil
+}

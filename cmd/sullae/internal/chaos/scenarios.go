@@ -23,7 +23,7 @@ func (c *Cluster) steady(ctx context.Context, l *load, name string, streams int,
 	judge()
 	answered, refused, longest := l.tally(began)
 	if refused > 0 {
-		c.violate("%s: %d requests were refused", name, refused)
+		c.violate("%s: %d requests were refused, such as: %v", name, refused, l.refusal())
 	}
 	if answered == 0 {
 		c.violate("%s: not one request was answered", name)
