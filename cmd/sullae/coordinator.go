@@ -67,7 +67,7 @@ func (f servingFlags) config() coordinator.Config {
 		Version: version, ServedName: f.ServedModelName, HTTPAddr: f.HTTP, GRPCAddr: f.GRPC, BatchDir: f.BatchDir,
 		Groups: f.Groups, Workers: f.Workers, KVTokens: f.KVTokens, KVType: kvType(f.KVType), Quant: quant, BlockSize: f.BlockSize,
 		MaxBatchedTokens: f.MaxBatchedTokens, MaxSeqs: f.MaxSeqs, MaxPrefillChunk: f.MaxPrefillChunk,
-		MaxQueuedRequests: f.MaxQueuedRequests, MaxQueuedTokens: f.MaxQueuedTokens, NoPrefixCache: !f.PrefixCache, PromptLookup: f.PromptLookup, CollectiveTimeout: f.CollectiveTimeout,
+		MaxQueuedRequests: f.MaxQueuedRequests, MaxQueuedTokens: f.MaxQueuedTokens, NoPrefixCache: !f.PrefixCache, PromptLookup: f.PromptLookup, CollectiveTimeout: f.CollectiveTimeout, Rebalance: f.Rebalance,
 	}
 }
 

@@ -119,6 +119,7 @@ type servingFlags struct {
 	MaxQueuedTokens   int          `placeholder:"N" help:"Most tokens that wait; default: 64 contexts."`
 	PrefixCache       bool         `default:"true" negatable:"" help:"Find prompts' beginnings again in the KV cache."`
 	PromptLookup      int          `default:"0" placeholder:"N" help:"Guess at up to N tokens in a step from what the text had before, for requests that do not say (prompt_lookup_num_tokens): the same tokens in fewer steps."`
+	Rebalance         durationFlag `default:"10s" help:"How long a worker must hold the others up before shares are dealt anew by measured speed; 0: never."`
 	CollectiveTimeout durationFlag `default:"30s" help:"Longest silence of a worker within a step before it counts as lost."`
 }
 

@@ -17,7 +17,7 @@ type workerCmd struct {
 	Model        string       `placeholder:"DIR" help:"Model folder on this host, or \"demo\"; without it weights come from the coordinator."`
 	Threads      int          `short:"t" help:"Compute threads; default: all cores."`
 	Memory       int64        `placeholder:"BYTES" help:"Most memory for weights and KV cache; default: what is free."`
-	Capacity     float64      `default:"1" help:"Speed relative to the other workers: shares are dealt by it."`
+	Capacity     float64      `help:"Speed relative to the other workers, 1 being like most: shares are dealt by it. Default: as measured while the group works."`
 	CPUVariant   string       `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
 	DrainTimeout durationFlag `default:"10s" help:"How long to wait, when asked to end, for the group to form without this worker."`
 	Ops          string       `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Plaintext address of probes (/startupz, /readyz, /livez), /metrics, and /debug/ for this host alone; port 0 takes a free one, empty is none."`
@@ -39,8 +39,8 @@ func (c *workerCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !(c.Capacity > 0) {
-		return fmt.Errorf("--capacity %v: must be above 0", c.Capacity)
+	if !(c.Capacity >= 0) {
+		return fmt.Errorf("--capacity %v: must be above 0, or 0 for as measured", c.Capacity)
 	}
 	if c.Threads < 0 {
 		return fmt.Errorf("--threads %d: must be at least 1", c.Threads)

@@ -46,6 +46,8 @@ type GenerationRank struct {
 	WorkerID string `json:"worker_id"`
 	Address  string `json:"address"`
 	Share    Share  `json:"share"`
+	// Pace is the worker's measured speed, relative to most; 0: not known.
+	Pace float64 `json:"pace,omitempty"`
 }
 
 // Share is a rank's part of the model, in leaves; plan.Share converts to it.

@@ -53,10 +53,7 @@ func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, 
 	log := g.cfg.Logger
 	capacities := make([]float64, len(workers))
 	for i, w := range workers {
-		capacities[i] = w.Capacity
-		if !(w.Capacity > 0) {
-			capacities[i] = 1
-		}
+		capacities[i] = g.pace.of(w)
 	}
 	p, err := plan.Make(g.units, capacities)
 	if err != nil {
@@ -66,7 +63,7 @@ func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, 
 	rand.Read(token)
 	gen := registry.Generation{Group: g.cfg.Name, Model: g.cfg.Model, CheckpointID: g.cfg.Checkpoint.ID(), TokenHash: registry.HashToken(token)}
 	for i, w := range workers {
-		gen.Ranks = append(gen.Ranks, registry.GenerationRank{WorkerID: w.ID, Address: w.Address, Share: registry.Share(p.Shares[i])})
+		gen.Ranks = append(gen.Ranks, registry.GenerationRank{WorkerID: w.ID, Address: w.Address, Share: registry.Share(p.Shares[i]), Pace: g.pace.known[w.ID]})
 	}
 	id, recorded, err := g.record(ctx, gen)
 	if err != nil {

@@ -64,8 +64,11 @@ type Config struct {
 	OnEpochEnd func(*Group)
 	// Spare tells whether others serve, so that this group's last worker may leave;
 	// nil: none do.
-	Spare            func(*Group) bool
-	Regroup          time.Duration
+	Spare   func(*Group) bool
+	Regroup time.Duration
+	// Rebalance is how long a rank must hold the others up before shares are dealt
+	// anew by measured speed; 0: never.
+	Rebalance        time.Duration
 	KVTokens         int // positions in the KV pool
 	BlockSize        int
 	KVType           kernels.KVType // how ranks keep keys and values
@@ -126,6 +129,7 @@ type Group struct {
 	nextID atomic.Uint64
 	wake   chan struct{} // capacity 1: the scheduler has something new
 	last   formed        // Run's own: the epoch that it began last
+	pace   pace          // likewise
 
 	mu     sync.Mutex
 	sched  *sched.Scheduler
@@ -315,7 +319,8 @@ func (g *Group) run(ctx context.Context) error {
 	if g.cfg.Spare != nil {
 		watch.others = func() bool { return g.cfg.Spare(g) }
 	}
-	watch.inherit(ctx, g.cfg)
+	g.pace.hold = g.cfg.Rebalance
+	g.pace.inherit(watch.inherit(ctx, g.cfg))
 	if err := g.cfg.Roster.arrive(ctx, g.cfg.Name, watch.last); err != nil {
 		return err
 	}
@@ -375,7 +380,7 @@ func (g *Group) run(ctx context.Context) error {
 		g.setState(func(s *State) { s.Phase, s.Reason = "waiting", "forming the group anew: "+err.Error() })
 		watch.suspect(err)
 		// A group that fails at once, again and again, is retried ever slower.
-		if time.Since(started) > 30*time.Second {
+		if time.Since(started) > 5*time.Second {
 			pause = 0
 		}
 		select {
@@ -383,6 +388,6 @@ func (g *Group) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		pause = min(max(2*pause, 50*time.Millisecond), 5*time.Second)
+		pause = min(max(2*pause, 50*time.Millisecond), 2*time.Second)
 	}
 }

@@ -16,7 +16,7 @@ type formed struct {
 
 // Bounds of writing the generation record.
 const (
-	recordTimeout = 3 * time.Second
+	recordTimeout = time.Second
 	recordRetry   = time.Second
 )
 

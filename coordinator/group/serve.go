@@ -10,6 +10,7 @@ import (
 	"github.com/sullae/sullae/coordinator/gateway"
 	"github.com/sullae/sullae/coordinator/sched"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
+	"github.com/sullae/sullae/shard/plan"
 )
 
 // errChange ends an epoch because others are to share the model from now on.
@@ -133,6 +134,12 @@ func (g *Group) look(e *epoch, watch *watcher) error {
 	watch.takeDrained(g)
 	if watch.grown(len(e.members)) || watch.leaving(e.members) {
 		return errChange
+	}
+	if g.pace.look(time.Now(), e.members, e.timing, g.work(e.plan), func(caps []float64) ([]float64, error) {
+		p, err := plan.Make(g.units, caps)
+		return g.work(p), err
+	}) {
+		return errRebalance
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type Fence interface {
 }
 
 // fenceTimeout is how long a worker asks etcd before it takes it for away.
-const fenceTimeout = 2 * time.Second
+const fenceTimeout = time.Second
 
 // checkFence refuses an epoch that is not the one written in etcd. While etcd is
 // away a worker goes on with the coordinator that it works for, and with no

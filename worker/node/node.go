@@ -51,7 +51,7 @@ type Config struct {
 	Threads int     // 0: all
 	Variant string  // of the CPU kernels; "": the best
 	Memory  int64   // bytes that the share and its KV may take; 0: what is free
-	Speed   float64 // capacity relative to other workers; 0: 1
+	Speed   float64 // capacity relative to other workers; 0: as measured
 
 	// DrainTimeout is how long an orderly end waits for the group to form without
 	// this worker; 0: not at all.

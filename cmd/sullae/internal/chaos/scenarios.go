@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -246,4 +247,70 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// Slow has one worker run half of the time: it must be named, its share shrink,
+// and grow back when it is well again.
+func (c *Cluster) Slow(ctx context.Context) error {
+	l, err := c.newLoad(ctx, 16, 200)
+	if err != nil {
+		return err
+	}
+	return c.steady(ctx, l, "slow worker", 8, func() error {
+		_, s, err := c.leader(ctx)
+		if err != nil {
+			return err
+		}
+		id := s.Workers[s.Group.WorldSize-1].ID
+		victim := c.worker(id)
+		share := func(s status.Cluster) (columns, equal int, named bool) {
+			for _, w := range s.Workers {
+				if w.ID == id {
+					columns, named = w.FFN[1]-w.FFN[0], w.Straggler
+				}
+				if w.Rank >= 0 {
+					equal += w.FFN[1] - w.FFN[0]
+				}
+			}
+			return columns, equal / max(1, s.Group.WorldSize), named
+		}
+		before, _, _ := share(s)
+		stop := make(chan struct{})
+		slowed := make(chan struct{})
+		go func() {
+			defer close(slowed)
+			for {
+				for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
+					victim.signal(sig)
+					time.Sleep(5 * time.Millisecond)
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		}()
+		at := time.Now()
+		named := c.await(ctx, time.Minute, "the slow worker is named", func(s status.Cluster) bool { _, _, n := share(s); return n })
+		c.measure("slow worker: named after", time.Since(at))
+		smaller := c.await(ctx, 2*time.Minute, "the slow worker's share shrinks", func(s status.Cluster) bool {
+			columns, _, _ := share(s)
+			return columns < before && s.Group.Phase == "serving"
+		})
+		c.measure("slow worker: share follows after", time.Since(at))
+		if _, s, err := c.leader(ctx); err == nil {
+			columns, equal, _ := share(s)
+			c.note("slow worker: its share of an equal one", "", float64(columns)/float64(equal))
+		}
+		close(stop)
+		<-slowed
+		at = time.Now()
+		larger := c.await(ctx, 4*time.Minute, "its share grows back", func(s status.Cluster) bool {
+			columns, _, _ := share(s)
+			return columns >= before && s.Group.Phase == "serving"
+		})
+		c.measure("slow worker: share is back after", time.Since(at))
+		return errors.Join(named, smaller, larger)
+	})
 }
