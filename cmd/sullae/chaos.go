@@ -20,6 +20,7 @@ type chaosCmd struct {
 	Elastic  chaosElasticCmd  `cmd:"" help:"Have a worker leave and come back."`
 	EtcdAway chaosEtcdAwayCmd `cmd:"" help:"Stop etcd for a while, and kill a worker meanwhile."`
 	Blips    chaosBlipsCmd    `cmd:"" help:"Cut links for a moment: that must cost time and nothing else."`
+	Slow     chaosSlowCmd     `cmd:"" help:"Have a worker run half of the time: its share follows."`
 	Calm     chaosCalmCmd     `cmd:"" help:"Disturb nothing, at full CPU with long prompts: nobody may be taken for dead."`
 	Etcd     chaosEtcdCmd     `cmd:"" hidden:"" help:"Be the etcd of a cluster under test."`
 }
@@ -144,6 +145,14 @@ type chaosBlipsCmd struct {
 // Run disturbs.
 func (c *chaosBlipsCmd) Run(ctx context.Context) error {
 	return c.run(ctx, 3, 0, 2, func(cl *chaos.Cluster) error { return cl.Blips(ctx, c.Cut, c.Times) })
+}
+
+// chaosSlowCmd is `sullae chaos slow`.
+type chaosSlowCmd struct{ chaosFlags }
+
+// Run disturbs.
+func (c *chaosSlowCmd) Run(ctx context.Context) error {
+	return c.run(ctx, 3, 0, 1, func(cl *chaos.Cluster) error { return cl.Slow(ctx) })
 }
 
 // chaosCalmCmd is `sullae chaos calm`.
