@@ -29,11 +29,12 @@ func (g *Group) record(ctx context.Context, gen registry.Generation) (epoch uint
 	defer cancel()
 	gen.Epoch = g.last.epoch // never below one that workers have seen
 	epoch, err = g.cfg.Placement.WriteGeneration(wctx, gen)
-	if err == nil || ctx.Err() != nil || !registry.Away(err) || g.last.epoch == 0 {
+	next, unrecorded := registry.NextUnrecorded(g.last.epoch, err)
+	if err == nil || ctx.Err() != nil || !unrecorded {
 		return epoch, true, err
 	}
-	g.cfg.Logger.Warn("etcd is away: the epoch is recorded later", "epoch", g.last.epoch+1, "err", err)
-	return g.last.epoch + 1, false, nil
+	g.cfg.Logger.Warn("etcd is away: the epoch is recorded later", "epoch", next, "err", err)
+	return next, false, nil
 }
 
 // recordLater writes an epoch's record once etcd is back. If etcd then knows of

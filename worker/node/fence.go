@@ -2,8 +2,7 @@ package node
 
 import (
 	"context"
-	"crypto/subtle"
-	"fmt"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -22,48 +21,25 @@ type Fence interface {
 // fenceTimeout is how long a worker asks etcd before it takes it for away.
 const fenceTimeout = time.Second
 
-// checkFence refuses an epoch that is not the one written in etcd. While etcd is
-// away a worker goes on with the coordinator that it works for, and with no
-// other: that one alone knows the token of the epoch that the worker was in.
-// Another coordinator, elected where this worker can't see it, has none of its
-// workers until it can see etcd again; so no two ever drive the same worker.
+// checkFence refuses an epoch that this worker may not obey; registry.Membership
+// says which.
 func (s *service) checkFence(ctx context.Context, req *clusterv1.PrepareRequest) error {
 	fctx, cancel := context.WithTimeout(ctx, fenceTimeout)
 	defer cancel()
 	gen, err := s.fence.ReadGeneration(fctx, req.Group)
+	unseen := err != nil && registry.Away(err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, err := s.last.Admit(registry.Order{Group: req.Group, Epoch: req.Epoch, Rank: int(req.Rank), WorkerID: s.id,
+		Token: req.Token, PreviousToken: req.PreviousToken}, gen, err)
 	switch {
-	case err == nil:
-		err = gen.Admits(req.Epoch, int(req.Rank), s.id, req.Token)
-	case registry.Away(err):
-		if err = s.admitUnseen(req); err == nil {
-			s.log.Warn("etcd is away: going on with the same coordinator", "epoch", req.Epoch)
-		}
-	default:
-		return status.Errorf(codes.Unavailable, "worker %s: %v", s.id, err)
-	}
-	if err != nil {
+	case errors.Is(err, registry.ErrFenced):
 		return status.Errorf(codes.FailedPrecondition, "worker %s: %v", s.id, err)
+	case err != nil:
+		return status.Errorf(codes.Unavailable, "worker %s: %v", s.id, err)
+	case unseen:
+		s.log.Warn("etcd is away: going on with the same coordinator", "epoch", req.Epoch)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.last = membership{req.Group, req.Epoch, req.Token}
-	return nil
-}
-
-// membership is an epoch that this worker was admitted to.
-type membership struct {
-	group string
-	epoch uint64
-	token []byte
-}
-
-// admitUnseen decides without etcd.
-func (s *service) admitUnseen(req *clusterv1.PrepareRequest) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.last.group != req.Group || req.Epoch <= s.last.epoch || len(s.last.token) == 0 ||
-		subtle.ConstantTimeCompare(s.last.token, req.PreviousToken) != 1 {
-		return fmt.Errorf("etcd is away, and epoch %d of group %s does not follow one that this worker was in", req.Epoch, req.Group)
-	}
+	s.last = last
 	return nil
 }

@@ -36,7 +36,7 @@ type service struct {
 	// loaded stays when an epoch ends, so that the next one with the same share
 	// does not load again.
 	loaded *loaded
-	last   membership // the epoch that was prepared last
+	last   registry.Membership // the epoch that was prepared last
 	// idle is since when it has had no rank, zero before it is registered; leaving
 	// that it has been asked to end.
 	idle    time.Time
