@@ -13,6 +13,12 @@ type Hash [sha256.Size]byte
 // Root is the hash before the first block.
 var Root Hash
 
+// Of names a group of layers' part of the content: groups have blocks of their own.
+func (h Hash) Of(group int) Hash {
+	h[len(h)-1] ^= byte(group)
+	return h
+}
+
 // Next is the hash of the block that holds tokens, after the block of h.
 func (h Hash) Next(tokens []int32) Hash {
 	var room [sha256.Size + 4*64]byte

@@ -144,7 +144,7 @@ func (g *Group) prepare(ctx context.Context, e *epoch, token, previous []byte) e
 			ProtocolVersion: ProtocolVersion, Group: g.cfg.Name, Epoch: e.id, Rank: int32(r), Ranks: ranks, Token: token, PreviousToken: previous,
 			Model: g.cfg.Model, CheckpointId: g.cfg.Checkpoint.ID(), ConfigJson: g.cfg.Checkpoint.Config(),
 			GenerationConfigJson: g.cfg.Checkpoint.GenerationConfig(), WeightsAddress: g.cfg.WeightsAddress,
-			Kv:                  &clusterv1.KvConfig{Blocks: int32(g.cfg.KVTokens / g.cfg.BlockSize), BlockSize: int32(g.cfg.BlockSize), Type: g.cfg.KVType.String()},
+			Kv:                  &clusterv1.KvConfig{Blocks: int32(g.blocks), BlockSize: int32(g.cfg.BlockSize), Type: g.cfg.KVType.String()},
 			CollectiveTimeoutMs: g.cfg.CollectiveTimeout.Milliseconds(),
 			Quant:               quantName(g.cfg.Quant),
 		})

@@ -126,6 +126,7 @@ type Progress struct {
 type Group struct {
 	cfg    Config
 	units  plan.Units
+	blocks int // of the KV pool
 	nextID atomic.Uint64
 	wake   chan struct{} // capacity 1: the scheduler has something new
 	last   formed        // Run's own: the epoch that it began last
@@ -167,10 +168,12 @@ func New(cfg Config) (*Group, error) {
 	}
 	cfg.MinWorkers = max(1, min(cfg.MinWorkers, cfg.Workers))
 	g := &Group{cfg: cfg, units: units, wake: make(chan struct{}, 1), seqs: map[uint64]*stream{}, drain: map[string]bool{}}
+	kv := spec.KVGroups()
+	g.blocks = cfg.KVTokens / cfg.BlockSize * len(kv.Windows)
 	g.sched = sched.New(sched.Config{
 		MaxBatchedTokens: cfg.MaxBatchedTokens, MaxSeqs: cfg.MaxSeqs, MaxModelLen: spec.MaxPositions,
-		Blocks: cfg.KVTokens / cfg.BlockSize, BlockSize: cfg.BlockSize,
-		Window: spec.Window(), LongAfter: spec.Rope.LongAfter(),
+		Blocks: g.blocks, BlockSize: cfg.BlockSize,
+		Windows: kv.Windows, LongAfter: spec.Rope.LongAfter(),
 		PrefixCache: !cfg.NoPrefixCache, MaxPrefillChunk: cfg.MaxPrefillChunk,
 		MaxWaiting: cfg.MaxWaiting, MaxWaitingTokens: cfg.MaxWaitingTokens, Depth: pipelineDepth,
 		Draft: func(_ uint64, tokens []int32, limit int) []int32 { return draft.Lookup(tokens, limit) },

@@ -70,8 +70,8 @@ func (s *Scheduler) fitsEver(r Request) error {
 	if total > s.cfg.MaxModelLen {
 		return fmt.Errorf("%w: %d prompt and %d new tokens in a context of %d", ErrTooLong, len(r.Prompt), r.MaxTokens, s.cfg.MaxModelLen)
 	}
-	if s.blocksFor(total, 0) > s.pool.Total() {
-		return fmt.Errorf("%w: %d tokens in a KV cache of %d", ErrTooLong, total, s.pool.Total()*s.pool.Size())
+	if s.lacking(total, 0, 0) > s.pool.Total() {
+		return fmt.Errorf("%w: %d tokens in a KV cache of %d", ErrTooLong, total, s.pool.Total()*s.pool.Size()/s.groups())
 	}
 	return nil
 }

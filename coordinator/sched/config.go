@@ -9,9 +9,11 @@ type Config struct {
 	BlockSize        int
 	// PrefixCache: full blocks are found again by their content.
 	PrefixCache bool
-	// Window > 0: no position is read after the Window positions behind it are
-	// computed, its own counted. Blocks that nothing will read are given back.
-	Window int
+	// Windows are those of the groups of layers, each of which has a block of its
+	// own for the same positions; nil is one group without a window. Where it is
+	// above 0, no position is read by rows that are Windows[g] or more behind it,
+	// and blocks that nothing will read are given back.
+	Windows []int
 	// LongAfter > 0: sequences of more tokens have other keys and values at all
 	// their positions. One that grows past it is computed again.
 	LongAfter int

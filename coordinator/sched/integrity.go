@@ -19,12 +19,12 @@ func (s *Scheduler) CheckIntegrity() error {
 			return fmt.Errorf("sched: sequence %d runs unknown", q.ID)
 		case i > 0 && !s.running[i-1].before(q):
 			return fmt.Errorf("sched: sequence %d runs before %d", s.running[i-1].ID, q.ID)
-		case q.planned > len(q.blocks)*s.cfg.BlockSize || q.planned > len(q.tokens)+q.pending || q.sent > len(q.blocks), q.freed > len(q.blocks), q.freed > s.unseen(q.planned):
+		case len(q.blocks)%s.groups() != 0, q.planned > s.spans(q)*s.cfg.BlockSize || q.planned > len(q.tokens)+q.pending || q.sent > len(q.blocks), q.slid > q.planned:
 			return fmt.Errorf("sched: sequence %d: %d positions planned of %d+%d tokens in %d blocks", q.ID, q.planned, len(q.tokens), q.pending, len(q.blocks))
 		case q.MaxTokens > 0 && q.generated() > q.MaxTokens, q.pending > len(s.flight):
 			return fmt.Errorf("sched: sequence %d: %d tokens of %d, %d pending in %d steps", q.ID, q.generated(), q.MaxTokens, q.pending, len(s.flight))
 		}
-		for _, b := range q.blocks[q.freed:] {
+		for _, b := range s.owned(q.blocks, q.slid) {
 			owners[b]++
 		}
 	}

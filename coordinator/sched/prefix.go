@@ -28,17 +28,28 @@ func (s *Scheduler) extendHashes(q *sequence) {
 // kept waiting for ever, since what comes before it in the order of running
 // doesn't depend on q, and ends.
 //
-// The first freed of the hits are behind the window of what is to be computed;
-// where they are not cached any more, any block stands for them.
-func (s *Scheduler) cachedPrefix(q *sequence) (hits []int32, freed int, later bool) {
-	limit := min(len(q.hashes), q.skippable()/s.cfg.BlockSize)
-	found, first := 0, 0 // hits that can be used; where the run of cached blocks begins
-	for n := 0; n < limit && (first == 0 || s.cfg.Window > 0); n++ {
-		b, ok := s.pool.Lookup(q.hashes[n])
-		hits = append(hits, b)
-		if !ok {
-			first = n + 1
-		} else if s.unseen((n+1)*s.cfg.BlockSize) >= first {
+// For n hits a group needs those of n blocks that are not behind its window at the
+// next position; where the others are not cached any more, any block stands for
+// them.
+func (s *Scheduler) cachedPrefix(q *sequence) (hits []int32, later bool) {
+	size, limit := s.cfg.BlockSize, min(len(q.hashes), q.skippable()/s.cfg.BlockSize)
+	found := 0                       // hits that can be used
+	begin := make([]int, s.groups()) // where each group's run of cached blocks begins
+search:
+	for n := range limit {
+		whole := true
+		for g, w := range s.cfg.Windows {
+			b, ok := s.pool.Lookup(q.hashes[n].Of(g))
+			hits = append(hits, b)
+			if !ok {
+				if w == 0 {
+					break search
+				}
+				begin[g] = n + 1
+			}
+			whole = whole && begin[g] <= s.unseen(g, (n+1)*size)
+		}
+		if whole {
 			found = n + 1
 		}
 	}
@@ -46,7 +57,7 @@ func (s *Scheduler) cachedPrefix(q *sequence) (hits []int32, freed int, later bo
 		r := s.computing[q.hashes[found]]
 		later = r != nil && r.before(q)
 	}
-	return hits[:found], s.unseen(found * s.cfg.BlockSize), later
+	return hits[:found*s.groups()], later
 }
 
 // CachedTokens is how many of a prompt's tokens a sequence would find in the
@@ -54,15 +65,17 @@ func (s *Scheduler) cachedPrefix(q *sequence) (hits []int32, freed int, later bo
 func (s *Scheduler) CachedTokens(prompt []int32) int {
 	q := sequence{tokens: prompt}
 	s.extendHashes(&q)
-	hits, _, _ := s.cachedPrefix(&q)
-	return len(hits) * s.cfg.BlockSize
+	hits, _ := s.cachedPrefix(&q)
+	return len(hits) / s.groups() * s.cfg.BlockSize
 }
 
 // publish puts q's full blocks into the prefix cache, for steps planned from now
 // on. Pending tokens have no hash yet, and drafts may be refused: neither counts.
 func (s *Scheduler) publish(q *sequence) {
 	for n := q.published; n < len(q.hashes) && (n+1)*s.cfg.BlockSize <= q.planned; n++ {
-		s.pool.Publish(q.blocks[n], q.hashes[n])
+		for g := range s.groups() {
+			s.pool.Publish(q.blocks[n*s.groups()+g], q.hashes[n].Of(g))
+		}
 		if s.computing[q.hashes[n]] == q {
 			delete(s.computing, q.hashes[n])
 		}

@@ -61,8 +61,9 @@ func TestSameTokens(t *testing.T) {
 		"tiny pool":          func(c *Config) { c.Blocks = 20 },
 		"ahead":              func(c *Config) { c.Depth = 2 },
 		"drafts":             func(c *Config) { c.Draft = w.draft },
-		"window":             func(c *Config) { c.Window, c.Depth = 9, 2 },
-		"window, cache":      func(c *Config) { c.Window, c.PrefixCache = 9, true },
+		"window":             func(c *Config) { c.Windows, c.Depth = []int{9}, 2 },
+		"window, cache":      func(c *Config) { c.Windows, c.PrefixCache = []int{9}, true },
+		"groups":             func(c *Config) { c.Windows, c.PrefixCache, c.Depth = []int{0, 9, 9}, true, 2 },
 		"long":               func(c *Config) { c.LongAfter, c.Depth = 30, 2 },
 		"all": func(c *Config) {
 			*c = Config{MaxBatchedTokens: 17, MaxSeqs: 5, MaxModelLen: 80, Blocks: 30, BlockSize: 3, PrefixCache: true, MaxPrefillChunk: 9, Depth: 2, Draft: w.draft}

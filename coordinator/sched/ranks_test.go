@@ -33,6 +33,9 @@ type held struct {
 }
 
 func newRanks(cfg Config, seeds map[uint64]uint64) *ranks {
+	if cfg.Windows == nil {
+		cfg.Windows = []int{0}
+	}
 	slots := cfg.Blocks * cfg.BlockSize
 	return &ranks{cfg: cfg, seeds: seeds, seqs: map[uint64]*held{}, kv: make([]uint64, slots), wrote: make([]int, slots)}
 }
@@ -139,7 +142,7 @@ func (r *ranks) admit(s Step) error {
 		q.blocks = append(q.blocks, it.NewBlocks...)
 		end := it.NumComputed + it.Count
 		switch {
-		case q.computed != it.NumComputed || it.Count < 1 || end > len(q.tokens) || end+len(it.Drafts) > len(q.blocks)*r.cfg.BlockSize:
+		case q.computed != it.NumComputed || it.Count < 1 || end > len(q.tokens) || end+len(it.Drafts) > len(q.blocks)/len(r.cfg.Windows)*r.cfg.BlockSize:
 			return fmt.Errorf("item %+v does not fit %d tokens, %d computed, blocks %v", it, len(q.tokens), q.computed, q.blocks)
 		case it.Sample && end != len(q.tokens), len(it.Drafts) > 0 && !it.Sample, end+len(it.Drafts) > r.cfg.MaxModelLen:
 			return fmt.Errorf("item %+v samples at %d of %d tokens", it, end, len(q.tokens))
@@ -152,21 +155,27 @@ func (r *ranks) admit(s Step) error {
 	return nil
 }
 
-func (r *ranks) slot(q *held, p int) int {
-	return int(q.blocks[p/r.cfg.BlockSize])*r.cfg.BlockSize + p%r.cfg.BlockSize
+// slot is where a group of layers has position p.
+func (r *ranks) slot(q *held, g, p int) int {
+	return int(q.blocks[p/r.cfg.BlockSize*len(r.cfg.Windows)+g])*r.cfg.BlockSize + p%r.cfg.BlockSize
 }
+
+// salt keeps groups' keys and values apart.
+func salt(g int) uint64 { return uint64(g) << 50 }
 
 // attend reads the positions before n of a sequence that the row at position row,
 // and later ones, see.
 func (r *ranks) attend(id uint64, row, n int) error {
 	q := r.seqs[id]
-	first := 0
-	if r.cfg.Window > 0 {
-		first = max(0, row-r.cfg.Window+1)
-	}
-	for p := first; p < n; p++ {
-		if r.kv[r.slot(q, p)] != q.prefix[p+1]^q.kind {
-			return fmt.Errorf("sequence %d, position %d: block %d holds something else", id, p, q.blocks[p/r.cfg.BlockSize])
+	for g, w := range r.cfg.Windows {
+		first := 0
+		if w > 0 {
+			first = max(0, row-w+1)
+		}
+		for p := first; p < n; p++ {
+			if slot := r.slot(q, g, p); r.kv[slot] != q.prefix[p+1]^q.kind^salt(g) {
+				return fmt.Errorf("sequence %d, position %d: block %d holds something else", id, p, slot/r.cfg.BlockSize)
+			}
 		}
 	}
 	return nil
@@ -178,16 +187,18 @@ func (r *ranks) write(it Item) error {
 	end := it.NumComputed + it.Count
 	h := q.prefix[end]
 	for p := it.NumComputed; p < end+len(it.Drafts); p++ {
-		slot := r.slot(q, p)
-		if r.wrote[slot] == r.steps {
-			return fmt.Errorf("sequence %d, position %d: block %d has two writers", it.ID, p, slot/r.cfg.BlockSize)
-		}
-		r.wrote[slot] = r.steps
-		if p < end {
-			r.kv[slot] = q.prefix[p+1] ^ q.kind
-		} else {
+		if p >= end {
 			h = digest.Tokens(h, it.Drafts[p-end])
-			r.kv[slot] = h ^ q.kind
+		}
+		for g := range r.cfg.Windows {
+			slot := r.slot(q, g, p)
+			if r.wrote[slot] == r.steps {
+				return fmt.Errorf("sequence %d, position %d: block %d has two writers", it.ID, p, slot/r.cfg.BlockSize)
+			}
+			r.wrote[slot] = r.steps
+			if r.kv[slot] = h ^ q.kind ^ salt(g); p < end {
+				r.kv[slot] = q.prefix[p+1] ^ q.kind ^ salt(g)
+			}
 		}
 	}
 	return nil
@@ -205,7 +216,7 @@ func (r *ranks) finish(it Item) ([]int32, error) {
 	}
 	var out []int32
 	for i := 0; ; i++ {
-		t := sampled(r.kv[r.slot(q, q.computed-1)], r.seeds[it.ID])
+		t := sampled(r.kv[r.slot(q, 0, q.computed-1)], r.seeds[it.ID])
 		q.push(t)
 		out = append(out, t)
 		if i == len(it.Drafts) || it.Drafts[i] != t {

@@ -40,7 +40,7 @@ func (s *Scheduler) Schedule() (step Step, ok bool) {
 // went back, or has to wait: a sequence that the steps in flight complete is not
 // preempted for its last token, since it gives its blocks up by itself.
 func (s *Scheduler) grow(q *sequence, end int) bool {
-	need := s.pool.For(end) - len(q.blocks)
+	need := (s.pool.For(end) - s.spans(q)) * s.groups()
 	for need > s.pool.Free() {
 		i := len(s.running) - 1
 		for s.running[i].done() {
@@ -106,7 +106,7 @@ func (s *Scheduler) speculate(step *Step) {
 		if !it.Sample || q.MaxDrafts == 0 {
 			continue
 		}
-		room := (len(q.blocks)+s.pool.Free())*s.cfg.BlockSize - q.planned
+		room := (s.spans(q)+s.pool.Free()/s.groups())*s.cfg.BlockSize - q.planned
 		limit := min(q.MaxDrafts, s.cfg.MaxBatchedTokens-step.Rows, q.MaxTokens-q.generated(), room, q.until-len(q.tokens))
 		if limit <= 0 {
 			continue

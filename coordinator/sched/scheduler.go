@@ -34,6 +34,9 @@ type flight struct {
 // New has no sequences.
 func New(cfg Config) *Scheduler {
 	cfg.Depth = max(cfg.Depth, 1)
+	if len(cfg.Windows) == 0 {
+		cfg.Windows = []int{0}
+	}
 	return &Scheduler{
 		cfg: cfg, pool: block.NewPool(cfg.Blocks, cfg.BlockSize),
 		byID: map[uint64]*sequence{}, computing: map[block.Hash]*sequence{},
@@ -89,12 +92,12 @@ func (s *Scheduler) putBack(q *sequence) {
 func (s *Scheduler) halt(q *sequence) {
 	i := s.place(q)
 	s.running = slices.Delete(s.running, i, i+1)
-	s.pool.Return(q.blocks[q.freed:])
+	s.pool.Return(s.owned(q.blocks, q.slid))
 	s.forgetComputing(q)
 	if q.known {
 		s.dropped = append(s.dropped, q.ID)
 	}
-	q.blocks, q.freed, q.planned, q.pending, q.published, q.sent = nil, 0, 0, 0, 0, 0
+	q.blocks, q.slid, q.planned, q.pending, q.published, q.sent = nil, 0, 0, 0, 0, 0
 	q.known, q.start = false, 0
 }
 

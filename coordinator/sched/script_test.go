@@ -15,7 +15,7 @@ import (
 // TestScripts runs the stories in testdata against a fake group, which checks
 // every plan. Commands:
 //
-//	config [budget= seqs= len= blocks= block= chunk= depth= waiting= waiting-tokens= window= long-after= no-cache]
+//	config [budget= seqs= len= blocks= block= chunk= depth= waiting= waiting-tokens= windows=(N,N...) long-after= no-cache]
 //	    a new scheduler.
 //	add id=N|(N,N...) prompt=(A12,b3) tokens=N [stop=N scores priority= tenant= drafts=N wrong]
 //	    one request, of several choices if there are several ids. A12 is 12 tokens
@@ -60,13 +60,27 @@ func arg(t *testing.T, d *datadriven.TestData, key string, v int) int {
 	return v
 }
 
+// windows are those of the groups of layers.
+func windows(t *testing.T, d *datadriven.TestData) (out []int) {
+	a, ok := d.Arg("windows")
+	if !ok {
+		return nil
+	}
+	for i := range a.Vals {
+		var w int
+		a.Scan(t, i, &w)
+		out = append(out, w)
+	}
+	return out
+}
+
 func (sc *script) do(t *testing.T, d *datadriven.TestData) {
 	switch d.Cmd {
 	case "config":
 		sc.cfg = Config{
 			MaxBatchedTokens: arg(t, d, "budget", 64), MaxSeqs: arg(t, d, "seqs", 8), MaxModelLen: arg(t, d, "len", 100),
 			Blocks: arg(t, d, "blocks", 100), BlockSize: arg(t, d, "block", 4), PrefixCache: !d.HasArg("no-cache"),
-			Window: arg(t, d, "window", 0), LongAfter: arg(t, d, "long-after", 0),
+			Windows: windows(t, d), LongAfter: arg(t, d, "long-after", 0),
 			MaxPrefillChunk: arg(t, d, "chunk", 0), Depth: arg(t, d, "depth", 1),
 			MaxWaiting: arg(t, d, "waiting", 0), MaxWaitingTokens: arg(t, d, "waiting-tokens", 0), Draft: sc.draft,
 		}

@@ -18,12 +18,15 @@ type sequence struct {
 	scored  int // prompt positions before this one need no score
 	charged int // positions that the tenant's account has paid for
 
-	blocks []int32 // those of the running sequence; only ever appended to
-	// freed is how many of the first blocks are behind the window: the sequence
-	// does not own them, and nothing reads or writes them through it.
-	freed     int
+	// blocks are those of the running sequence, one of each group for each
+	// BlockSize positions; only ever appended to.
+	blocks []int32
+	// slid is the position that windows were last moved to: rows from it on need
+	// nothing that is behind a group's window. The sequence does not own the blocks
+	// there (owned), and nothing reads or writes them through it.
+	slid      int
 	hashes    []block.Hash
-	published int    // blocks whose content is known to the pool
+	published int    // first full blocks whose content is known to the pool
 	sent      int    // blocks that the ranks know
 	known     bool   // the ranks hold it
 	start     uint64 // which run this is; 0 while it waits

@@ -12,16 +12,16 @@ func (s *Scheduler) start() {
 		if q == nil {
 			return
 		}
-		hits, freed, later := s.cachedPrefix(q)
+		hits, later := s.cachedPrefix(q)
 		if later {
 			q.deferred = s.calls
 			continue
 		}
-		if !s.makeRoom(q, hits, freed) {
+		if !s.makeRoom(q, hits) {
 			return
 		}
 		s.waiting.remove(q)
-		s.run(q, hits, freed)
+		s.run(q, hits)
 	}
 }
 
@@ -33,12 +33,14 @@ func (s *Scheduler) slotFor(priority int) bool {
 }
 
 // run makes q, for which there is room, a running sequence.
-func (s *Scheduler) run(q *sequence, hits []int32, freed int) {
-	s.pool.Acquire(hits[freed:], 0)
+func (s *Scheduler) run(q *sequence, hits []int32) {
 	s.starts++
 	q.start = s.starts
-	q.blocks, q.freed, q.published = hits, freed, len(hits)
-	q.planned = len(hits) * s.cfg.BlockSize
+	q.blocks = hits
+	q.published = s.spans(q)
+	q.planned = q.published * s.cfg.BlockSize
+	q.slid = q.planned
+	s.pool.Acquire(s.owned(hits, q.slid), 0)
 	if s.cfg.PrefixCache && !q.counted {
 		q.counted = true
 		s.queries += uint64(len(q.tokens))
@@ -52,9 +54,11 @@ func (s *Scheduler) run(q *sequence, hits []int32, freed int) {
 // beside what the running ones still lack for theirs, or prompts would preempt
 // each other half-way. Where there are not, running sequences of lower priority
 // are preempted, if that helps.
-func (s *Scheduler) makeRoom(q *sequence, hits []int32, freed int) bool {
-	hits = hits[freed:]
-	need := max(0, s.blocksFor(len(q.tokens), freed)-len(hits))
+func (s *Scheduler) makeRoom(q *sequence, hits []int32) bool {
+	cached := len(hits) / s.groups()
+	slid := cached * s.cfg.BlockSize
+	hits = s.owned(hits, slid)
+	need := s.lacking(len(q.tokens), cached, slid)
 	for _, r := range s.running {
 		need += s.lacks(r)
 	}
@@ -81,7 +85,7 @@ func (s *Scheduler) makeRoom(q *sequence, hits []int32, freed int) bool {
 		victims = append(victims, v)
 		slots++
 		need -= s.lacks(v)
-		for _, b := range v.blocks[v.freed:] {
+		for _, b := range s.owned(v.blocks, v.slid) {
 			if given[b]++; given[b] == s.pool.Owners(b) {
 				free++
 			}
@@ -98,7 +102,7 @@ func (s *Scheduler) lacks(q *sequence) int {
 	if q.done() {
 		return 0
 	}
-	return max(0, s.blocksFor(len(q.tokens)+q.pending, q.freed)-(len(q.blocks)-q.freed))
+	return s.lacking(len(q.tokens)+q.pending, s.spans(q), q.slid)
 }
 
 func (s *Scheduler) preempt(q *sequence) {

@@ -24,7 +24,7 @@ type Item struct {
 	ID          uint64
 	NumComputed int
 	Count       int
-	NewBlocks   []int32 // not to be changed
+	NewBlocks   []int32 // one of each group of layers in turn; not to be changed
 	// Hash is the digest of the first Tokens tokens. They are all that are known
 	// here; where a step in flight samples one, the ranks know more.
 	Hash   uint64

@@ -1,37 +1,78 @@
 package sched
 
-// unseen is the number of first blocks that hold nothing which a row at position
-// pos, or a later one, reads.
-func (s *Scheduler) unseen(pos int) int {
-	if s.cfg.Window == 0 {
+// groups is the number of groups of layers.
+func (s *Scheduler) groups() int { return len(s.cfg.Windows) }
+
+// spans is for how many times BlockSize positions q has blocks.
+func (s *Scheduler) spans(q *sequence) int { return len(q.blocks) / s.groups() }
+
+// unseen is the number of a group's first blocks that hold nothing which a row at
+// position pos, or a later one, reads.
+func (s *Scheduler) unseen(group, pos int) int {
+	w := s.cfg.Windows[group]
+	if w == 0 {
 		return 0
 	}
-	return max(0, pos-s.cfg.Window+1) / s.cfg.BlockSize
+	return max(0, pos-w+1) / s.cfg.BlockSize
 }
 
-// slide gives back the blocks of a running sequence that its window has left. It
+// slide gives back the blocks of a running sequence that a window has left. It
 // may be called while steps that read them are in flight: whoever gets them next
 // writes them in a later step. What the prefix cache is to know is published
 // first.
 func (s *Scheduler) slide(q *sequence) {
-	n := s.unseen(q.planned)
-	if s.cfg.PrefixCache {
-		n = min(n, q.published)
+	pos := q.planned
+	for g := range s.groups() {
+		if s.cfg.PrefixCache && s.unseen(g, pos) > q.published {
+			pos = q.published * s.cfg.BlockSize
+		}
 	}
-	if n > q.freed {
-		s.pool.Return(q.blocks[q.freed:n])
-		q.freed = n
+	if pos <= q.slid {
+		return
 	}
+	var left []int32
+	for g := range s.groups() {
+		for i := s.unseen(g, q.slid); i < s.unseen(g, pos); i++ {
+			left = append(left, q.blocks[i*s.groups()+g])
+		}
+	}
+	q.slid = pos
+	s.pool.Return(left)
 }
 
-// blocksFor is the most blocks that a sequence holds at once while n tokens of it
-// are computed, the first of them freed.
-func (s *Scheduler) blocksFor(n, freed int) int {
-	all := s.pool.For(n) - freed
-	if s.cfg.Window == 0 {
-		return all
+// owned are those of a sequence's blocks, slid as it is, that belong to it.
+func (s *Scheduler) owned(blocks []int32, slid int) []int32 {
+	last := 0
+	for g := range s.groups() {
+		last = max(last, s.unseen(g, slid))
 	}
-	// Blocks that a window and a step's rows overlap. Tokens of the steps in flight
-	// are not published yet.
-	return min(all, s.pool.For(max(s.cfg.Window-1, s.cfg.Depth)+s.cfg.MaxBatchedTokens)+1)
+	if last == 0 {
+		return blocks
+	}
+	out := make([]int32, 0, len(blocks))
+	for i, b := range blocks {
+		if i/s.groups() >= s.unseen(i%s.groups(), slid) {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// lacking is how many more blocks a sequence must have at a time until n tokens
+// of it are computed, if it has them for a number of spans and is slid as far.
+func (s *Scheduler) lacking(n, spans, slid int) int {
+	lack := 0
+	for g, w := range s.cfg.Windows {
+		freed := s.unseen(g, slid)
+		most := s.pool.For(n) - freed
+		if w > 0 {
+			behind := w - 1
+			if s.cfg.PrefixCache { // what is not published yet stays
+				behind = max(behind, s.cfg.BlockSize+s.cfg.Depth)
+			}
+			most = min(most, s.pool.For(behind+s.cfg.MaxBatchedTokens-1)+1)
+		}
+		lack += max(0, most-(spans-freed))
+	}
+	return lack
 }

@@ -42,12 +42,15 @@ func randomConfig(rng *rand.Rand) Config {
 		BlockSize: 1 + rng.IntN(8), PrefixCache: rng.IntN(3) > 0, Depth: 1 + rng.IntN(3),
 	}
 	if rng.IntN(3) == 0 {
-		cfg.Window = 1 + rng.IntN(40)
+		for range 1 + rng.IntN(3) {
+			cfg.Windows = append(cfg.Windows, rng.IntN(2)*(1+rng.IntN(40)))
+		}
 	}
 	if rng.IntN(3) == 0 {
 		cfg.LongAfter = 1 + rng.IntN(90)
 	}
 	longest := (cfg.MaxModelLen + cfg.BlockSize - 1) / cfg.BlockSize
+	longest *= max(1, len(cfg.Windows))
 	cfg.Blocks = longest + rng.IntN(1+longest*rng.IntN(4))
 	if rng.IntN(2) == 0 {
 		cfg.MaxPrefillChunk = 1 + rng.IntN(cfg.MaxBatchedTokens)

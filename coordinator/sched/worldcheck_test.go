@@ -13,12 +13,24 @@ func (w *world) planned(plan Step) {
 		if w.open[it.ID] == nil {
 			w.t.Fatalf("sequence %d has a part of a step, but is gone", it.ID)
 		}
-		if freed := w.s.byID[it.ID].freed * w.cfg.BlockSize; freed > 0 && (w.cfg.Window == 0 || freed > it.NumComputed-w.cfg.Window+1) {
-			w.t.Fatalf("sequence %d gave up %d positions, and goes on at %d with a window of %d", it.ID, freed, it.NumComputed, w.cfg.Window)
-		}
+		w.checkOwned(it)
 	}
 	w.check()
 	w.checkFirst(plan)
+}
+
+// checkOwned: a sequence owns the blocks of all that its rows see, in each group.
+func (w *world) checkOwned(it Item) {
+	q := w.s.byID[it.ID]
+	for g, window := range w.s.cfg.Windows {
+		first := 0
+		if window > 0 {
+			first = max(0, it.NumComputed-window+1) / w.cfg.BlockSize
+		}
+		if w.s.unseen(g, q.slid) > first {
+			w.t.Fatalf("sequence %d gave up block %d, and goes on at %d with a window of %d", it.ID, first, it.NumComputed, window)
+		}
+	}
 }
 
 // checkFirst: the first of the running sequences moves in every step, unless it

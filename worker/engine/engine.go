@@ -9,6 +9,7 @@ import (
 	"github.com/sullae/sullae/collective"
 	"github.com/sullae/sullae/collective/digest"
 	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/shard/model"
 	"github.com/sullae/sullae/worker/sample"
 )
 
@@ -39,7 +40,7 @@ type Config struct {
 	Backend kernels.Backend
 	Comm    collective.Communicator
 	Epoch   uint64
-	Blocks  int // KV blocks, the same on all ranks
+	Blocks  int // KV blocks, of all groups of layers, the same on all ranks
 	// BlockSize is in positions.
 	BlockSize int
 	// KVType is how keys and values are kept, the same on all ranks.
@@ -53,8 +54,10 @@ type Engine struct {
 	b    kernels.Backend
 	comm collective.Communicator
 	kv   kernels.KV
-	seqs map[uint64]*sequence
-	act  activations
+	// groups are the groups of layers that have blocks of their own.
+	groups model.KVGroups
+	seqs   map[uint64]*sequence
+	act    activations
 
 	lastStep        uint64
 	collectiveNanos int64
@@ -64,7 +67,7 @@ type Engine struct {
 type sequence struct {
 	NewSequence
 	computed int             // positions whose keys and values are in the pool
-	blocks   []int32         // block table
+	blocks   [][]int32       // block table of each group of layers
 	hashes   []uint64        // hashes[n] = hash of the first n tokens
 	angles   int             // where in the rotary table its position 0 is
 	history  *sample.History // nil unless Process is active
@@ -80,14 +83,15 @@ func (s *sequence) push(t int32) {
 
 // New allocates the KV pool.
 func New(cfg Config) (*Engine, error) {
+	groups := cfg.Model.spec.KVGroups()
 	kv, err := cfg.Backend.NewKV(kernels.KVConfig{
-		Layers: len(cfg.Model.layers), Blocks: cfg.Blocks, BlockSize: cfg.BlockSize,
+		Layers: groups.Layers, Blocks: cfg.Blocks, BlockSize: cfg.BlockSize,
 		KVHeads: cfg.Model.plan.Units.KVRange(cfg.Model.share).Len(), HeadDim: cfg.Model.spec.HeadDim, Type: cfg.KVType,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("KV pool of %d blocks of %d positions: %w", cfg.Blocks, cfg.BlockSize, err)
 	}
-	return &Engine{cfg: cfg, m: cfg.Model, b: cfg.Backend, comm: cfg.Comm, kv: kv, seqs: map[uint64]*sequence{}}, nil
+	return &Engine{cfg: cfg, m: cfg.Model, b: cfg.Backend, comm: cfg.Comm, kv: kv, groups: groups, seqs: map[uint64]*sequence{}}, nil
 }
 
 // KVBytes is the size of the KV pool.
@@ -128,7 +132,7 @@ type batch struct {
 	pos  []int32 // position of each row
 	// angles is where in the rotary table each row's angles are.
 	angles []int32
-	seqs   []kernels.SeqRows
+	seqs   [][]kernels.SeqRows // for each group of layers
 	items  []item
 	outs   []output
 	check  uint64
@@ -171,7 +175,7 @@ func (e *Engine) admit(s Step) (*batch, error) {
 		if n.NumComputed < 0 || n.NumComputed >= len(n.Tokens) {
 			return nil, fmt.Errorf("%w: sequence %d starts with %d of %d tokens computed", ErrPlan, n.ID, n.NumComputed, len(n.Tokens))
 		}
-		q := &sequence{NewSequence: n, computed: n.NumComputed, hashes: make([]uint64, 1, len(n.Tokens)+64)}
+		q := &sequence{NewSequence: n, computed: n.NumComputed, hashes: make([]uint64, 1, len(n.Tokens)+64), blocks: make([][]int32, len(e.groups.Windows))}
 		q.hashes[0] = digest.Start
 		if n.Process.Active() {
 			q.history = sample.NewHistory(n.Tokens[:min(n.PromptLen, len(n.Tokens))])
@@ -186,13 +190,19 @@ func (e *Engine) admit(s Step) (*batch, error) {
 		}
 		e.seqs[n.ID] = q
 	}
-	b := &batch{check: digest.Start}
+	groups := len(e.groups.Windows)
+	b := &batch{check: digest.Start, seqs: make([][]kernels.SeqRows, groups)}
 	for _, ss := range s.Sequences {
 		q := e.seqs[ss.ID]
 		if q == nil {
 			return nil, fmt.Errorf("%w: sequence %d is not known", ErrPlan, ss.ID)
 		}
-		q.blocks = append(q.blocks, ss.NewBlocks...)
+		if len(ss.NewBlocks)%groups != 0 {
+			return nil, fmt.Errorf("%w: sequence %d: %d new blocks for %d groups of layers", ErrPlan, ss.ID, len(ss.NewBlocks), groups)
+		}
+		for i, blk := range ss.NewBlocks {
+			q.blocks[i%groups] = append(q.blocks[i%groups], blk)
+		}
 		end := ss.NumComputed + ss.Count
 		last := end + len(ss.Drafts)
 		switch {
@@ -204,8 +214,8 @@ func (e *Engine) admit(s Step) (*batch, error) {
 			return nil, fmt.Errorf("%w: sequence %d: position %d is past the context of %d", ErrPlan, ss.ID, last-1, e.m.spec.MaxPositions)
 		case q.angles > 0 && last > e.m.spec.Rope.LongAfter():
 			return nil, fmt.Errorf("%w: sequence %d: it began with the rotary embedding of up to %d tokens and now has %d; it has to start anew", ErrPlan, ss.ID, e.m.spec.Rope.LongAfter(), last)
-		case last > len(q.blocks)*e.cfg.BlockSize:
-			return nil, fmt.Errorf("%w: sequence %d: %d positions do not fit in %d blocks of %d", ErrPlan, ss.ID, last, len(q.blocks), e.cfg.BlockSize)
+		case last > len(q.blocks[0])*e.cfg.BlockSize:
+			return nil, fmt.Errorf("%w: sequence %d: %d positions do not fit in %d blocks of %d", ErrPlan, ss.ID, last, len(q.blocks[0]), e.cfg.BlockSize)
 		case ss.Sample && end != len(q.Tokens):
 			return nil, fmt.Errorf("%w: sequence %d: sampling at %d of %d tokens", ErrPlan, ss.ID, end, len(q.Tokens))
 		case len(ss.Drafts) > 0 && !ss.Sample, ss.Allowed != nil && len(ss.Allowed) != 1+len(ss.Drafts):
@@ -225,7 +235,9 @@ func (e *Engine) admit(s Step) (*batch, error) {
 		}
 		it := len(b.items)
 		b.items = append(b.items, item{seq: q, step: ss, row: b.rows})
-		b.seqs = append(b.seqs, kernels.SeqRows{Row: b.rows, N: ss.Count + len(ss.Drafts), Pos: ss.NumComputed, Blocks: q.blocks})
+		for g, blocks := range q.blocks {
+			b.seqs[g] = append(b.seqs[g], kernels.SeqRows{Row: b.rows, N: ss.Count + len(ss.Drafts), Pos: ss.NumComputed, Blocks: blocks})
+		}
 		b.check = digest.Tokens(b.check^q.hashes[end], int32(ss.ID), int32(ss.NumComputed), int32(ss.Count))
 		b.check = digest.Tokens(digest.Tokens(b.check, ss.NewBlocks...), ss.Drafts...)
 		for i := range ss.Count {

@@ -40,11 +40,12 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 			e.b.Rope(a.q, m.share.Heads.Len(), spec.HeadDim, b.angles, m.rope)
 			e.b.Rope(a.k, e.kv.Config().KVHeads, spec.HeadDim, b.angles, m.rope)
 		}
-		e.b.WriteKV(e.kv, i, a.k, a.v, b.seqs)
+		group, at := e.groups.Of(i)
+		e.b.WriteKV(e.kv, at, a.k, a.v, b.seqs[group])
 		e.b.Attention(a.attn, a.q, e.kv, kernels.AttentionSpec{
-			Layer: i, Heads: m.share.Heads.Len(), HeadDim: spec.HeadDim,
+			Layer: at, Heads: m.share.Heads.Len(), HeadDim: spec.HeadDim,
 			KVHead: m.kvHead, Scale: spec.AttnScale, Window: spec.Layers[i].Window, Cap: spec.AttnCap,
-		}, b.seqs)
+		}, b.seqs[group])
 		e.b.MatMul(a.attnParts, a.attn, ly.o, b.rows)
 		tag.Op = collective.OpAttn
 		if err := e.sum(ctx, tag, a, a.attnParts, ly.attnPostNorm, spec.Heads, headShare); err != nil {

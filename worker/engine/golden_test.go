@@ -32,10 +32,11 @@ type cluster struct {
 	blocks  int32 // next free KV block: sequences never give theirs back
 	// longAfter is the model's Rope.LongAfter.
 	longAfter int
+	groups    int // of layers, each with blocks of its own; 0 is one
 }
 
 const (
-	testBlocks    = 600
+	testBlocks    = 2000
 	testBlockSize = 16
 )
 
@@ -58,7 +59,7 @@ func startSpec(t testing.TB, ckpt *checkpoint.Checkpoint, spec *model.Spec, vari
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, longAfter: spec.Rope.LongAfter()}
+	c := &cluster{t: t, longAfter: spec.Rope.LongAfter(), groups: len(spec.KVGroups().Windows)}
 	for r, comm := range memlink.NewGroup(len(capacities)) {
 		b, err := cpu.New(cpu.Config{Threads: 1 + r%2, Variant: variant})
 		if err != nil {
@@ -121,8 +122,10 @@ func (c *cluster) part(q *seq, count int) engine.SequenceStep {
 	s := engine.SequenceStep{ID: q.ID, NumComputed: q.computed, Count: count, Sample: q.computed+count == len(q.Tokens),
 		CheckedTokens: len(q.Tokens), TokensHash: digest.Tokens(digest.Start, q.Tokens...)}
 	for q.blocks*testBlockSize < q.computed+count {
-		s.NewBlocks = append(s.NewBlocks, c.blocks)
-		c.blocks++
+		for range max(1, c.groups) {
+			s.NewBlocks = append(s.NewBlocks, c.blocks)
+			c.blocks++
+		}
 		q.blocks++
 	}
 	return s

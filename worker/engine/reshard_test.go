@@ -32,7 +32,7 @@ func TestReshard(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				c := &cluster{t: t}
+				c := &cluster{t: t, groups: len(ckpt.Spec().KVGroups().Windows)}
 				var models []*engine.Model
 				for r, comm := range memlink.NewGroup(len(caps)) {
 					b, err := cpu.New(cpu.Config{Threads: 2})

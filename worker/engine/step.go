@@ -37,7 +37,7 @@ type SequenceStep struct {
 	ID          uint64
 	NumComputed int
 	Count       int
-	NewBlocks   []int32 // appended to the block table
+	NewBlocks   []int32 // appended to the block tables: one of each group of layers in turn
 	// TokensHash is digest.Tokens of the first CheckedTokens tokens, as the
 	// coordinator knows them.
 	TokensHash    uint64

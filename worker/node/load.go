@@ -47,7 +47,8 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	kvBytes := plan.KVBytesPerToken(spec, p, int(req.Rank), kvType) * int64(req.Kv.Blocks) * int64(req.Kv.BlockSize)
+	positions := int64(req.Kv.Blocks) / int64(len(spec.KVGroups().Windows)) * int64(req.Kv.BlockSize)
+	kvBytes := plan.KVBytesPerToken(spec, p, int(req.Rank), kvType) * positions
 	reuse := s.reusable(req, p)
 	format, err := kernels.ParseFormat(req.Quant)
 	if err != nil {

@@ -231,7 +231,7 @@ func (x *Rank) GetShare() *Share {
 // KvConfig is the size of the paged KV pool, the same on all ranks.
 type KvConfig struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
-	Blocks    int32                  `protobuf:"varint,1,opt,name=blocks,proto3" json:"blocks,omitempty"`
+	Blocks    int32                  `protobuf:"varint,1,opt,name=blocks,proto3" json:"blocks,omitempty"` // of all groups of layers
 	BlockSize int32                  `protobuf:"varint,2,opt,name=block_size,json=blockSize,proto3" json:"block_size,omitempty"`
 	// How keys and values are kept: empty as 32-bit floats, "f16", "bf16", "q8".
 	// Alike on all ranks, since results depend on it.
@@ -1175,7 +1175,8 @@ type SequenceStep struct {
 	Id          uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	NumComputed int32                  `protobuf:"varint,2,opt,name=num_computed,json=numComputed,proto3" json:"num_computed,omitempty"`
 	Count       int32                  `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
-	// Blocks appended to the sequence's block table.
+	// Blocks appended to the sequence's block tables: one of each group of layers
+	// in turn, for the same positions.
 	NewBlocks []int32 `protobuf:"varint,4,rep,packed,name=new_blocks,json=newBlocks,proto3" json:"new_blocks,omitempty"`
 	// Hash (FNV-1a 64) of the first checked_tokens tokens, as the coordinator
 	// knows them. A rank that holds others stops.
