@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sullae/sullae/deploy/internal/program"
 )
 
 var (
@@ -52,13 +54,14 @@ func outside() (err error) {
 		return errors.Join(err, errors.New("run it in the repository's root"))
 	}
 	if *cacheDir == "" {
-		home, err := os.UserCacheDir()
-		if err != nil {
+		if *cacheDir, err = program.Cache(); err != nil {
 			return err
 		}
-		*cacheDir = filepath.Join(home, "sullae/kube")
 	}
-	if _, err := buildTools(filepath.Join(repo, "deploy/kubetest"), *cacheDir); err != nil {
+	if _, err := program.Build(*cacheDir, say, programs...); err != nil {
+		return err
+	}
+	if err := kwokStages(*cacheDir); err != nil {
 		return err
 	}
 	work := *workDir

@@ -1,4 +1,4 @@
-module github.com/sullae/sullae/deploy/kubetest/k8s
+module github.com/sullae/sullae/deploy/internal/program/modules/k8s
 
 go 1.26.0
 

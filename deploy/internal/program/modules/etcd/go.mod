@@ -1,4 +1,4 @@
-module github.com/sullae/sullae/deploy/kubetest/tools/etcd
+module github.com/sullae/sullae/deploy/internal/program/modules/etcd
 
 go 1.26.0
 

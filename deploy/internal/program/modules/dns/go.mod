@@ -1,4 +1,4 @@
-module dns
+module github.com/sullae/sullae/deploy/internal/program/modules/dns
 
 go 1.26.0
 
