@@ -40,14 +40,7 @@ type cli struct {
 func main() {
 	ctx := untilSignalled()
 	var c cli
-	parser, err := kong.New(&c,
-		kong.Name("sullae"),
-		kong.Description("Tensor-parallel serving of EXAONE-class models. The same request gives the same tokens, bit for bit."),
-		kong.UsageOnError(),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.DefaultEnvars("SULLAE"),
-		kong.Vars{"etcd_prefix": registry.DefaultPrefix, "workers": "1", "node_name": nodetls.DefaultName},
-	)
+	parser, err := newParser(ctx, &c)
 	if err != nil {
 		panic(err)
 	}
@@ -64,6 +57,19 @@ func main() {
 		}
 		os.Exit(1)
 	}
+}
+
+// newParser reads a command line, and flags from the environment, into c; the
+// command runs with ctx.
+func newParser(ctx context.Context, c *cli) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("sullae"),
+		kong.Description("Tensor-parallel serving of EXAONE-class models. The same request gives the same tokens, bit for bit."),
+		kong.UsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.DefaultEnvars("SULLAE"),
+		kong.Vars{"etcd_prefix": registry.DefaultPrefix, "workers": "1", "node_name": nodetls.DefaultName},
+	)
 }
 
 // patience is how long after the first signal another Ctrl-C is taken to mean
