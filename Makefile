@@ -5,7 +5,7 @@ GRPC_PROTO = google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 TOOLS     = $(CURDIR)/bin
 COMMIT    = $(shell git describe --always --abbrev=12 --dirty --exclude='*' 2>/dev/null)
 
-.PHONY: build test race noasm lint generate check chaos image image-gpu kube-test chart
+.PHONY: build test race noasm lint generate check chaos image image-gpu kube-test chart-lint chart-test
 
 # build makes bin/sullae, static; it knows the commit that it is of.
 build:
@@ -63,3 +63,9 @@ image-gpu:
 # (docs/operate.md). It wants root and a few Debian packages, which it names; its programs are built once, in 10 to 20 minutes.
 kube-test:
 	go run ./deploy/kubetest $(KUBETEST)
+
+# chart-lint runs helm lint and values that must be refused; chart-test also kubeconform and helm-unittest.
+chart-lint:
+	go run ./deploy/charttest -lint
+chart-test:
+	go run ./deploy/charttest
