@@ -132,13 +132,15 @@ type Group struct {
 	last   formed        // Run's own: the epoch that it began last
 	pace   pace          // likewise
 
-	mu     sync.Mutex
-	sched  *sched.Scheduler
-	seqs   map[uint64]*stream
-	state  State
-	rate   float64         // rows computed per second, an average over the last steps
-	drain  map[string]bool // workers that an operator wants gone
-	closed error           // set when Run has ended
+	mu      sync.Mutex
+	sched   *sched.Scheduler
+	seqs    map[uint64]*stream
+	state   State
+	rate    float64 // rows computed per second, an average over the last steps
+	prefill pacer
+	streams int             // rows of streams in the last step
+	drain   map[string]bool // workers that an operator wants gone
+	closed  error           // set when Run has ended
 }
 
 // State is a snapshot of a group for status and readiness.
@@ -170,6 +172,7 @@ func New(cfg Config) (*Group, error) {
 	g := &Group{cfg: cfg, units: units, wake: make(chan struct{}, 1), seqs: map[uint64]*stream{}, drain: map[string]bool{}}
 	kv := spec.KVGroups()
 	g.blocks = cfg.KVTokens / cfg.BlockSize * len(kv.Windows)
+	g.prefill.limit = cfg.MaxPrefillChunk
 	g.sched = sched.New(sched.Config{
 		MaxBatchedTokens: cfg.MaxBatchedTokens, MaxSeqs: cfg.MaxSeqs, MaxModelLen: spec.MaxPositions,
 		Blocks: g.blocks, BlockSize: cfg.BlockSize,

@@ -8,13 +8,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sullae/sullae/coordinator/sched"
-	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 )
 
 // Metrics are a group's own figures. A nil Metrics records nothing.
 type Metrics struct {
 	step, compute, collective prometheus.Histogram
-	rows                      prometheus.Histogram
+	rows, gap                 prometheus.Histogram
 
 	drafts, draftTokens, accepted prometheus.Counter
 	acceptedAt                    *prometheus.CounterVec // by position
@@ -46,6 +45,7 @@ func NewMetrics(reg prometheus.Registerer, model, group string) *Metrics {
 		step:        h("sullae_step_seconds", "Time of a step as the coordinator sees it.", seconds),
 		compute:     h("sullae_step_compute_seconds", "Time of a step that rank 0 spent computing.", seconds),
 		collective:  h("sullae_step_collective_seconds", "Time of a step that rank 0 spent in collectives.", seconds),
+		gap:         h("sullae_step_gap_seconds", "Between two steps' computing on rank 0, while there was work: what the ranks wait for the coordinator.", prometheus.ExponentialBuckets(0.00001, 2, 18)),
 		rows:        h("vllm:iteration_tokens_total", "Tokens computed per step.", prometheus.ExponentialBuckets(1, 2, 14)),
 	}
 }
@@ -117,9 +117,13 @@ func (g *Group) Load() Load {
 	return l
 }
 
-func (m *Metrics) observe(d time.Duration, r *clusterv1.StepResult) {
+func (m *Metrics) observe(d time.Duration, f *flight) {
 	if m == nil {
 		return
+	}
+	r := f.result
+	if f.busy {
+		m.gap.Observe(time.Duration(r.GetIdleNs()).Seconds())
 	}
 	m.step.Observe(d.Seconds())
 	m.compute.Observe(time.Duration(r.GetComputeNs()).Seconds())

@@ -21,6 +21,7 @@ type flight struct {
 	id      uint64
 	plan    sched.Step
 	sent    time.Time
+	busy    bool // another step was computed until it could begin
 	missing int
 	result  *clusterv1.StepResult // rank 0's
 }
@@ -32,6 +33,7 @@ func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 	look := time.NewTicker(200 * time.Millisecond)
 	defer look.Stop()
 	var flights []*flight
+	busy := false // a step has just been computed, or is
 	for {
 		for {
 			f, err := g.send(e)
@@ -41,11 +43,14 @@ func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 			if f == nil {
 				break
 			}
+			f.busy, busy = busy, true
 			flights = append(flights, f)
 		}
 		wake := g.wake
 		if len(flights) > 0 {
 			wake = nil // what is new joins when a step has ended
+		} else {
+			busy = false
 		}
 		select {
 		case <-ctx.Done():
@@ -72,6 +77,9 @@ func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 // send plans a step and sends it to all ranks; nil while there is none to send.
 func (g *Group) send(e *epoch) (*flight, error) {
 	g.mu.Lock()
+	if g.cfg.MaxPrefillChunk > 0 {
+		g.sched.LimitPrefill(g.prefill.chunk(g.streams))
+	}
 	step, ok := g.sched.Schedule()
 	if !ok {
 		g.mu.Unlock()
@@ -112,12 +120,14 @@ func (e *epoch) take(flights []*flight, r rankResult) error {
 
 // finish applies a step's results.
 func (g *Group) finish(f *flight) error {
-	took := time.Since(f.sent)
-	g.cfg.Metrics.observe(took, f.result)
+	g.cfg.Metrics.observe(time.Since(f.sent), f)
+	seconds := float64(f.result.GetComputeNs()+f.result.GetCollectiveNs()) / 1e9
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if s := took.Seconds(); s > 0 {
-		g.rate += timingWeight * (float64(f.plan.Rows)/s - g.rate)
+	g.streams = f.plan.Streams
+	g.prefill.note(f.plan.Streams, f.plan.Rows-f.plan.Streams, seconds)
+	if seconds > 0 {
+		average(&g.rate, float64(f.plan.Rows)/seconds, timingWeight)
 	}
 	return g.apply(f.plan, f.result)
 }

@@ -1,5 +1,8 @@
 package sched
 
+// LimitPrefill sets Config.MaxPrefillChunk for the steps to come.
+func (s *Scheduler) LimitPrefill(rows int) { s.cfg.MaxPrefillChunk = rows }
+
 // Schedule plans a step; ok is false while there is nothing to compute, or
 // nothing before the results of the steps in flight are in.
 func (s *Scheduler) Schedule() (step Step, ok bool) {
@@ -89,6 +92,9 @@ func (s *Scheduler) plan(step *Step, q *sequence) {
 		q.pending++
 	}
 	s.tenants.charge(q, end)
+	if it.Sample && it.Count == 1 {
+		step.Streams++
+	}
 	step.Items = append(step.Items, it)
 	step.Rows += it.Count
 }
@@ -121,5 +127,6 @@ func (s *Scheduler) speculate(step *Step) {
 		it.NewBlocks = q.blocks[q.sent-len(it.NewBlocks):]
 		q.sent = len(q.blocks)
 		step.Rows += len(drafts)
+		step.Streams += len(drafts)
 	}
 }

@@ -6,6 +6,7 @@ type Step struct {
 	Started  []Start
 	Items    []Item
 	Rows     int
+	Streams  int // of them, of sequences whose reader waits for each next token
 }
 
 // Start is a sequence that the ranks have to know before a step.

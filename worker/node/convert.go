@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/sullae/sullae/kernels/tree"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
@@ -79,9 +80,9 @@ func processOf(sp *clusterv1.SamplingParams) sample.Process {
 }
 
 // resultOf turns a result into its message; full carries the sequences.
-func resultOf(r engine.Result, spent spent, full bool) *clusterv1.StepResult {
+func resultOf(r engine.Result, spent spent, idle time.Duration, full bool) *clusterv1.StepResult {
 	m := &clusterv1.StepResult{Step: r.Step, ComputeNs: r.ComputeNanos, CollectiveNs: r.CollectiveNanos, Rows: int64(r.Rows),
-		WaitedNs: spent.waited.Nanoseconds(), BytesSent: spent.bytesSent}
+		WaitedNs: spent.waited.Nanoseconds(), BytesSent: spent.bytesSent, IdleNs: idle.Nanoseconds()}
 	if !full {
 		return m
 	}

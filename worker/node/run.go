@@ -65,6 +65,7 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 	}
 	log.Info("epoch formed")
 	orders := receive(ctx, stream)
+	ended := time.Now()
 	for {
 		var m *clusterv1.RunRequest
 		select {
@@ -82,15 +83,17 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		case <-ctx.Done():
 			return status.Errorf(codes.Unavailable, "worker %s leaves epoch %d", s.id, r.req.Epoch)
 		}
+		idle := time.Since(ended)
 		res, err := e.Step(ctx, stepOf(m.GetStep()))
 		if err != nil {
 			return s.fail(stream, comm, log, m.GetStep().GetStep(), err)
 		}
+		ended = time.Now()
 		spent := meter.stepped(res)
 		s.mu.Lock()
 		r.lastStep, r.stepped = res.Step, time.Now()
 		s.mu.Unlock()
-		if err := stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Result{Result: resultOf(res, spent, r.req.Rank == 0)}}); err != nil {
+		if err := stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Result{Result: resultOf(res, spent, idle, r.req.Rank == 0)}}); err != nil {
 			return err
 		}
 	}

@@ -1382,7 +1382,9 @@ type StepResult struct {
 	// missing.
 	WaitedNs int64 `protobuf:"varint,6,opt,name=waited_ns,json=waitedNs,proto3" json:"waited_ns,omitempty"`
 	// Payload sent to all peers since the epoch's beginning.
-	BytesSent     int64 `protobuf:"varint,7,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
+	BytesSent int64 `protobuf:"varint,7,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
+	// Between the end of the step before and the beginning of this one.
+	IdleNs        int64 `protobuf:"varint,8,opt,name=idle_ns,json=idleNs,proto3" json:"idle_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1462,6 +1464,13 @@ func (x *StepResult) GetWaitedNs() int64 {
 func (x *StepResult) GetBytesSent() int64 {
 	if x != nil {
 		return x.BytesSent
+	}
+	return 0
+}
+
+func (x *StepResult) GetIdleNs() int64 {
+	if x != nil {
+		return x.IdleNs
 	}
 	return 0
 }
@@ -1959,7 +1968,7 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\vRunResponse\x127\n" +
 	"\x06result\x18\x01 \x01(\v2\x1d.sullae.cluster.v1.StepResultH\x00R\x06result\x123\n" +
 	"\x05error\x18\x02 \x01(\v2\x1b.sullae.cluster.v1.RunErrorH\x00R\x05errorB\t\n" +
-	"\amessage\"\xf5\x01\n" +
+	"\amessage\"\x8e\x02\n" +
 	"\n" +
 	"StepResult\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x04R\x04step\x12?\n" +
@@ -1970,7 +1979,8 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\x04rows\x18\x05 \x01(\x03R\x04rows\x12\x1b\n" +
 	"\twaited_ns\x18\x06 \x01(\x03R\bwaitedNs\x12\x1d\n" +
 	"\n" +
-	"bytes_sent\x18\a \x01(\x03R\tbytesSent\"\xe9\x01\n" +
+	"bytes_sent\x18\a \x01(\x03R\tbytesSent\x12\x17\n" +
+	"\aidle_ns\x18\b \x01(\x03R\x06idleNs\"\xe9\x01\n" +
 	"\x0eSequenceResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06tokens\x18\x02 \x03(\x05R\x06tokens\x126\n" +

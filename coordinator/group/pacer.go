@@ -1,0 +1,66 @@
+package group
+
+import "math/bits"
+
+// pacer chooses how many rows of prompts go with a step in which others stream,
+// from how long steps have taken: so many that the step is about twice as long as
+// without them. So a long prompt never makes the streams stutter, whatever the
+// model and the machine, and has half of the time.
+type pacer struct {
+	limit int // never more
+	// alone is how long a step without prompts takes, in seconds, by the size of its
+	// rows' number in bits.
+	alone [16]float64
+	row   float64 // what a prompt's row adds to a step, in seconds
+}
+
+const (
+	// leastChunk is the fewest rows: less would not pay for the step.
+	leastChunk = 4
+	// firstChunk holds while nothing is known yet.
+	firstChunk = 16
+	// The weights of a step in the averages. Rows get dearer along a prompt.
+	aloneWeight, rowWeight = 0.1, 0.25
+)
+
+func average(have *float64, x, weight float64) {
+	if *have == 0 {
+		*have = x
+	}
+	*have += weight * (x - *have)
+}
+
+// note learns from a step with rows of streams and of prompts.
+func (p *pacer) note(streams, prompts int, seconds float64) {
+	switch {
+	case seconds <= 0:
+	case prompts == 0:
+		average(&p.alone[bits.Len(uint(streams))], seconds, aloneWeight)
+	case streams == 0:
+		average(&p.row, seconds/float64(prompts), rowWeight)
+	default:
+		if base := p.base(streams); base > 0 {
+			average(&p.row, max(seconds-base, 0)/float64(prompts), rowWeight)
+		}
+	}
+}
+
+// base is how long a step of so many streams takes alone: as measured, or as for
+// the next smaller number that was measured; 0 if nothing is known.
+func (p *pacer) base(streams int) float64 {
+	for i := bits.Len(uint(streams)); i > 0; i-- {
+		if p.alone[i] > 0 {
+			return p.alone[i]
+		}
+	}
+	return 0
+}
+
+// chunk is how many rows of prompts go with so many streams.
+func (p *pacer) chunk(streams int) int {
+	base := p.base(streams)
+	if base == 0 || p.row == 0 {
+		return min(firstChunk, p.limit)
+	}
+	return max(min(int(min(base/p.row, 1e6)), p.limit), min(leastChunk, p.limit))
+}
