@@ -59,7 +59,7 @@ type Config struct {
 	Workers, MinWorkers int           // Workers 0: all that there are
 	Regroup             time.Duration // wait for lost workers before going on with fewer
 	Rebalance           time.Duration // how long a rank must be slow before shares follow; 0: they never do
-	KVTokens            int           // 0: four contexts
+	KVTokens            int           // 0: what the workers have room for
 	BlockSize           int
 	KVType              kernels.KVType // how workers keep keys and values
 	Quant               kernels.Format // how workers keep matrices

@@ -132,9 +132,6 @@ func (c *coordinator) openModel(context.Context) (err error) {
 	if c.cfg.MaxQueuedTokens == 0 {
 		c.cfg.MaxQueuedTokens = 64 * spec.MaxPositions
 	}
-	if c.cfg.KVTokens == 0 {
-		c.cfg.KVTokens = 4 * spec.MaxPositions
-	}
 	if err := c.model.ReadText(c.ckpt.FS()); err != nil {
 		return fmt.Errorf("%s: %w", c.ckpt.Name(), err)
 	}

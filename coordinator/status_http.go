@@ -99,7 +99,7 @@ func (c *coordinator) rank(name string, st group.State, rank int, w registry.Wor
 	x.Group, x.Rank = name, rank
 	x.Heads, x.FFN, x.Vocab = [2]int{heads.Lo, heads.Hi}, [2]int{ffn.Lo, ffn.Hi}, [2]int{vocab.Lo, vocab.Hi}
 	x.WeightBytes = plan.PackedBytes(c.ckpt.Spec(), st.Plan, rank, checkpoint.Types(c.ckpt), c.cfg.Quant)
-	x.KVBytes = plan.KVBytesPerToken(c.ckpt.Spec(), st.Plan, rank, c.cfg.KVType) * int64(c.cfg.KVTokens)
+	x.KVBytes = plan.KVBytesPerToken(c.ckpt.Spec(), st.Plan, rank, c.cfg.KVType) * int64(st.KVTokens)
 	x.LoadedBytes = loaded
 	if rank < len(st.Timing) {
 		x.ComputeMs, x.WaitMs = 1e3*st.Timing[rank].Compute, 1e3*st.Timing[rank].Wait

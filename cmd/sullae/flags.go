@@ -108,7 +108,7 @@ type servingFlags struct {
 	GRPC              string       `name:"grpc" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of the gRPC API; port 0 takes a free one."`
 	ServedModelName   string       `placeholder:"NAME" help:"Name that clients ask for; default: the folder's."`
 	BatchDir          string       `placeholder:"DIR" help:"Take files and batches (/v1/files, /v1/batches), and keep them here; they go on after a restart."`
-	KVTokens          int          `name:"kv-tokens" placeholder:"N" help:"Positions in the KV cache, over all sequences; default: four contexts."`
+	KVTokens          int          `name:"kv-tokens" placeholder:"N" help:"Positions in the KV cache, over all sequences; default: as many as the workers have memory for, at most --max-seqs contexts."`
 	KVType            string       `name:"kv-type" default:"f32" enum:"f32,f16,bf16,q8" help:"How the KV cache is kept: f32, f16, bf16 or q8 (8 bits and a scale for each position's vector)."`
 	MaxBatchedTokens  int          `default:"512" help:"Most tokens computed in one step."`
 	MaxSeqs           int          `default:"64" help:"Most sequences running at once."`

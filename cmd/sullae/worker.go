@@ -16,7 +16,7 @@ type workerCmd struct {
 	Advertise    string       `placeholder:"HOST" help:"Name or address of this host for other nodes."`
 	Model        string       `placeholder:"DIR" help:"Model folder on this host, or \"demo\"; without it weights come from the coordinator."`
 	Threads      int          `short:"t" help:"Compute threads; default: all cores."`
-	Memory       int64        `placeholder:"BYTES" help:"Most memory for weights and KV cache; default: what is free."`
+	Memory       byteSize     `placeholder:"SIZE" help:"Most memory for weights and KV cache, such as 8GB; default: what is free."`
 	Capacity     float64      `help:"Speed relative to the other workers, 1 being like most: shares are dealt by it. Default: as measured while the group works."`
 	CPUVariant   string       `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
 	DrainTimeout durationFlag `default:"10s" help:"How long to wait, when asked to end, for the group to form without this worker."`
@@ -48,7 +48,7 @@ func (c *workerCmd) Run(ctx context.Context) error {
 	cfg := node.Config{
 		ID: nodeID(c.ID, "worker"), Version: version, Listen: c.Listen, Advertise: c.Advertise,
 		GossipAddr: c.Gossip, GossipKey: key, NodeTLS: security, Etcd: c.etcdFlags.config(log),
-		Threads: c.Threads, Variant: c.CPUVariant, Memory: c.Memory, Speed: c.Capacity, DrainTimeout: c.DrainTimeout, OpsAddr: c.Ops, Logger: log,
+		Threads: c.Threads, Variant: c.CPUVariant, Memory: int64(c.Memory), Speed: c.Capacity, DrainTimeout: c.DrainTimeout, OpsAddr: c.Ops, Logger: log,
 		PackCache: c.PackCache, PackCacheSize: int64(c.PackCacheSize),
 	}
 	if c.Model != "" {

@@ -30,6 +30,7 @@ type epoch struct {
 	id      uint64
 	members []registry.Worker
 	plan    plan.Plan
+	blocks  int // of the KV pool
 	conns   []*grpc.ClientConn
 	runs    []clusterv1.WorkerService_RunClient
 	results chan rankResult // from the receivers
@@ -49,7 +50,8 @@ type rankResult struct {
 }
 
 // form makes the workers an epoch: plan, generation record, loading, links.
-func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, err error) {
+// all are the workers that are registered.
+func (g *Group) form(ctx context.Context, workers, all []registry.Worker) (_ *epoch, err error) {
 	log := g.cfg.Logger
 	capacities := make([]float64, len(workers))
 	for i, w := range workers {
@@ -95,6 +97,9 @@ func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, 
 	if !recorded {
 		e.wg.Go(func() { g.recordLater(ectx, e, gen) })
 	}
+	if e.blocks, err = g.sizeKV(ctx, e, all); err != nil {
+		return nil, err
+	}
 	began := time.Now()
 	if err := g.prepare(ectx, e, token, previous); err != nil {
 		return nil, err
@@ -105,7 +110,11 @@ func (g *Group) form(ctx context.Context, workers []registry.Worker) (_ *epoch, 
 		return nil, err
 	}
 	g.cfg.Metrics.stage(stageLink, began)
-	g.setState(func(s *State) { s.Phase, s.Reason, s.Step = "serving", "", 0; s.Epochs++ })
+	g.resize(e.blocks)
+	g.setState(func(s *State) {
+		s.Phase, s.Reason, s.Step, s.KVTokens = "serving", "", 0, g.tokens(e.blocks)
+		s.Epochs++
+	})
 	log.Info("epoch serving", "epoch", id, "workers", len(workers))
 	g.event(Event{Kind: "serving", Epoch: id, Text: fmt.Sprintf("%d workers", len(workers))})
 	return e, nil
@@ -144,7 +153,7 @@ func (g *Group) prepare(ctx context.Context, e *epoch, token, previous []byte) e
 			ProtocolVersion: ProtocolVersion, Group: g.cfg.Name, Epoch: e.id, Rank: int32(r), Ranks: ranks, Token: token, PreviousToken: previous,
 			Model: g.cfg.Model, CheckpointId: g.cfg.Checkpoint.ID(), ConfigJson: g.cfg.Checkpoint.Config(),
 			GenerationConfigJson: g.cfg.Checkpoint.GenerationConfig(), WeightsAddress: g.cfg.WeightsAddress,
-			Kv:                  &clusterv1.KvConfig{Blocks: int32(g.blocks), BlockSize: int32(g.cfg.BlockSize), Type: g.cfg.KVType.String()},
+			Kv:                  &clusterv1.KvConfig{Blocks: int32(e.blocks), BlockSize: int32(g.cfg.BlockSize), Type: g.cfg.KVType.String()},
 			CollectiveTimeoutMs: g.cfg.CollectiveTimeout.Milliseconds(),
 			Quant:               quantName(g.cfg.Quant),
 		})

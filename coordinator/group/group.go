@@ -69,7 +69,7 @@ type Config struct {
 	// Rebalance is how long a rank must hold the others up before shares are dealt
 	// anew by measured speed; 0: never.
 	Rebalance        time.Duration
-	KVTokens         int // positions in the KV pool
+	KVTokens         int // positions in the KV pool; 0: what the workers have room for
 	BlockSize        int
 	KVType           kernels.KVType // how ranks keep keys and values
 	Quant            kernels.Format // how ranks keep matrices
@@ -126,7 +126,6 @@ type Progress struct {
 type Group struct {
 	cfg    Config
 	units  plan.Units
-	blocks int // of the KV pool
 	nextID atomic.Uint64
 	wake   chan struct{} // capacity 1: the scheduler has something new
 	last   formed        // Run's own: the epoch that it began last
@@ -145,14 +144,15 @@ type Group struct {
 
 // State is a snapshot of a group for status and readiness.
 type State struct {
-	Phase   string // "standby", "waiting", "loading", "serving", "closed"
-	Reason  string // why it is not serving
-	Epoch   uint64
-	Step    uint64
-	Plan    plan.Plan
-	Members []registry.Worker // by rank
-	Epochs  int               // formed since start
-	Timing  []Timing          // by rank
+	Phase    string // "standby", "waiting", "loading", "serving", "closed"
+	Reason   string // why it is not serving
+	Epoch    uint64
+	Step     uint64
+	Plan     plan.Plan
+	Members  []registry.Worker // by rank
+	Epochs   int               // formed since start
+	KVTokens int               // positions of the KV pool
+	Timing   []Timing          // by rank
 }
 
 // New checks the configuration; Run brings the group to life.
@@ -162,7 +162,7 @@ func New(cfg Config) (*Group, error) {
 	if cfg.Workers < 0 || cfg.Workers > spec.Heads {
 		return nil, fmt.Errorf("--workers %d: %s has %d query heads, so 1 to %d workers can share it (0: all that there are)", cfg.Workers, cfg.Model, spec.Heads, spec.Heads)
 	}
-	if cfg.KVTokens < cfg.BlockSize {
+	if cfg.KVTokens != 0 && cfg.KVTokens < cfg.BlockSize {
 		return nil, fmt.Errorf("--kv-tokens %d: less than one block of %d positions", cfg.KVTokens, cfg.BlockSize)
 	}
 	if cfg.Workers == 0 {
@@ -171,11 +171,10 @@ func New(cfg Config) (*Group, error) {
 	cfg.MinWorkers = max(1, min(cfg.MinWorkers, cfg.Workers))
 	g := &Group{cfg: cfg, units: units, wake: make(chan struct{}, 1), seqs: map[uint64]*stream{}, drain: map[string]bool{}}
 	kv := spec.KVGroups()
-	g.blocks = cfg.KVTokens / cfg.BlockSize * len(kv.Windows)
 	g.prefill.limit = cfg.MaxPrefillChunk
 	g.sched = sched.New(sched.Config{
 		MaxBatchedTokens: cfg.MaxBatchedTokens, MaxSeqs: cfg.MaxSeqs, MaxModelLen: spec.MaxPositions,
-		Blocks: g.blocks, BlockSize: cfg.BlockSize,
+		Blocks: max(g.blocks(cfg.KVTokens), 1), BlockSize: cfg.BlockSize,
 		Windows: kv.Windows, LongAfter: spec.Rope.LongAfter(),
 		PrefixCache: !cfg.NoPrefixCache, MaxPrefillChunk: cfg.MaxPrefillChunk,
 		MaxWaiting: cfg.MaxWaiting, MaxWaitingTokens: cfg.MaxWaitingTokens, Depth: pipelineDepth,
@@ -347,7 +346,7 @@ func (g *Group) run(ctx context.Context) error {
 		}
 		started := time.Now()
 		watch.last = workers
-		e, err := g.form(ctx, workers)
+		e, err := g.form(ctx, workers, watch.workers)
 		if err == nil {
 			g.cfg.Metrics.stage(stageTotal, ended)
 			err = g.serve(ctx, e, watch)

@@ -90,12 +90,26 @@ func (m *Metrics) Watch(reg prometheus.Registerer, model string, g *Group) {
 		maps.Copy(own, labels)
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: own}, func() float64 { return 1 }))
 	}
-	info("vllm:cache_config_info", "1; its labels say how the KV cache is made.", prometheus.Labels{
-		"block_size": strconv.Itoa(g.cfg.BlockSize), "num_gpu_blocks": strconv.Itoa(g.cfg.KVTokens / g.cfg.BlockSize),
-		"enable_prefix_caching": strconv.FormatBool(!g.cfg.NoPrefixCache)})
+	reg.MustRegister(cacheConfig{g, prometheus.NewDesc("vllm:cache_config_info", "1; its labels say how the KV cache is made.",
+		[]string{"block_size", "num_gpu_blocks", "enable_prefix_caching"}, labels)})
 	info("vllm:lora_requests_info", "1; there are no adapters.", prometheus.Labels{"max_lora": "0", "waiting_lora_adapters": "", "running_lora_adapters": ""})
 	gauge("vllm:engine_sleep_state", "0: the engine never sleeps.", func() float64 { return 0 })
 	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vllm:num_preemptions_total", Help: "Sequences put back for want of KV blocks.", ConstLabels: labels}, func() float64 { return float64(g.Load().Preemptions) }))
+}
+
+// cacheConfig is vLLM's information on the KV cache, whose size each epoch decides.
+type cacheConfig struct {
+	g    *Group
+	desc *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c cacheConfig) Describe(out chan<- *prometheus.Desc) { out <- c.desc }
+
+// Collect implements prometheus.Collector.
+func (c cacheConfig) Collect(out chan<- prometheus.Metric) {
+	out <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, 1, strconv.Itoa(c.g.cfg.BlockSize),
+		strconv.Itoa(c.g.Load().BlocksTotal), strconv.FormatBool(!c.g.cfg.NoPrefixCache))
 }
 
 // Load is how much a group has to do.

@@ -68,6 +68,26 @@ func (s *Scheduler) Reset() {
 	s.dropped, s.flight = nil, nil
 }
 
+// Resize gives the scheduler, after Reset, a KV pool of another size. It drops the
+// sequences that can never fit into it, and says why.
+func (s *Scheduler) Resize(blocks int) map[uint64]error {
+	if len(s.running) > 0 {
+		panic("sched: resizing while sequences run")
+	}
+	if blocks == s.pool.Total() {
+		return nil
+	}
+	s.cfg.Blocks, s.pool = blocks, block.NewPool(blocks, s.cfg.BlockSize)
+	dropped := map[uint64]error{}
+	for _, q := range s.waiting.all() {
+		if err := s.fitsEver(q.Request); err != nil {
+			dropped[q.ID] = err
+			s.drop(q)
+		}
+	}
+	return dropped
+}
+
 // drop removes a sequence for good.
 func (s *Scheduler) drop(q *sequence) {
 	if q.start == 0 {

@@ -128,7 +128,8 @@ func (s *service) release(r *rank) {
 // GetStatus implements WorkerService.
 func (s *service) GetStatus(context.Context, *clusterv1.GetStatusRequest) (*clusterv1.GetStatusResponse, error) {
 	info := s.backend.Info()
-	res := &clusterv1.GetStatusResponse{WorkerId: s.id, Version: s.version, Backend: info.Name + "/" + info.Variant, State: "idle"}
+	res := &clusterv1.GetStatusResponse{WorkerId: s.id, Version: s.version, Backend: info.Name + "/" + info.Variant, State: "idle",
+		MemoryLimitBytes: s.memoryLimit, MemoryFreeBytes: freeMemory(), MemoryHeldBytes: heldMemory()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.cur; r != nil {

@@ -1729,17 +1729,23 @@ type GetStatusResponse struct {
 	Version  string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Backend  string                 `protobuf:"bytes,3,opt,name=backend,proto3" json:"backend,omitempty"`
 	// "idle", "loading", "ready"
-	State         string        `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
-	Group         string        `protobuf:"bytes,5,opt,name=group,proto3" json:"group,omitempty"`
-	Epoch         uint64        `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Rank          int32         `protobuf:"varint,7,opt,name=rank,proto3" json:"rank,omitempty"`
-	WorldSize     int32         `protobuf:"varint,8,opt,name=world_size,json=worldSize,proto3" json:"world_size,omitempty"`
-	LastStep      uint64        `protobuf:"varint,9,opt,name=last_step,json=lastStep,proto3" json:"last_step,omitempty"`
-	WeightBytes   int64         `protobuf:"varint,10,opt,name=weight_bytes,json=weightBytes,proto3" json:"weight_bytes,omitempty"`
-	KvBytes       int64         `protobuf:"varint,11,opt,name=kv_bytes,json=kvBytes,proto3" json:"kv_bytes,omitempty"`
-	Loading       *LoadProgress `protobuf:"bytes,12,opt,name=loading,proto3" json:"loading,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	State       string        `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	Group       string        `protobuf:"bytes,5,opt,name=group,proto3" json:"group,omitempty"`
+	Epoch       uint64        `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Rank        int32         `protobuf:"varint,7,opt,name=rank,proto3" json:"rank,omitempty"`
+	WorldSize   int32         `protobuf:"varint,8,opt,name=world_size,json=worldSize,proto3" json:"world_size,omitempty"`
+	LastStep    uint64        `protobuf:"varint,9,opt,name=last_step,json=lastStep,proto3" json:"last_step,omitempty"`
+	WeightBytes int64         `protobuf:"varint,10,opt,name=weight_bytes,json=weightBytes,proto3" json:"weight_bytes,omitempty"`
+	KvBytes     int64         `protobuf:"varint,11,opt,name=kv_bytes,json=kvBytes,proto3" json:"kv_bytes,omitempty"`
+	Loading     *LoadProgress `protobuf:"bytes,12,opt,name=loading,proto3" json:"loading,omitempty"`
+	// The most that a rank of this worker may take, in bytes; 0: what is free.
+	MemoryLimitBytes int64 `protobuf:"varint,13,opt,name=memory_limit_bytes,json=memoryLimitBytes,proto3" json:"memory_limit_bytes,omitempty"`
+	// What its host or container has left, in bytes; 0: not known.
+	MemoryFreeBytes int64 `protobuf:"varint,14,opt,name=memory_free_bytes,json=memoryFreeBytes,proto3" json:"memory_free_bytes,omitempty"`
+	// What the process itself holds, of weights, KV pool and the rest.
+	MemoryHeldBytes int64 `protobuf:"varint,15,opt,name=memory_held_bytes,json=memoryHeldBytes,proto3" json:"memory_held_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -1854,6 +1860,27 @@ func (x *GetStatusResponse) GetLoading() *LoadProgress {
 		return x.Loading
 	}
 	return nil
+}
+
+func (x *GetStatusResponse) GetMemoryLimitBytes() int64 {
+	if x != nil {
+		return x.MemoryLimitBytes
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetMemoryFreeBytes() int64 {
+	if x != nil {
+		return x.MemoryFreeBytes
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetMemoryHeldBytes() int64 {
+	if x != nil {
+		return x.MemoryHeldBytes
+	}
+	return 0
 }
 
 var File_sullae_cluster_v1_worker_proto protoreflect.FileDescriptor
@@ -2003,7 +2030,7 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\rKIND_MISMATCH\x10\x03\x12\x10\n" +
 	"\fKIND_BACKEND\x10\x04\x12\r\n" +
 	"\tKIND_PLAN\x10\x05\"\x12\n" +
-	"\x10GetStatusRequest\"\xef\x02\n" +
+	"\x10GetStatusRequest\"\xf5\x03\n" +
 	"\x11GetStatusResponse\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -2018,7 +2045,10 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\fweight_bytes\x18\n" +
 	" \x01(\x03R\vweightBytes\x12\x19\n" +
 	"\bkv_bytes\x18\v \x01(\x03R\akvBytes\x129\n" +
-	"\aloading\x18\f \x01(\v2\x1f.sullae.cluster.v1.LoadProgressR\aloading2\x85\x02\n" +
+	"\aloading\x18\f \x01(\v2\x1f.sullae.cluster.v1.LoadProgressR\aloading\x12,\n" +
+	"\x12memory_limit_bytes\x18\r \x01(\x03R\x10memoryLimitBytes\x12*\n" +
+	"\x11memory_free_bytes\x18\x0e \x01(\x03R\x0fmemoryFreeBytes\x12*\n" +
+	"\x11memory_held_bytes\x18\x0f \x01(\x03R\x0fmemoryHeldBytes2\x85\x02\n" +
 	"\rWorkerService\x12R\n" +
 	"\aPrepare\x12!.sullae.cluster.v1.PrepareRequest\x1a\".sullae.cluster.v1.PrepareResponse0\x01\x12H\n" +
 	"\x03Run\x12\x1d.sullae.cluster.v1.RunRequest\x1a\x1e.sullae.cluster.v1.RunResponse(\x010\x01\x12V\n" +
