@@ -258,7 +258,8 @@ func guardVector(f *fences, n int) {
 	f.both(name("siluMul"), avx2, portable, dst, func(v *variant) { v.siluMul(dst, x, y) })
 	f.both(name("geluMul"), avx2, portable, dst, func(v *variant) { v.geluMul(dst, x, y) })
 	f.both(name("softCap"), avx2, portable, dst, func(v *variant) { v.softCap(dst, 1.7, 3) })
-	f.both(name("add"), avx2, portable, dst, func(v *variant) { v.add(dst, x) })
+	f.both(name("add"), avx2, portable, dst, func(v *variant) { v.add(dst, x, y) })
+	f.both(name("add to itself"), avx2, portable, dst, func(v *variant) { v.add(dst, dst, x) })
 	f.both(name("mulScaled"), avx2, portable, dst, func(v *variant) { v.mulScaled(dst, x, y, 1.7) })
 	f.both(name("rotate"), avx2, portable, dst, func(v *variant) { v.rotate(dst, append([]float32(nil), x...), y, x) })
 	if n%8 == 0 {

@@ -122,15 +122,16 @@ func softCapVec(x []float32, f, limit float32) {
 	softCapGo(x[n:], f, limit)
 }
 
-func addVec(dst, x []float32) {
-	n := len(x) &^ 7
-	dst = dst[:len(x)]
+func addVec(dst, x, y []float32) {
+	n := len(dst) &^ 7
+	x, y = x[:len(dst)], y[:len(dst)]
 	if n > 0 {
 		raceRead(x)
+		raceRead(y)
 		raceWrite(dst)
-		addAVX2(&dst[0], &x[0], n)
+		addAVX2(&dst[0], &x[0], &y[0], n)
 	}
-	addGo(dst[n:], x[n:])
+	addGo(dst[n:], x[n:], y[n:])
 }
 
 func sumSquaresVec(x []float32, sum *[16]float64) {

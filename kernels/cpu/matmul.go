@@ -131,7 +131,8 @@ func (m *matmul) panels(partial []float32, r0, n, p0, p1 int) {
 		top := 0
 		fold := func() {
 			top--
-			m.v.add(partial[(top-1)*size:top*size], partial[top*size:(top+1)*size])
+			left := partial[(top-1)*size : top*size]
+			m.v.add(left, left, partial[top*size:(top+1)*size])
 		}
 		for leaf := node.Lo; leaf < node.Hi; leaf++ {
 			c := partial[top*size : (top+1)*size]

@@ -154,9 +154,9 @@ func softCapGo(x []float32, f, limit float32) {
 	}
 }
 
-func addGo(dst, x []float32) {
+func addGo(dst, x, y []float32) {
 	for i, v := range x {
-		dst[i] += v
+		dst[i] = v + y[i]
 	}
 }
 

@@ -70,6 +70,10 @@ func (b *Backend) Rope(x kernels.Buffer, heads, headDim int, pos []int32, t *ker
 	})
 }
 
+// AddTo: dst[i] = x[i] + y[i], on any memory and beside other ops; dst may be x or
+// y. It serves the all-reduce (allreduce.Add).
+func (b *Backend) AddTo(dst, x, y []float32) { b.v.add(dst, x[:len(dst)], y[:len(dst)]) }
+
 // AddBias: dst[t, :] += bias.
 //
 //	dst [rows, len(bias)]
@@ -79,7 +83,8 @@ func (b *Backend) AddBias(dst, bias kernels.Buffer, rows int) {
 	must(c > 0 && len(d) >= rows*c, "AddBias", "%d rows of %d in %d values", rows, c, len(d))
 	b.pool.run(rows, rowGrain(c), func(_, lo, hi int) {
 		for t := lo; t < hi; t++ {
-			b.v.add(d[t*c:(t+1)*c], w)
+			row := d[t*c : (t+1)*c]
+			b.v.add(row, row, w)
 		}
 	})
 }
@@ -120,7 +125,7 @@ func (b *Backend) GELUMul(dst, gate, up kernels.Buffer) {
 func (b *Backend) Add(dst, x kernels.Buffer) {
 	d, s := host(dst), host(x)
 	must(len(d) == len(s), "Add", "lengths %d, %d", len(d), len(s))
-	b.pool.run(len(d), elementGrain, func(_, lo, hi int) { b.v.add(d[lo:hi], s[lo:hi]) })
+	b.pool.run(len(d), elementGrain, func(_, lo, hi int) { b.v.add(d[lo:hi], d[lo:hi], s[lo:hi]) })
 }
 
 // ExpSums: for each row of logits [rows, n] and each block of columns,

@@ -85,8 +85,8 @@ type variant struct {
 	// softCap: x[i] = limit · tanh(x[i]·f / limit), each operation rounded.
 	softCap func(x []float32, f, limit float32)
 
-	// add: dst[i] += x[i].
-	add func(dst, x []float32)
+	// add: dst[i] = x[i] + y[i]. dst may be x or y.
+	add func(dst, x, y []float32)
 
 	// sumSquares: sum[i mod 16] += x[i]². len(x) is a multiple of 16.
 	sumSquares func(x []float32, sum *[16]float64)

@@ -557,22 +557,24 @@ DATA tanhSplit<>+24(SB)/4, $0x3f200000
 DATA tanhSplit<>+28(SB)/4, $0x3f200000
 GLOBL tanhSplit<>(SB), RODATA|NOPTR, $32
 
-// func addAVX2(dst *float32, x *float32, n int)
+// func addAVX2(dst *float32, x *float32, y *float32, n int)
 // Requires: AVX
-TEXT ·addAVX2(SB), NOSPLIT, $0-24
+TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
-	MOVQ n+16(FP), DX
-	SHRQ $0x03, DX
+	MOVQ y+16(FP), DX
+	MOVQ n+24(FP), BX
+	SHRQ $0x03, BX
 	JZ   done
 
 loop:
-	VMOVUPS (AX), Y0
-	VADDPS  (CX), Y0, Y0
+	VMOVUPS (CX), Y0
+	VADDPS  (DX), Y0, Y0
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x20, AX
 	ADDQ    $0x20, CX
-	DECQ    DX
+	ADDQ    $0x20, DX
+	DECQ    BX
 	JNZ     loop
 
 done:

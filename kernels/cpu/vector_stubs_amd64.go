@@ -44,7 +44,7 @@ func softCapAVX2(x *float32, n int, f float32, limit float32)
 // Please refer to addGo for the reference implementation.
 //
 //go:noescape
-func addAVX2(dst *float32, x *float32, n int)
+func addAVX2(dst *float32, x *float32, y *float32, n int)
 
 // sumSquaresAVX2 is variant.sumSquares for n divisible by 16.
 // Please refer to sumSquaresGo for the reference implementation.

@@ -18,6 +18,7 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/sullae/sullae/collective"
+	"github.com/sullae/sullae/collective/allreduce"
 	grpclink "github.com/sullae/sullae/collective/link/grpc"
 	"github.com/sullae/sullae/collective/member"
 	"github.com/sullae/sullae/collective/nodetls"
@@ -94,7 +95,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	address := member.Reachable(listener.Addr(), cfg.Advertise)
 	hub := grpclink.NewHub(grpclink.HubOptions{Dial: cfg.NodeTLS.DialOptions(), Logger: log})
 	svc := &service{
-		id: cfg.ID, version: cfg.Version, backend: backend, links: linker{hub},
+		id: cfg.ID, version: cfg.Version, backend: backend, links: linker{hub, backend.AddTo},
 		weights: weightSource(cfg.Checkpoint, cfg.NodeTLS), memoryLimit: cfg.Memory, log: log, metrics: newMetrics(cfg.Version, cfg.NodeTLS),
 		packs: packs{cache: cache, log: log},
 	}
@@ -206,12 +207,15 @@ func drain(r *registry.Registration[registry.Worker], svc *service, timeout time
 }
 
 // linker forms links over a hub.
-type linker struct{ hub *grpclink.Hub }
+type linker struct {
+	hub *grpclink.Hub
+	add allreduce.Add
+}
 
 func (l linker) Join(ctx context.Context, f Formation) (collective.Communicator, error) {
 	return l.hub.Join(ctx, grpclink.Formation{
 		Group: f.Group, Epoch: f.Epoch, Rank: f.Rank, WorldSize: len(f.Peers), Peers: f.Peers, Token: f.Token,
-		Tuning: collective.Tuning{Timeout: f.Timeout},
+		Tuning: collective.Tuning{Timeout: f.Timeout, Add: l.add},
 	})
 }
 

@@ -258,14 +258,14 @@ func softCap() {
 }
 
 func add() {
-	function("addAVX2", "func(dst *float32, x *float32, n int)", "variant.add for n divisible by 8.")
-	dst, x, n := ptr("dst"), ptr("x"), ptr("n")
+	function("addAVX2", "func(dst *float32, x *float32, y *float32, n int)", "variant.add for n divisible by 8.")
+	dst, x, y, n := ptr("dst"), ptr("x"), ptr("y"), ptr("n")
 	eights(n, func() {
-		y := YMM()
-		VMOVUPS(mem(dst), y)
-		VADDPS(mem(x), y, y)
-		VMOVUPS(y, mem(dst))
-	}, dst, x)
+		v := YMM()
+		VMOVUPS(mem(x), v)
+		VADDPS(mem(y), v, v)
+		VMOVUPS(v, mem(dst))
+	}, dst, x, y)
 	VZEROUPPER()
 	RET()
 }
