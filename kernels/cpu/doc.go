@@ -26,6 +26,8 @@ package cpu
 //go:generate go -C _asm run . -set matmul512 -pkg cpu -out ../matmul512_amd64.s -stubs ../matmul512_stubs_amd64.go
 //go:generate go -C _asm run . -set attend -pkg cpu -out ../attend_amd64.s -stubs ../attend_stubs_amd64.go
 //go:generate go -C _asm run . -set attend512 -pkg cpu -out ../attend512_amd64.s -stubs ../attend512_stubs_amd64.go
+//go:generate go -C _asm run . -set coded -pkg cpu -out ../coded_amd64.s -stubs ../coded_stubs_amd64.go
+//go:generate go -C _asm run . -set coded512 -pkg cpu -out ../coded512_amd64.s -stubs ../coded512_stubs_amd64.go
 //go:generate go -C _asm run . -set vector -pkg cpu -out ../vector_amd64.s -stubs ../vector_stubs_amd64.go
 //go:generate go -C _asm run . -set quant -pkg cpu -out ../quant_amd64.s -stubs ../quant_stubs_amd64.go
 //go:generate go -C _asm run . -set quantvnni -pkg cpu -out ../quantvnni_amd64.s -stubs ../quantvnni_stubs_amd64.go

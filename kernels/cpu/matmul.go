@@ -102,7 +102,7 @@ func (b *Backend) matMuls(x []float32, rows int, list []kernels.Product) {
 					p++
 				}
 				m := &b.products[p]
-				s.product = grow(s.product, m.w.levels()*(r1-r0)*m.group*panelWidth)
+				s.product = grow(s.product, m.w.levels()*(r1-r0)*m.group*panelWidth+m.w.decodeScratch())
 				at := (g - m.first) * m.group
 				m.panels(s.product, r0, r1-r0, at, min(at+m.group, m.w.panels))
 			}
@@ -124,6 +124,7 @@ type matmul struct {
 // panels computes rows [r0, r0+n) of the outputs of panels [p0, p1). partial is
 // a stack of sums of subtrees, each [n, 16·(p1-p0)]; like the carries of a
 // binary counter, two subtrees of a size are added as soon as both are there.
+// Behind the stack is room to decode weights.
 func (m *matmul) panels(partial []float32, r0, n, p0, p1 int) {
 	ldc := (p1 - p0) * panelWidth
 	size := n * ldc
@@ -140,7 +141,7 @@ func (m *matmul) panels(partial []float32, r0, n, p0, p1 int) {
 			if m.quant != nil {
 				m.quantLeaf(c, ldc, r0, n, p0, p1, m.w.groupOf[leaf], m.w.groupOf[leaf+1])
 			} else {
-				m.leaf(c, ldc, r0, n, p0, p1, m.w.leaves[leaf], m.w.leaves[leaf+1])
+				m.leaf(c, partial[m.w.levels()*size:], ldc, r0, n, p0, p1, m.w.leaves[leaf], m.w.leaves[leaf+1])
 			}
 			top++
 			for count := leaf - node.Lo + 1; count&1 == 0; count >>= 1 {
@@ -159,7 +160,11 @@ func (m *matmul) panels(partial []float32, r0, n, p0, p1 int) {
 }
 
 // leaf adds the products over [k0, k1) to c [n, ldc].
-func (m *matmul) leaf(c []float32, ldc, r0, n, p0, p1, k0, k1 int) {
+func (m *matmul) leaf(c, scratch []float32, ldc, r0, n, p0, p1, k0, k1 int) {
+	if m.w.coded != nil {
+		m.codedLeaf(c, scratch, ldc, r0, n, p0, p1, k0, k1)
+		return
+	}
 	if k0%2 != 0 && m.w.spec.DType != tensor.F32 {
 		m.block(c, ldc, r0, n, p0, p1, k0, k0+1) // up to the next whole line
 		k0++

@@ -41,6 +41,13 @@ func plainBytes(n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), n)
 }
 
+func floatsAsBytes(f []float32) []byte {
+	if len(f) == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), 4*len(f))
+}
+
 func bytesAsFloats(b []byte) []float32 {
 	if len(b) < 4 {
 		return nil

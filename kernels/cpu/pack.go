@@ -42,6 +42,8 @@ type weight struct {
 	// whether leaves are made of whole ones.
 	groupOf     []int
 	wholeGroups bool
+
+	coded *codedLayout // of a coded one (coded.go), else nil
 }
 
 func (w *weight) Spec() kernels.WeightSpec { return w.spec }
@@ -68,7 +70,6 @@ func (w *weight) levels() int {
 // Pack works on 64 rows at a time on every thread. A weight that is NaN or
 // infinite is an error that names it.
 func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader, pieces ...kernels.Piece) (kernels.Weight, error) {
-	spec, rows = kernels.Decoded(spec, rows)
 	w, err := newWeight(spec)
 	if err != nil {
 		return nil, err
@@ -113,6 +114,9 @@ func (r *panelReader) read(p int, holes []hole) error {
 		return nil
 	}
 	spec := r.w.spec
+	if r.w.coded != nil {
+		return r.readCoded(p, holes)
+	}
 	size := spec.DType.Size()
 	rowBytes := spec.K * size
 	if r.buf == nil {
@@ -152,6 +156,25 @@ func (r *panelReader) read(p int, holes []hole) error {
 	return r.w.quantPanel(panel, r.buf[:n*rowBytes], r.row, p*panelWidth)
 }
 
+// readCoded is read for codes.
+func (r *panelReader) readCoded(p int, holes []hole) error {
+	spec := r.w.spec
+	for _, h := range holes {
+		col, cols := r.w.leaves[h.leaves.Lo], r.w.leaves[h.leaves.Hi]-r.w.leaves[h.leaves.Lo]
+		row, n, size := p*panelWidth+h.rows.Lo, h.rows.Len(), spec.RowBytes(col, cols)
+		r.buf = slices.Grow(r.buf[:0], n*size)[:n*size]
+		if err := r.rows.ReadRows(r.buf, row, n, col, cols); err != nil {
+			return fmt.Errorf("%s: rows %d to %d: %w", spec.Name, row, row+n-1, err)
+		}
+		for i := range n {
+			if err := r.w.putRecord(r.w.panel(p), r.buf[i*size:(i+1)*size], h.rows.Lo+i, col, cols); err != nil {
+				return fmt.Errorf("%s: row %d: %w", spec.Name, row+i, err)
+			}
+		}
+	}
+	return nil
+}
+
 // panel is the memory of panel p.
 func (w *weight) panel(p int) []byte { return w.mem.data[p*w.panelBytes:][:w.panelBytes] }
 
@@ -178,8 +201,8 @@ func newWeight(spec kernels.WeightSpec) (*weight, error) {
 	if err := checkStored(spec); err != nil {
 		return nil, err
 	}
-	if spec.Format > kernels.Q4 {
-		return nil, fmt.Errorf("%s: cannot pack as %v", spec.Name, spec.Format)
+	if spec.Format > kernels.Q4 || spec.Coding != nil && spec.Format != kernels.AsStored {
+		return nil, fmt.Errorf("%s: cannot pack %v as %v", spec.Name, spec.DType, spec.Format)
 	}
 	w := &weight{spec: spec, leaves: slices.Clone(spec.Leaves), nodes: slices.Clone(spec.Nodes)}
 	if spec.Leaves == nil {
@@ -205,6 +228,10 @@ func newWeight(spec kernels.WeightSpec) (*weight, error) {
 	w.panels = (spec.Out + panelWidth - 1) / panelWidth
 	if spec.Format != kernels.AsStored {
 		w.layGroups()
+		return w, nil
+	}
+	if spec.Coding != nil {
+		w.coded, w.panelBytes = newCodedLayout(spec)
 		return w, nil
 	}
 	w.panelBytes = place(spec.K+spec.K%2, 0, spec.DType)

@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tensor"
@@ -65,14 +66,30 @@ func (w *weight) pieceRows(p int, piece kernels.Piece) tree.Range {
 // checkPiece panics where a piece does not fit.
 func (w *weight) checkPiece(p kernels.Piece) {
 	from := p.From.(*weight)
-	fits := from.spec.DType == w.spec.DType && from.spec.Format == w.spec.Format &&
+	fits := from.spec.DType == w.spec.DType && from.spec.Format == w.spec.Format && (from.coded == nil) == (w.coded == nil) &&
 		p.Rows.Lo >= 0 && p.Rows.Hi <= from.spec.Out && p.Leaves.Lo >= 0 && p.Leaves.Hi < len(from.leaves) &&
 		p.Row >= 0 && p.Row+p.Rows.Len() <= w.spec.Out && p.Leaf >= 0 && p.Leaf+p.Leaves.Len() < len(w.leaves)
 	for i := 0; fits && i < p.Leaves.Len(); i++ {
-		fits = from.leafLen(p.Leaves.Lo+i) == w.leafLen(p.Leaf+i)
+		fits = from.leafLen(p.Leaves.Lo+i) == w.leafLen(p.Leaf+i) && w.sameGroups(w.leaves[p.Leaf+i], from, from.leaves[p.Leaves.Lo+i], w.leafLen(p.Leaf+i))
 	}
 	must(fits, "Pack", "%s: rows %v, leaves %v of [%d, %d] with %d leaves do not fit at row %d, leaf %d of [%d, %d] with %d",
 		w.spec.Name, p.Rows, p.Leaves, from.spec.Out, from.spec.K, len(from.leaves)-1, p.Row, p.Leaf, w.spec.Out, w.spec.K, len(w.leaves)-1)
+}
+
+// sameGroups reports whether n values from k on are in groups cut as those of from
+// are, and kept alike; values that are no codes are.
+func (w *weight) sameGroups(k int, from *weight, fromK, n int) bool {
+	if w.coded == nil || from.coded == nil {
+		return true
+	}
+	a, b := w.spec.Coding, from.spec.Coding
+	if w.coded.scales != from.coded.scales || a.Offsets != b.Offsets || (a.Index == nil) != (b.Index == nil) {
+		return false
+	}
+	if a.Index != nil {
+		return slices.Equal(a.Index[k:k+n], b.Index[fromK:fromK+n])
+	}
+	return a.Size == b.Size && (k+a.Phase)%a.Size == (fromK+b.Phase)%b.Size
 }
 
 func (w *weight) leafLen(i int) int { return w.leaves[i+1] - w.leaves[i] }
@@ -149,6 +166,9 @@ func (w *weight) run(leaves tree.Range) (lo, hi int, ok bool) {
 		size := quantGroupBytes(w.spec.Format)
 		return w.groupOf[leaves.Lo] * size, w.groupOf[leaves.Hi] * size, true
 	}
+	if w.coded != nil {
+		return 0, 0, false
+	}
 	k0, k1 := w.leaves[leaves.Lo], w.leaves[leaves.Hi]
 	if w.spec.DType == tensor.F32 {
 		return place(k0, 0, tensor.F32), place(k1, 0, tensor.F32), true
@@ -169,6 +189,11 @@ func (w *weight) copyRow(p, out, leaf int, from *weight, fromRow int, leaves tre
 		for i := range from.groupOf[leaves.Hi] - from.groupOf[leaves.Lo] {
 			copyGroup(dst[(w.groupOf[leaf]+i)*size:], out, src[(from.groupOf[leaves.Lo]+i)*size:], j, w.spec.Format)
 		}
+		return
+	}
+	if w.coded != nil {
+		k := from.leaves[leaves.Lo]
+		w.copyCoded(dst, w.leaves[leaf], out, from, src, k, j, from.leaves[leaves.Hi]-k)
 		return
 	}
 	d := w.spec.DType
@@ -203,6 +228,9 @@ func (b *Backend) Extract(packed kernels.Weight, rows, leaves tree.Range) []byte
 		spec.Leaves[i] = w.leaves[leaves.Lo+i] - w.leaves[leaves.Lo]
 	}
 	spec.K = spec.Leaves[leaves.Len()]
+	if spec.Coding != nil {
+		spec.Coding, _ = spec.Coding.Columns(w.leaves[leaves.Lo], spec.K)
+	}
 	part, err := newWeight(spec)
 	must(err == nil, "Extract", "%s: rows %v, leaves %v: %v", w.spec.Name, rows, leaves, err)
 	part.mem = &region{data: make([]byte, part.Bytes())}
@@ -216,7 +244,6 @@ func (b *Backend) Extract(packed kernels.Weight, rows, leaves tree.Range) []byte
 
 // FromPacked implements kernels.Storer.
 func (b *Backend) FromPacked(spec kernels.WeightSpec, data []byte) (kernels.Weight, error) {
-	spec, _ = kernels.Decoded(spec, nil)
 	w, err := newWeight(spec)
 	if err != nil {
 		return nil, err

@@ -45,6 +45,15 @@ type variant struct {
 	// quantize writes the groups of x, whole ones, as slot's of a tile of quantRows.
 	quantize func(tile []byte, tileRows int, wide bool, slot int, x []float32, offset int32)
 
+	// decode fills dst with len(rowOf) values of K of a coded panel, as a panel of
+	// float32: scales[rowOf[k] + j]·code + offsets[rowOf[k] + j], product and sum
+	// each rounded, the product alone where there are no offsets. codes are whole
+	// lines (coded.go); dst has room for as many.
+	decode func(d tensor.DType, dst []float32, codes []byte, scales, offsets []float32, rowOf []int32)
+
+	// widenHalves converts len(dst) binary16 numbers, a multiple of 8.
+	widenHalves func(dst []float32, src []byte)
+
 	// weigh adds rows of v, elements of type t, each times a factor, to m rows of c,
 	// 16·p wide:
 	//

@@ -20,6 +20,7 @@ var rules = []struct {
 	{"rule/MatMulRows", matMulRowsRule},
 	{"rule/MatMulTree", matMulTreeRule},
 	{"rule/MatMuls", matMulsRule},
+	{"rule/Coded", codedRule},
 	{"rule/Chunking", chunkingRule},
 	{"rule/Poison", poisonRule},
 	{"rule/PackErrors", packErrorsRule},

@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	set := flag.String("set", "", "which functions: matmul, matmul512, attend, attend512, vector, quant, quantvnni or quant512")
+	set := flag.String("set", "", "which functions: matmul, matmul512, attend, attend512, coded, coded512, vector, quant, quantvnni or quant512")
 	toVEX := flag.String("vex", "", "instead: the file whose VPDPBUSD to encode as AVX-VNNI's")
 	flag.Parse()
 	if *toVEX != "" {
@@ -29,6 +29,10 @@ func main() {
 		attend(avx2)
 	case "attend512":
 		attend(avx512)
+	case "coded":
+		coded(avx2)
+	case "coded512":
+		coded(avx512)
 	case "vector":
 		vector()
 	case "quant":
