@@ -16,6 +16,7 @@ var avx2 = &variant{
 	wide8:       true,
 	quantize:    quantizeVec,
 	decode:      decodeAVX2,
+	codedRow:    codedRowAVX2,
 	widenHalves: widenHalvesVec,
 	weigh:       weighAVX2,
 	score:       scoreAVX2,

@@ -168,6 +168,10 @@ func (m *matmul) codedLeaf(c, scratch []float32, ldc, r0, n, p0, p1, k0, k1 int)
 		if l.offsets > 0 {
 			offsets = bytesAsFloats(panel[l.offsets:l.codes])
 		}
+		if n == 1 && k0%l.perWord == 0 {
+			m.v.codedRow(m.w.spec.DType, c[(p-p0)*panelWidth:], m.x[r0*m.w.spec.K+k0:], panel[l.codes+k0/l.perWord*panelStrips*lineBytes:], scales, offsets, l.rowOf[k0:k1])
+			continue
+		}
 		for k := k0; k < k1; {
 			end := min(k+codedBlock-k%l.perWord, k1)
 			base := k - k%l.perWord
@@ -212,6 +216,20 @@ func decodeGo(d tensor.DType, dst []float32, codes []byte, scales, offsets []flo
 					v += offsets[at]
 				}
 				dst[(k0+i)*panelWidth+j] = v
+			}
+		}
+	}
+}
+
+func codedRowGo(d tensor.DType, c, x []float32, codes []byte, scales, offsets []float32, rowOf []int32) {
+	var values [8 * panelWidth]float32
+	perWord := 32 / d.Bytes(8)
+	for k0 := 0; k0 < len(rowOf); k0 += perWord {
+		n := min(perWord, len(rowOf)-k0)
+		decodeGo(d, values[:], codes[k0/perWord*panelStrips*lineBytes:], scales, offsets, rowOf[k0:k0+n])
+		for i := range n {
+			for j := range panelWidth {
+				c[j] = fma32(x[k0+i], values[i*panelWidth+j], c[j])
 			}
 		}
 	}

@@ -10,11 +10,23 @@ package cpu
 //go:noescape
 func decodeU4_512(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
+// codedRowU4_512 is variant.codedRow for U4; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowU4_512(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
 // decodeU4Offset_512 is variant.decode for U4; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
 //
 //go:noescape
 func decodeU4Offset_512(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
+// codedRowU4Offset_512 is variant.codedRow for U4; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowU4Offset_512(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
 // decodeI4_512 is variant.decode for I4; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
@@ -22,11 +34,23 @@ func decodeU4Offset_512(dst *float32, codes *byte, scales *float32, offsets *flo
 //go:noescape
 func decodeI4_512(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
+// codedRowI4_512 is variant.codedRow for I4; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowI4_512(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
 // decodeI4Offset_512 is variant.decode for I4; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
 //
 //go:noescape
 func decodeI4Offset_512(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
+// codedRowI4Offset_512 is variant.codedRow for I4; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowI4Offset_512(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
 // decodeI8_512 is variant.decode for I8; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
@@ -34,11 +58,23 @@ func decodeI4Offset_512(dst *float32, codes *byte, scales *float32, offsets *flo
 //go:noescape
 func decodeI8_512(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
+// codedRowI8_512 is variant.codedRow for I8; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowI8_512(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
 // decodeI8Offset_512 is variant.decode for I8; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
 //
 //go:noescape
 func decodeI8Offset_512(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
+// codedRowI8Offset_512 is variant.codedRow for I8; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowI8Offset_512(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
 // decodeF8_512 is variant.decode for F8; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
@@ -46,8 +82,20 @@ func decodeI8Offset_512(dst *float32, codes *byte, scales *float32, offsets *flo
 //go:noescape
 func decodeF8_512(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
+// codedRowF8_512 is variant.codedRow for F8; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowF8_512(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
 // decodeF8Offset_512 is variant.decode for F8; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
 //
 //go:noescape
 func decodeF8Offset_512(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
+// codedRowF8Offset_512 is variant.codedRow for F8; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowF8Offset_512(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)

@@ -10,11 +10,23 @@ package cpu
 //go:noescape
 func decodeU4(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
+// codedRowU4 is variant.codedRow for U4; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowU4(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
 // decodeU4Offset is variant.decode for U4; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
 //
 //go:noescape
 func decodeU4Offset(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
+// codedRowU4Offset is variant.codedRow for U4; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowU4Offset(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
 // decodeI4 is variant.decode for I4; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
@@ -22,11 +34,23 @@ func decodeU4Offset(dst *float32, codes *byte, scales *float32, offsets *float32
 //go:noescape
 func decodeI4(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
+// codedRowI4 is variant.codedRow for I4; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowI4(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
 // decodeI4Offset is variant.decode for I4; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
 //
 //go:noescape
 func decodeI4Offset(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
+// codedRowI4Offset is variant.codedRow for I4; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowI4Offset(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
 // decodeI8 is variant.decode for I8; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
@@ -34,11 +58,23 @@ func decodeI4Offset(dst *float32, codes *byte, scales *float32, offsets *float32
 //go:noescape
 func decodeI8(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
+// codedRowI8 is variant.codedRow for I8; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowI8(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
 // decodeI8Offset is variant.decode for I8; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
 //
 //go:noescape
 func decodeI8Offset(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
+// codedRowI8Offset is variant.codedRow for I8; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowI8Offset(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
 // decodeF8 is variant.decode for F8; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
@@ -46,11 +82,23 @@ func decodeI8Offset(dst *float32, codes *byte, scales *float32, offsets *float32
 //go:noescape
 func decodeF8(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
+// codedRowF8 is variant.codedRow for F8; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowF8(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
 // decodeF8Offset is variant.decode for F8; lines of each strip, at least 1.
 // Please refer to decodeGo for the reference implementation.
 //
 //go:noescape
 func decodeF8Offset(dst *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
+
+// codedRowF8Offset is variant.codedRow for F8; lines of each strip, at least 1.
+// Please refer to codedRowGo for the reference implementation.
+//
+//go:noescape
+func codedRowF8Offset(c *float32, x *float32, codes *byte, scales *float32, offsets *float32, rowOf *int32, lines int)
 
 // widenHalvesAVX2 is variant.widenHalves; n is a multiple of 8, at least 8.
 //

@@ -17,6 +17,7 @@ var portable = &variant{
 	tileRows:    4,
 	quantize:    quantizeGo,
 	decode:      decodeGo,
+	codedRow:    codedRowGo,
 	widenHalves: widenHalvesGo,
 	weigh:       weighGo,
 	score:       scoreGo,

@@ -16,7 +16,7 @@ var avx512 = func() *variant {
 	v.strips = &strips512
 	v.gemm, v.weigh, v.score = gemmAVX512, weighAVX512, scoreAVX512
 	v.quantGemm = quantGemmAVX512
-	v.decode = decodeAVX512
+	v.decode, v.codedRow = decodeAVX512, codedRowAVX512
 	v.tileRows, v.wide8 = 8, false
 	return &v
 }()

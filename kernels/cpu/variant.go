@@ -51,6 +51,11 @@ type variant struct {
 	// lines (coded.go); dst has room for as many.
 	decode func(d tensor.DType, dst []float32, codes []byte, scales, offsets []float32, rowOf []int32)
 
+	// codedRow adds to 64 values of c the products of one row with len(rowOf) values
+	// of K of a coded panel: c[j] = fma(x[k], the value that decode gives, ·) for k
+	// ascending.
+	codedRow func(d tensor.DType, c, x []float32, codes []byte, scales, offsets []float32, rowOf []int32)
+
 	// widenHalves converts len(dst) binary16 numbers, a multiple of 8.
 	widenHalves func(dst []float32, src []byte)
 
