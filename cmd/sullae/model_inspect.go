@@ -64,6 +64,7 @@ type inspection struct {
 	Vocab        int                  `json:"vocab"`
 	MaxPositions int                  `json:"max_positions"`
 	Rope         inspectedRope        `json:"rope"`
+	Window       int                  `json:"window,omitempty"`
 	Windows      int                  `json:"layers_with_window,omitempty"`
 	Tied         bool                 `json:"tied"`
 	DTypes       map[string]int       `json:"dtypes"` // tensors of each type
@@ -83,6 +84,9 @@ type inspectedRope struct {
 	Theta   float64  `json:"theta"`
 	Dim     int      `json:"dim"`
 	Scaling *float64 `json:"llama3_factor,omitempty"`
+	Linear  float64  `json:"linear_factor,omitempty"`
+	// LongAfter: longer sequences have longrope's long factors.
+	LongAfter int `json:"longrope_after,omitempty"`
 }
 
 type inspectedFile struct {
@@ -109,7 +113,7 @@ func inspect(m *checkpoint.Checkpoint) *inspection {
 		Model: m.Name(), CheckpointID: m.ID(), Architecture: s.Architecture,
 		Layers: len(s.Layers), Hidden: s.Hidden, Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim,
 		FFN: s.FFN, Vocab: s.Vocab, MaxPositions: s.MaxPositions, Tied: s.Tied,
-		Rope:   inspectedRope{Theta: s.Rope.Theta, Dim: s.Rope.Dim},
+		Rope:   inspectedRope{Theta: s.Rope.Theta, Dim: s.Rope.Dim, Linear: s.Rope.Linear, LongAfter: s.Rope.LongAfter()},
 		DTypes: map[string]int{}, Bytes: m.Bytes(), Extra: []string{}, Tensors: m.List(),
 	}
 	if s.Rope.Llama3 != nil {
@@ -118,6 +122,7 @@ func inspect(m *checkpoint.Checkpoint) *inspection {
 	for _, l := range s.Layers {
 		if l.Window > 0 {
 			r.Windows++
+			r.Window = max(r.Window, l.Window)
 		}
 	}
 	files := map[string]int{}

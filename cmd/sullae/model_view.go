@@ -24,9 +24,15 @@ func (r *inspection) view() string {
 	if r.Rope.Scaling != nil {
 		rope += fmt.Sprintf(", scaled as Llama 3 by %g", *r.Rope.Scaling)
 	}
+	if r.Rope.Linear > 0 {
+		rope += fmt.Sprintf(", scaled by %g", r.Rope.Linear)
+	}
+	if r.Rope.LongAfter > 0 {
+		rope += fmt.Sprintf(", longrope: other factors for more than %d tokens", r.Rope.LongAfter)
+	}
 	row("rotary", "%s", rope)
 	if r.Windows > 0 {
-		row("windows", "in %d of %d layers", r.Windows, r.Layers)
+		row("window", "%d positions, in %d of %s", r.Window, r.Windows, count(r.Layers, "layer"))
 	}
 	row("head", "%s", map[bool]string{true: "tied to the embedding", false: "of its own"}[r.Tied])
 	row("parameters", "%s (%s)", short(r.Parameters), grouped(r.Parameters))

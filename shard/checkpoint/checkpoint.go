@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/sullae/sullae/kernels/tensor"
@@ -135,6 +136,11 @@ func (c *Checkpoint) finish(h *identity, find func(model.Stored) (matrix, error)
 		c.tensors[want.Name] = m
 		for _, p := range m.parts() {
 			c.parts[p.Name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.data)) {
+		if weight, ok := strings.CutSuffix(name, ".bias"); ok && !c.parts[name] && c.parts[weight+".weight"] {
+			return fmt.Errorf("%s: tensor %q: %s has no such bias, and results without it would be wrong; this model is not supported", c.data[name].blob.name, name, c.spec.Architecture)
 		}
 	}
 	c.spec.DType = tensor.F32 // what a quantized embedding is read as

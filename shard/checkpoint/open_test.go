@@ -112,6 +112,8 @@ func TestOpenErrors(t *testing.T) {
 			[]string{`x/model.safetensors: header: tensor "transformer.wte.weight": dtype "Q4_K" is not known`}},
 		{"dtype of another size", single, func(m fstest.MapFS) { edit(m, weights, `"BF16"`, `"F32"`) },
 			[]string{`tensor "transformer.wte.weight": shape [512 64] of F32 needs 131072 bytes, but data_offsets [0, 65536] hold 65536`}},
+		{"biases that nobody reads", modeltest.Dir(t, "tiny-qwen2-12h3kv-bf16-win8"), func(m fstest.MapFS) { edit(m, "config.json", "Qwen2ForCausalLM", "LlamaForCausalLM") },
+			[]string{`x/model.safetensors: tensor "model.layers.0.self_attn.k_proj.bias": LlamaForCausalLM has no such bias`}},
 		{"broken index", sharded, func(m fstest.MapFS) { m[index].Data = m[index].Data[:100] },
 			[]string{"x/" + index + ": "}},
 		{"index without map", sharded, func(m fstest.MapFS) { m[index].Data = []byte(`{"metadata":{}}`) },
