@@ -23,6 +23,7 @@ import (
 	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/coordinator/audit"
 	"github.com/sullae/sullae/coordinator/batch"
+	"github.com/sullae/sullae/coordinator/console"
 	"github.com/sullae/sullae/coordinator/edge"
 	"github.com/sullae/sullae/coordinator/embedetcd"
 	"github.com/sullae/sullae/coordinator/gateway"
@@ -264,7 +265,10 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	mux.HandleFunc("GET /cluster/status", c.serveStatus)
 	mux.HandleFunc("POST /cluster/workers/{id}/drain", c.serveDrain)
 	mux.HandleFunc("DELETE /cluster/workers/{id}/drain", c.serveDrain)
-	web := openai.NewServer("", guard.HTTP(mux, openai.Refuse(svc)))
+	mux.HandleFunc("GET "+console.Path+"{$}", console.Serve)
+	mux.HandleFunc("GET /{$}", console.Redirect)
+	mux.HandleFunc("GET /console", console.Redirect)
+	web := openai.NewServer("", guard.HTTP(mux, refuse(openai.Refuse(svc))))
 	c.routes = routes{HTTP: slices.Concat(mux.Patterns(), v1.Patterns(), batches.Patterns()), GRPC: grpcMethods(api)}
 
 	servers := servers{web: web, api: api, cluster: cluster}
@@ -371,6 +375,16 @@ func (c *coordinator) watchReady(ctx context.Context, set func(bool)) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+	}
+}
+
+// refuse answers those who have no key: a person who opens the console is asked
+// for it.
+func refuse(api func(http.ResponseWriter, *http.Request, error)) func(http.ResponseWriter, *http.Request, error) {
+	return func(w http.ResponseWriter, r *http.Request, err error) {
+		if !errors.Is(err, gateway.ErrUnauthenticated) || !console.Refuse(w, r) {
+			api(w, r, err)
 		}
 	}
 }
