@@ -1,12 +1,12 @@
 // Live charts of the last minutes, as SVG.
 const points = 120; // one a second
 const charts = [
-  { name: "tps", unit: (v) => count(Math.round(v * 10) / 10), series: ["generated", "prompt"] },
-  { name: "load", unit: (v) => count(Math.round(v)), series: ["running", "queued"] },
-  { name: "ttft", unit: seconds, series: ["median", "p95"] },
-  { name: "itl", unit: seconds, series: ["median", "p95"] },
+  { name: "tps", unit: (v) => count(Math.round(v * 10) / 10), series: ["generated", "prompt"], least: 10 },
+  { name: "load", unit: (v) => count(Math.round(v * 10) / 10), series: ["running", "queued"], least: 4 },
+  { name: "ttft", unit: seconds, series: ["median", "p95"], least: 0.01 },
+  { name: "itl", unit: seconds, series: ["median", "p95"], least: 0.001 },
   { name: "kvUse", unit: (v) => Math.round(v) + " %", series: ["kv"], max: 100 },
-  { name: "stepTime", unit: seconds, series: [] }, // one for each rank
+  { name: "stepTime", unit: seconds, series: [], least: 0.001 }, // one for each rank
 ];
 for (const c of charts) c.data = [];
 
@@ -23,7 +23,7 @@ function drawCharts() {
 function draw(c) {
   const w = 340, h = 150, left = 46, bottom = 18, top = 8;
   const n = Math.max(c.series.length, ...c.data.map((d) => d.length), 0);
-  const max = nice(c.max || Math.max(1e-6, ...c.data.flat().filter(isFinite)));
+  const max = nice(c.max || Math.max(c.least || 1, ...c.data.flat().filter(isFinite)));
   const x = (i) => left + ((w - left - 6) * (i + points - c.data.length)) / (points - 1);
   const y = (v) => top + (h - top - bottom) * (1 - Math.min(v, max) / max);
   const parts = [];
@@ -38,7 +38,7 @@ function draw(c) {
     c.data.forEach((d, i) => {
       const v = d[s];
       if (!isFinite(v)) { pen = false; return; }
-      path += `${pen ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`;
+      path += `${pen ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}` + (pen ? "" : "h0"); // a point alone is a dot
       pen = true;
     });
     if (path) parts.push(svg("path", { class: `line c${s % colours}`, d: path }));

@@ -94,15 +94,16 @@ const short = (id) => (id.length > 24 ? id.slice(0, 11) + "…" + id.slice(-12) 
 
 // drawShares shows each dimension cut among the ranks.
 function drawShares(list) {
-  const ranks = list.filter((k) => k.worker.rank >= 0 && !k.lost);
+  const now = Math.max(0, ...list.map((k) => k.seen));
+  const ranks = list.filter((k) => k.worker.rank >= 0 && k.seen === now);
   const rows = [["heads", (w) => w.heads], ["ffn", (w) => w.ffn], ["vocab", (w) => w.vocab]].map(([name, of]) => {
     const total = Math.max(1, ...ranks.map((k) => of(k.worker)[1]));
     const bar = el("div", { class: "bar", role: "list", "aria-label": t(name) });
     for (const k of ranks) {
       const [lo, hi] = of(k.worker);
       if (hi <= lo) continue;
-      const part = el("div", { class: `part c${k.colour}`, role: "listitem", title: `${k.worker.id}: ${lo}–${hi - 1}`, "aria-label": `${t("rank")} ${k.worker.rank}: ${lo}–${hi - 1}` },
-        el("b", {}, String(k.worker.rank)), el("span", {}, `${lo}–${hi - 1}`));
+      const part = el("div", { class: `part c${k.colour}` + (k.lost ? " lost" : ""), role: "listitem", title: `${k.worker.id}: ${lo}–${hi - 1}`, "aria-label": `${t("rank")} ${k.worker.rank}: ${lo}–${hi - 1}` },
+        el("b", {}, (k.lost ? "✕ " : "") + k.worker.rank), el("span", {}, `${lo}–${hi - 1}`));
       part.style.flexGrow = String((hi - lo) / total);
       bar.append(part);
     }
@@ -112,7 +113,7 @@ function drawShares(list) {
 }
 
 function drawWorkers(list) {
-  const head = ["rank", "worker", "health", "share", "time", "traffic", "memory", "host"];
+  const head = ["rank", "worker", "health", "time", "traffic", "memory", "host"];
   $("workers").tHead.replaceChildren(el("tr", {}, head.map((h) => el("th", { scope: "col" }, t(h)))));
   const slowest = Math.max(1e-9, ...list.map((k) => k.worker.compute_ms + k.worker.wait_ms));
   $("workers").tBodies[0].replaceChildren(...list.map((k) => {
@@ -129,18 +130,17 @@ function drawWorkers(list) {
       el("td", {}, el("span", { class: `chip c${k.colour}` }, rank ? String(w.rank) : "–")),
       el("th", { scope: "row" }, w.id),
       el("td", {}, el("span", { class: `pill ${st}` }, t(st))),
-      el("td", {}, rank ? `${t("heads")} ${w.heads[0]}–${w.heads[1] - 1}` : "–"),
-      el("td", {}, rank ? [bar, el("span", { class: "muted times-text" }, text)] : "–"),
-      el("td", { class: "num" }, rank ? bytes(k.rate) + "/s" : "–"),
-      el("td", { class: "num" }, rank ? bytes(w.weight_bytes + w.kv_bytes) : "–"),
-      el("td", {}, `${w.host} · ${w.backend} × ${w.threads}`));
+      el("td", { "data-label": t("time") }, rank ? [bar, el("span", { class: "muted times-text" }, text)] : "–"),
+      el("td", { class: "num", "data-label": t("traffic") }, rank ? bytes(k.rate) + "/s" : "–"),
+      el("td", { class: "num", "data-label": t("memory") }, rank ? bytes(w.weight_bytes + w.kv_bytes) : "–"),
+      el("td", { "data-label": t("host") }, [w.host, el("span", { class: "muted times-text" }, `${w.backend} × ${w.threads}`)]));
   }));
 }
 
 function drawFacts(s) {
   const g = s.group, used = g.kv_blocks_total - g.kv_blocks_free;
   const facts = [
-    [t("ranks"), `${g.world_size} ${t("of")} ${g.workers_wanted}`],
+    [t("ranks"), `${list.filter((k) => k.worker.rank >= 0 && !k.lost).length} ${t("of")} ${g.workers_wanted}`],
     [t("epoch"), count(g.epoch)], [t("step"), count(g.step)],
     [t("running"), count(g.sequences_running)], [t("queued"), count(g.sequences_waiting)],
     [t("kv"), g.kv_blocks_total ? Math.round((100 * used) / g.kv_blocks_total) + " %" : "–"],
