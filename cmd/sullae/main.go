@@ -32,6 +32,7 @@ type cli struct {
 	Model       modelCmd       `cmd:"" help:"Look at, plan or make model folders."`
 	Bench       benchCmd       `cmd:"" help:"Measure a server under load."`
 	Chaos       chaosCmd       `cmd:"" help:"Disturb a cluster on this machine, and hold it to its promises."`
+	Eval        evalCmd        `cmd:"" help:"Measure a model: perplexity, multiple choice, the loss of quantizing."`
 	Certs       certsCmd       `cmd:"" help:"Make certificates for the nodes of a cluster."`
 	Keys        keysCmd        `cmd:"" help:"Make and remove API keys."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
