@@ -109,7 +109,7 @@ var refusals = []struct{ set, names string }{
 	{"autoscaling.hpa.enabled=true,autoscaling.keda.enabled=true", "hpa and keda"}, {"autoscaling.hpa.enabled=true,autoscaling.pool=x", "autoscaling.pool"},
 	{"coordinator.route.enabled=true", "coordinator.route.parentRefs"}, {"coordinator.ingress.enabled=true", "coordinator.ingress.hosts"},
 	{"workers.pools[0].replicas=1,workers.pools[1].replicas=1", "workers.replicas.NAME=N"},
-	{"workers.defaults.packCache.type=persistent", "packCache.size"},
+	{"workers.defaults.packCache.type=persistent", "packCache.size"}, {"parallelism.groups=2", "parallelism.tensor"},
 }
 
 func (t tester) refused() error {

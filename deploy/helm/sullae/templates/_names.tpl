@@ -112,6 +112,9 @@ pool of nothing but its replicas. Where that can only mean the default pool it i
 {{- $sum = add $sum .replicas -}}
 {{- $spares = add $spares .spares -}}
 {{- end -}}
+{{- if and (gt (int .Values.parallelism.groups) 1) (eq (toString .Values.parallelism.tensor) "auto") -}}
+{{- fail "parallelism.tensor: several groups (parallelism.groups) need to know how many workers make one" -}}
+{{- end -}}
 {{- if ne (toString .Values.parallelism.tensor) "auto" -}}
 {{ int .Values.parallelism.tensor }}
 {{- else if gt (int $spares) 0 -}}

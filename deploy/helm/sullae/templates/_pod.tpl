@@ -107,6 +107,16 @@
 {{- end }}
 {{- end }}
 
+{{/* A volume of an existing claim, or an emptyDir; (list name claim). */}}
+{{- define "sullae.claimOrEmpty" -}}
+- name: {{ index . 0 }}
+{{- with index . 1 }}
+  persistentVolumeClaim: {claimName: {{ . }}}
+{{- else }}
+  emptyDir: {}
+{{- end }}
+{{- end }}
+
 {{/* Probes of coordinators and workers, on the plaintext ops port. */}}
 {{- define "sullae.probes" -}}
 startupProbe:

@@ -31,7 +31,9 @@ spec:
     - worker
     {{- include "sullae.nodeArgs" $root | nindent 4 }}
     - --listen=:9200
+    {{- if ne (toString $p.weight) "auto" }}
     - --capacity={{ $p.weight }}
+    {{- end }}
     {{- if ne (toString $p.threads) "auto" }}
     - --threads={{ int $p.threads }}
     {{- end }}
@@ -43,6 +45,7 @@ spec:
     {{- end }}
     {{- if $p.packCache.enabled }}
     - --pack-cache=/var/cache/sullae
+    - --pack-cache-size={{ $p.packCache.limit }}
     {{- end }}
     {{- with $p.extraArgs }}
     {{- toYaml . | nindent 4 }}
