@@ -27,12 +27,14 @@ const streams = 8
 type load struct {
 	http, grpc string // where the Service is
 	want       [streams][]int32
+	running    int // streams
 
 	mu       sync.Mutex
 	answers  int
 	failures []string
 	pause    time.Duration // the longest between two deltas
 
+	client *client.Client
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
@@ -60,14 +62,19 @@ func newLoad(ctx context.Context, http, grpc string) (*load, error) {
 	return l, nil
 }
 
-// start runs the streams until stop.
-func (l *load) start(ctx context.Context) error {
+// start runs the streams until stop; with resuming, only those of gRPC.
+func (l *load) start(ctx context.Context, resuming bool) error {
 	ctx, l.cancel = context.WithCancel(ctx)
 	c, err := client.Dial(l.grpc)
 	if err != nil {
 		return err
 	}
+	l.running = 0
 	for i := range streams {
+		if resuming && i%2 == 1 {
+			continue
+		}
+		l.running++
 		l.wg.Go(func() {
 			for ctx.Err() == nil {
 				ask := l.askHTTP
@@ -82,7 +89,7 @@ func (l *load) start(ctx context.Context) error {
 			}
 		})
 	}
-	go func() { l.wg.Wait(); c.Close() }()
+	l.client = c
 	return nil
 }
 
@@ -115,14 +122,14 @@ func (l *load) during(ctx context.Context, what string, f func() error) error {
 	err := await(ctx, 2*time.Minute, "two more answers of each stream", func() error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if n := l.answers - done; n < 2*streams {
-			return fmt.Errorf("%d of %d answers", n, 2*streams)
+		if n := l.answers - done; n < 2*l.running {
+			return fmt.Errorf("%d of %d answers", n, 2*l.running)
 		}
 		return nil
 	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	say("%s: %.1f s; %d answers of %d streams, %d failed, longest pause in a stream %.1f s", what, took.Seconds(), l.answers-before, streams, len(l.failures), l.pause.Seconds())
+	say("%s: %.1f s; %d answers of %d streams, %d failed, longest pause in a stream %.1f s", what, took.Seconds(), l.answers-before, l.running, len(l.failures), l.pause.Seconds())
 	if len(l.failures) > 0 {
 		return fmt.Errorf("%s: %d requests failed or changed:\n%s", what, len(l.failures), strings.Join(l.failures[:min(8, len(l.failures))], "\n"))
 	}
@@ -132,6 +139,7 @@ func (l *load) during(ctx context.Context, what string, f func() error) error {
 func (l *load) stop() {
 	l.cancel()
 	l.wg.Wait()
+	l.client.Close()
 }
 
 // beat notes the time since a stream's last delta.

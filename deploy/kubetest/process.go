@@ -90,15 +90,18 @@ func await(ctx context.Context, within time.Duration, what string, f func() erro
 }
 
 // healthy asks an HTTP(S) URL of a part of the cluster.
-func healthy(url string) error {
+func healthy(url string) error { return answers(url, http.StatusOK) }
+
+// answers checks an HTTP(S) URL's status.
+func answers(url string, status int) error {
 	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	res, err := client.Get(url)
 	if err != nil {
 		return err
 	}
 	res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, res.Status)
+	if res.StatusCode != status {
+		return fmt.Errorf("%s: %s, want %d", url, res.Status, status)
 	}
 	return nil
 }

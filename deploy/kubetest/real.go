@@ -15,6 +15,12 @@ import (
 	"github.com/sullae/sullae/coordinator/status"
 )
 
+// small are the values of a release that shares two cores with its control plane.
+var small = []string{"image.repository=" + repository, "image.tag=" + first, "image.pullPolicy=Never",
+	"etcd.bundled.image.repository=" + etcdImage, "etcd.bundled.image.tag=test", "etcd.bundled.persistence.storageClass=kubetest",
+	"workers.defaults.resources.requests.cpu=50m", "workers.defaults.resources.requests.memory=64Mi", "workers.defaults.threads=1",
+	"coordinator.resources.requests.cpu=50m", "coordinator.resources.requests.memory=64Mi"}
+
 // release is the chart, installed.
 type release struct {
 	c               *cluster
@@ -39,22 +45,27 @@ func (r release) kubectl(ctx context.Context, args ...string) (string, error) {
 	return r.c.run(ctx, "kubectl", append([]string{"-n", r.namespace}, args...)...)
 }
 
+// clusterStatus is what the leader says.
+func clusterStatus(ctx context.Context, url string) (s status.Cluster, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 12*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", url+"/cluster/status", nil)
+	if err != nil {
+		return s, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return s, err
+	}
+	defer res.Body.Close()
+	return s, json.NewDecoder(res.Body).Decode(&s)
+}
+
 // awaitRanks waits until the group serves with n ranks.
 func awaitRanks(ctx context.Context, url string, n int) error {
 	return await(ctx, 2*time.Minute, fmt.Sprintf("a group of %d", n), func() error {
-		ctx, cancel := context.WithTimeout(ctx, 12*time.Second)
-		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, "GET", url+"/cluster/status", nil)
+		s, err := clusterStatus(ctx, url)
 		if err != nil {
-			return err
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		var s status.Cluster
-		if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
 			return err
 		}
 		if s.Group.Phase != "serving" || s.Group.WorldSize != n {
@@ -107,10 +118,7 @@ func (c *cluster) real(ctx context.Context, repo string) error {
 	}
 	r := release{c, "demo", "demo", filepath.Join(repo, "deploy/helm/sullae")}
 	began = time.Now()
-	err = r.helm(ctx, "install", "image.repository="+repository, "image.tag="+first, "image.pullPolicy=Never",
-		"etcd.bundled.image.repository="+etcdImage, "etcd.bundled.image.tag=test", "etcd.bundled.persistence.storageClass=kubetest",
-		"workers.defaults.resources.requests.cpu=50m", "workers.defaults.resources.requests.memory=64Mi", "workers.defaults.threads=1",
-		"coordinator.resources.requests.cpu=50m", "coordinator.resources.requests.memory=64Mi")
+	err = r.helm(ctx, "install", small...)
 	if err != nil {
 		return err
 	}
@@ -129,10 +137,10 @@ func (c *cluster) real(ctx context.Context, repo string) error {
 	if err != nil {
 		return err
 	}
-	if err := l.start(ctx); err != nil {
+	if err := l.start(ctx, false); err != nil {
 		return err
 	}
-	defer l.stop()
+	defer func() { l.stop() }()
 	scale := func(n int) func() error {
 		return func() error {
 			if err := r.helm(ctx, "upgrade", fmt.Sprintf("workers.pools[0].replicas=%d", n)); err != nil {
@@ -156,7 +164,13 @@ func (c *cluster) real(ctx context.Context, repo string) error {
 			}
 			return awaitRanks(ctx, url, 3)
 		}},
-		{"kill a worker's pod", func() error {
+		{"kill a worker's process", func() error {
+			if err := r.kill(ctx, "demo-sullae-cpu-2"); err != nil {
+				return err
+			}
+			return awaitRanks(ctx, url, 3)
+		}},
+		{"delete a worker's pod by force", func() error {
 			if _, err := r.kubectl(ctx, "delete", "pod", "demo-sullae-cpu-1", "--grace-period=0", "--force"); err != nil {
 				return err
 			}
@@ -172,10 +186,58 @@ func (c *cluster) real(ctx context.Context, repo string) error {
 		}
 	}
 	l.stop()
+	// A leader that is killed takes its connections with it; who can resume does.
+	if err := l.start(ctx, true); err != nil {
+		return err
+	}
+	err = l.during(ctx, "kill the leading coordinator's process", func() error {
+		s, err := clusterStatus(ctx, url)
+		if err != nil {
+			return err
+		}
+		return r.kill(ctx, s.Coordinator)
+	})
+	if err != nil {
+		return err
+	}
+	l.stop()
 	if _, err := c.run(ctx, "helm", "uninstall", r.name, "-n", r.namespace, "--wait"); err != nil {
 		return err
 	}
-	return r.gone(ctx)
+	if err := r.gone(ctx); err != nil {
+		return err
+	}
+	return c.secured(ctx, repo)
+}
+
+// kill ends a pod's process by SIGKILL and waits until the kubelet has started it
+// again.
+func (r release) kill(ctx context.Context, pod string) error {
+	field := func(name string) (string, error) {
+		return r.kubectl(ctx, "get", "pod", pod, "-o", "jsonpath={.status.containerStatuses[0]."+name+"}")
+	}
+	id, err := field("containerID")
+	if err != nil {
+		return err
+	}
+	before, err := field("restartCount")
+	if err != nil {
+		return err
+	}
+	if _, err := r.c.run(ctx, "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", strings.TrimPrefix(id, "containerd://")); err != nil {
+		return err
+	}
+	return await(ctx, time.Minute, pod+" runs again", func() error {
+		now, err := field("restartCount")
+		if err != nil {
+			return err
+		}
+		ready, err := field("ready")
+		if err == nil && (now == before || ready != "true") {
+			err = fmt.Errorf("%s restarts, ready %s", now, ready)
+		}
+		return err
+	})
 }
 
 // imagesAre checks that every container of the project runs the tag, and waits
