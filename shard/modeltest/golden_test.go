@@ -14,7 +14,7 @@ import (
 // read by package checkpoint to the reference's.
 func TestGolden(t *testing.T) {
 	models := Golden(t)
-	if len(models) != 13 && *folder == "" {
+	if len(models) != 14 && *folder == "" {
 		t.Fatalf("%d golden models", len(models))
 	}
 	for _, m := range models {
