@@ -16,7 +16,8 @@ type Engine interface {
 	// deep enough that the engine never waits for its reader, and is closed
 	// after the last one: the one with a Finish or an Err. Cancelling ctx ends
 	// the sequence within a step (its last event then has Err = ctx's cause).
-	// Submit's own errors: ErrUnavailable, ErrOverloaded, or a *FieldError.
+	// Submit's own errors: ErrUnavailable, ErrOverloaded, ErrTooLate, or a
+	// *FieldError.
 	Submit(ctx context.Context, s Sequence) (<-chan Event, error)
 	// Ready reports nil while a step can be run; else why not, wrapping
 	// ErrUnavailable.
@@ -32,6 +33,8 @@ type Sequence struct {
 	// tokens from there on were generated before. 0 means all of Prompt.
 	PromptLen int
 	MaxTokens int // 0 scores the prompt alone
+	// LeastTokens come before the sequence can end by itself.
+	LeastTokens int
 	// StopTokens end the sequence: the model's EOS unless ignored, and the
 	// request's own.
 	StopTokens []int32

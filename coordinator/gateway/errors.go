@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,6 +16,9 @@ var (
 	ErrUnavailable = errors.New("not serving now")
 	// ErrOverloaded: the queue is full.
 	ErrOverloaded = errors.New("too many requests are waiting")
+	// ErrTooLate: the request's deadline can't be kept; it is a
+	// context.DeadlineExceeded, before anything is computed.
+	ErrTooLate = fmt.Errorf("the deadline is too soon: %w", context.DeadlineExceeded)
 	// ErrNoTokenizer: a text call to a model that has no tokenizer.json.
 	ErrNoTokenizer = errors.New("has no tokenizer: send token ids instead of text")
 	// ErrNoTemplate: a chat call to a model that has no chat template.

@@ -70,6 +70,9 @@ func (st *Stream) submit() ([]*choice, error) {
 				StopTokens: p.stopTokens, Sampling: p.sampling,
 				Logprobs: p.logprobs, PromptLogprobs: -1, Priority: p.priority, Tenant: p.tenant, MaxDrafts: p.maxDrafts,
 			}
+			if seq.LeastTokens = p.sampling.MinTokens; len(p.stopTokens)+len(p.stops) == 0 && p.grammar == nil {
+				seq.LeastTokens = seq.MaxTokens
+			}
 			seq.Sampling.Seed = ChoiceSeed(p.sampling.Seed, j)
 			if j == 0 {
 				seq.PromptLogprobs = p.promptLogprobs

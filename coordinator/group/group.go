@@ -137,6 +137,7 @@ type Group struct {
 	state   State
 	rate    float64 // rows computed per second, an average over the last steps
 	prefill pacer
+	speed   speed
 	streams int             // rows of streams in the last step
 	drain   map[string]bool // workers that an operator wants gone
 	closed  error           // set when Run has ended
@@ -264,6 +265,9 @@ func (g *Group) Submit(ctx context.Context, s gateway.Sequence) (<-chan gateway.
 	}
 	if g.state.Epochs == 0 {
 		return nil, fmt.Errorf("%w: %s", gateway.ErrUnavailable, g.state.Reason)
+	}
+	if err := g.admit(ctx, s); err != nil {
+		return nil, err
 	}
 	err := g.sched.Add(sched.Request{
 		ID: id, Prompt: s.Prompt, MaxTokens: s.MaxTokens, StopTokens: s.StopTokens, PromptScores: s.PromptLogprobs >= 0,

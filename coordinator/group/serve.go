@@ -126,6 +126,7 @@ func (g *Group) finish(f *flight) error {
 	defer g.mu.Unlock()
 	g.streams = f.plan.Streams
 	g.prefill.note(f.plan.Streams, f.plan.Rows-f.plan.Streams, seconds)
+	g.speed.note(f.plan.Rows, seconds)
 	if seconds > 0 {
 		average(&g.rate, float64(f.plan.Rows)/seconds, timingWeight)
 	}

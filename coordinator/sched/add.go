@@ -49,20 +49,22 @@ func (s *Scheduler) Add(rs ...Request) error {
 		return &QueueFullError{Sequences: s.waiting.len, Tokens: s.waiting.tokens}
 	}
 	for _, r := range rs {
-		s.arrived++
 		if s.cfg.Draft == nil {
 			r.MaxDrafts = 0
 		}
-		q := &sequence{
-			Request: r, arrival: s.arrived, tenant: s.tenants.join(r.Tenant),
-			tokens: slices.Clip(r.Prompt), hash: digest.Tokens(digest.Start, r.Prompt...), scored: 1,
-		}
-		q.until = s.validUntil(q)
-		s.extendHashes(q)
-		s.byID[r.ID] = q
-		s.waiting.add(q)
+		s.enqueue(&sequence{Request: r, tokens: slices.Clip(r.Prompt), hash: digest.Tokens(digest.Start, r.Prompt...), scored: 1})
 	}
 	return nil
+}
+
+// enqueue makes q, which has its tokens, wait as the last that came.
+func (s *Scheduler) enqueue(q *sequence) {
+	s.arrived++
+	q.arrival, q.tenant = s.arrived, s.tenants.join(q.Tenant)
+	q.until = s.validUntil(q)
+	s.extendHashes(q)
+	s.byID[q.ID] = q
+	s.waiting.add(q)
 }
 
 func (s *Scheduler) fitsEver(r Request) error {

@@ -23,14 +23,6 @@ func (s *Scheduler) Attach(id uint64, m Moved) error {
 		return err
 	}
 	r.ID = id
-	s.arrived++
-	q := &sequence{
-		Request: r, arrival: s.arrived, tenant: s.tenants.join(r.Tenant),
-		tokens: m.q.tokens, hash: m.q.hash, scored: m.q.scored, charged: m.q.charged, counted: m.q.counted,
-	}
-	q.until = s.validUntil(q)
-	s.extendHashes(q)
-	s.byID[id] = q
-	s.waiting.add(q)
+	s.enqueue(&sequence{Request: r, tokens: m.q.tokens, hash: m.q.hash, scored: m.q.scored, charged: m.q.charged, counted: m.q.counted})
 	return nil
 }

@@ -18,6 +18,7 @@ type queue struct {
 type level struct {
 	priority int
 	lines    map[*tenant][]*sequence // each by arrival
+	tokens   int
 }
 
 func (w *queue) find(priority int) (int, bool) {
@@ -27,11 +28,12 @@ func (w *queue) find(priority int) (int, bool) {
 func (w *queue) add(q *sequence) {
 	i, ok := w.find(q.Priority)
 	if !ok {
-		w.levels = slices.Insert(w.levels, i, &level{q.Priority, map[*tenant][]*sequence{}})
+		w.levels = slices.Insert(w.levels, i, &level{priority: q.Priority, lines: map[*tenant][]*sequence{}})
 	}
 	lines := w.levels[i].lines
 	at := placeIn(lines[q.tenant], q)
 	lines[q.tenant] = slices.Insert(lines[q.tenant], at, q)
+	w.levels[i].tokens += len(q.tokens)
 	w.len++
 	w.tokens += len(q.tokens)
 }
@@ -39,6 +41,7 @@ func (w *queue) add(q *sequence) {
 func (w *queue) remove(q *sequence) {
 	i, _ := w.find(q.Priority)
 	lines := w.levels[i].lines
+	w.levels[i].tokens -= len(q.tokens)
 	at := placeIn(lines[q.tenant], q)
 	if line := slices.Delete(lines[q.tenant], at, at+1); len(line) > 0 {
 		lines[q.tenant] = line
@@ -86,6 +89,17 @@ func fairer(a, b *sequence) bool {
 		return a.tenant.served < b.tenant.served
 	}
 	return a.arrival < b.arrival
+}
+
+// tokensUpTo counts the tokens that wait with a priority or before it.
+func (w *queue) tokensUpTo(priority int) (n int) {
+	for _, l := range w.levels {
+		if l.priority > priority {
+			break
+		}
+		n += l.tokens
+	}
+	return n
 }
 
 // all lists the waiting sequences by priority and arrival.

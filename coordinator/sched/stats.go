@@ -23,6 +23,9 @@ func (s *Scheduler) Stats() Stats {
 	}
 }
 
+// WaitingTokens counts the tokens that wait with a priority or before it.
+func (s *Scheduler) WaitingTokens(priority int) int { return s.waiting.tokensUpTo(priority) }
+
 // Unfinished is the number of sequences waiting and running.
 func (s *Scheduler) Unfinished() (waiting, running int) { return s.waiting.len, len(s.running) }
 

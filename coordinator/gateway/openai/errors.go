@@ -102,6 +102,8 @@ func toAPIError(err error, id string) (e apiError, known bool) {
 	case errors.Is(err, gateway.ErrUnavailable):
 		return apiError{Status: http.StatusServiceUnavailable, Type: typeUnavailable, Code: "not_serving",
 			Message: err.Error(), RetryAfter: gateway.RetryAfter(err)}, true
+	case errors.Is(err, gateway.ErrTooLate):
+		return apiError{Status: http.StatusGatewayTimeout, Type: "timeout_error", Code: "deadline_exceeded", Message: err.Error()}, true
 	case errors.Is(err, context.DeadlineExceeded):
 		return apiError{Status: http.StatusGatewayTimeout, Type: "timeout_error", Code: "deadline_exceeded",
 			Message: "the request's deadline passed"}, true

@@ -88,6 +88,8 @@ func toStatus(err error, id string) (s *status.Status, known bool) {
 		return build(codes.ResourceExhausted, err.Error(), info("QUEUE_FULL"), retry()), true
 	case errors.Is(err, gateway.ErrUnavailable):
 		return build(codes.Unavailable, err.Error(), info("NOT_SERVING"), retry()), true
+	case errors.Is(err, gateway.ErrTooLate):
+		return build(codes.DeadlineExceeded, err.Error()), true
 	case errors.Is(err, context.DeadlineExceeded):
 		return build(codes.DeadlineExceeded, "the request's deadline passed"), true
 	case errors.Is(err, context.Canceled):
