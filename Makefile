@@ -5,7 +5,7 @@ GRPC_PROTO = google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 TOOLS     = $(CURDIR)/bin
 COMMIT    = $(shell git describe --always --abbrev=12 --dirty --exclude='*' 2>/dev/null)
 
-.PHONY: build test race noasm lint generate check chaos image image-gpu kube-test chart-lint chart-test
+.PHONY: build test race noasm lint generate check chaos soak mixed image image-gpu kube-test chart-lint chart-test
 
 # build makes bin/sullae, static; it knows the commit that it is of.
 build:
@@ -69,3 +69,11 @@ chart-lint:
 	go run ./deploy/charttest -lint
 chart-test:
 	go run ./deploy/charttest
+
+# soak sends 10,000 short requests, a fifth of them cancelled, and looks for what they leave behind.
+soak:
+	go test ./cmd/sullae/e2e -run TestSoak -v -timeout 30m -args -soak 10000
+
+# mixed compares 32 requests of all kinds alone with all at once, in every way of serving.
+mixed:
+	go test ./cmd/sullae/e2e -run TestMixed -v -timeout 30m -args -mixed-all

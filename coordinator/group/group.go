@@ -156,12 +156,19 @@ type State struct {
 	Timing   []Timing          // by rank
 }
 
+// attentionSpan is the number of positions that attention sums before it merges
+// (package kernels); blocks must not straddle two spans.
+const attentionSpan = 256
+
 // New checks the configuration; Run brings the group to life.
 func New(cfg Config) (*Group, error) {
 	spec := cfg.Checkpoint.Spec()
 	units := plan.UnitsOf(spec)
 	if cfg.Workers < 0 || cfg.Workers > spec.Heads {
 		return nil, fmt.Errorf("--workers %d: %s has %d query heads, so 1 to %d workers can share it (0: all that there are)", cfg.Workers, cfg.Model, spec.Heads, spec.Heads)
+	}
+	if cfg.BlockSize < 1 || attentionSpan%cfg.BlockSize != 0 {
+		return nil, fmt.Errorf("--block-size %d: must divide %d, such as 16", cfg.BlockSize, attentionSpan)
 	}
 	if cfg.KVTokens != 0 && cfg.KVTokens < cfg.BlockSize {
 		return nil, fmt.Errorf("--kv-tokens %d: less than one block of %d positions", cfg.KVTokens, cfg.BlockSize)
