@@ -26,6 +26,8 @@ type Info struct {
 	// and only they may share a group.
 	Class   string // "cpu-f32"
 	Threads int
+	// RoundsBF16: a product with a matrix of BF16 rounds the other operand to it.
+	RoundsBF16 bool
 }
 
 // Buffer is a run of float32 values in the device's memory.

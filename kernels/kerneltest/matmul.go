@@ -197,31 +197,39 @@ func matMulCase(d tensor.DType, rows, out, k int, leaves []int, nodes []tree.Ran
 	raw, back := store(w, d)
 	spec := kernels.WeightSpec{Name: name, Out: out, K: k, DType: d, Leaves: leaves, Nodes: nodes}
 	n := max(1, len(nodes))
-	return testCase{
+	check := func(t *testing.T, got, x []float32) {
+		want := make([]float64, n*rows*out)
+		tol := make([]float64, n*rows*out)
+		fx, fw := wide(x), wide(back)
+		reference.MatMul(want, fx, fw, rows, out, k, leaves, nodes)
+		for i := range fx {
+			fx[i] = math.Abs(fx[i])
+		}
+		for i := range fw {
+			fw[i] = math.Abs(fw[i])
+		}
+		reference.MatMul(tol, fx, fw, rows, out, k, leaves, nodes)
+		for i := range tol {
+			// Each of at most k products and leaves rounds once, and more than
+			// once only in the later terms of the bound.
+			tol[i] = tol[i]*float64(k+len(leaves))*eps*1.01 + float64(k)*tiny
+		}
+		near(t, got, want, tol)
+	}
+	c := testCase{
 		name: name,
 		run: func(t *testing.T, b kernels.Backend) []float32 {
 			dst := newOutput(t, b, n*rows*out, 3)
 			b.MatMul(dst.buf, put(t, b, x, 1), pack(t, b, spec, raw), rows)
 			return dst.take(t, b)
 		},
-		check: func(t *testing.T, got []float32) {
-			want := make([]float64, n*rows*out)
-			tol := make([]float64, n*rows*out)
-			fx, fw := wide(x), wide(back)
-			reference.MatMul(want, fx, fw, rows, out, k, leaves, nodes)
-			for i := range fx {
-				fx[i] = math.Abs(fx[i])
-			}
-			for i := range fw {
-				fw[i] = math.Abs(fw[i])
-			}
-			reference.MatMul(tol, fx, fw, rows, out, k, leaves, nodes)
-			for i := range tol {
-				// Each of at most k products and leaves rounds once, and more than
-				// once only in the later terms of the bound.
-				tol[i] = tol[i]*float64(k+len(leaves))*eps*1.01 + float64(k)*tiny
-			}
-			near(t, got, want, tol)
-		},
+		check: func(t *testing.T, got []float32) { check(t, got, x) },
 	}
+	if d == tensor.BF16 {
+		c.rounded = func(t *testing.T, got []float32) {
+			_, bx := store(x, d)
+			check(t, got, bx)
+		}
+	}
+	return c
 }

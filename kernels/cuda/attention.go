@@ -1,0 +1,133 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+package cuda
+
+import (
+	"fmt"
+
+	"github.com/sullae/sullae/kernels"
+)
+
+const (
+	// attnChunk is how many positions are one step of the online softmax
+	// (attention.cu, CHUNK); chunks begin at its multiples.
+	attnChunk = 256
+	maxDim    = 256
+)
+
+// kvPool is keys and values, [layer][block][slot][kv head][dim] each.
+type kvPool struct {
+	cfg          kernels.KVConfig
+	keys, values *memory
+}
+
+func (p *kvPool) Config() kernels.KVConfig { return p.cfg }
+func (p *kvPool) Bytes() int64             { return int64(p.keys.size) + int64(p.values.size) }
+
+func (p *kvPool) Free() {
+	p.keys.free()
+	p.values.free()
+}
+
+// layer is where a layer's keys and values begin.
+func (p *kvPool) layer(i int) (keys, values uint64) {
+	off := uint64(4 * i * p.cfg.Blocks * p.cfg.BlockSize * p.width())
+	return p.keys.at + off, p.values.at + off
+}
+
+// width is the size of one position, in values.
+func (p *kvPool) width() int { return p.cfg.KVHeads * p.cfg.HeadDim }
+
+// NewKV implements kernels.Backend.
+func (b *Backend) NewKV(cfg kernels.KVConfig) (kernels.KV, error) {
+	if cfg.Layers <= 0 || cfg.Blocks <= 0 || cfg.KVHeads <= 0 || cfg.HeadDim <= 0 || cfg.BlockSize <= 0 {
+		return nil, fmt.Errorf("cuda: KV pool %+v is empty", cfg)
+	}
+	if attnChunk%cfg.BlockSize != 0 || cfg.HeadDim%8 != 0 || cfg.HeadDim > maxDim {
+		return nil, fmt.Errorf("cuda: KV pool %+v: the block size must divide %d, the head size be a multiple of 8, at most %d", cfg, attnChunk, maxDim)
+	}
+	p := &kvPool{cfg: cfg}
+	size := 4 * cfg.Layers * cfg.Blocks * cfg.BlockSize * p.width()
+	var err error
+	if p.keys, err = b.alloc(size); err != nil {
+		return nil, err
+	}
+	if p.values, err = b.alloc(size); err != nil {
+		p.keys.free()
+		return nil, err
+	}
+	return p, nil
+}
+
+// query is a row of a step as the kernels take it (struct query).
+type query struct{ row, pos, table int32 }
+
+// queries lists the rows of a step, and their block tables one after the other.
+func queries(op string, p *kvPool, seqs []kernels.SeqRows) (rows []query, tables []int32) {
+	for _, s := range seqs {
+		must(len(s.Blocks)*p.cfg.BlockSize >= s.Pos+s.N, op, "positions [%d, %d) with %d blocks of %d", s.Pos, s.Pos+s.N, len(s.Blocks), p.cfg.BlockSize)
+		for i := range s.N {
+			rows = append(rows, query{int32(s.Row + i), int32(s.Pos + i), int32(len(tables))})
+		}
+		for _, blk := range s.Blocks {
+			must(blk >= 0 && int(blk) < p.cfg.Blocks, op, "block %d of %d", blk, p.cfg.Blocks)
+		}
+		tables = append(tables, s.Blocks...)
+	}
+	return rows, tables
+}
+
+// WriteKV: see kernels.Backend.
+func (b *Backend) WriteKV(kv kernels.KV, layer int, k, v kernels.Buffer, seqs []kernels.SeqRows) {
+	p := kv.(*kvPool)
+	must(layer >= 0 && layer < p.cfg.Layers, "WriteKV", "layer %d of %d", layer, p.cfg.Layers)
+	rows, tables := queries("WriteKV", p, seqs)
+	for _, r := range rows {
+		must((int(r.row)+1)*p.width() <= min(k.Len(), v.Len()), "WriteKV", "row %d in %d and %d values", r.row, k.Len(), v.Len())
+	}
+	defer b.device.enter()()
+	keys, values := p.layer(layer)
+	b.launch("write_kv", grid{len(rows), 1, 1}, keys, values, dev(k).at, dev(v).at, send(b, rows), send(b, tables), uint64(p.cfg.BlockSize), uint64(p.width()))
+}
+
+// Attention: see kernels.Backend. A row's chunks of 256 positions are computed
+// apart and merged in order.
+func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.AttentionSpec, seqs []kernels.SeqRows) {
+	p := kv.(*kvPool)
+	must(spec.HeadDim == p.cfg.HeadDim && len(spec.KVHead) == spec.Heads && spec.Layer >= 0 && spec.Layer < p.cfg.Layers,
+		"Attention", "%+v on a pool of %+v", spec, p.cfg)
+	width := spec.Heads * spec.HeadDim
+	rows, tables := queries("Attention", p, seqs)
+	first, last := 1<<30, 0
+	for _, r := range rows {
+		must((int(r.row)+1)*width <= min(q.Len(), dst.Len()), "Attention", "row %d in %d and %d values", r.row, q.Len(), dst.Len())
+		from := 0
+		if spec.Window > 0 {
+			from = max(0, int(r.pos)-spec.Window+1)
+		}
+		first, last = min(first, from/attnChunk), max(last, int(r.pos)/attnChunk)
+	}
+	if len(rows) == 0 {
+		return
+	}
+	heads := make([]int32, spec.Heads)
+	for i, h := range spec.KVHead {
+		must(h >= 0 && h < p.cfg.KVHeads, "Attention", "KV head %d of %d", h, p.cfg.KVHeads)
+		heads[i] = int32(h)
+	}
+	defer b.device.enter()()
+	chunks := last - first + 1
+	keys, values := p.layer(spec.Layer)
+	rowBytes := spec.Heads * chunks * (spec.HeadDim + 2) * 4
+	turn := max(1, partBytes/rowBytes)
+	for len(rows) > 0 {
+		n := min(turn, len(rows))
+		part := b.scratch(&b.parts, n*rowBytes)
+		at := send(b, rows[:n])
+		b.launch("attend", grid{n, spec.Heads, chunks}, part, dev(q).at, keys, values, at, send(b, tables), send(b, heads),
+			uint64(spec.Heads), uint64(p.width()), uint64(spec.HeadDim), uint64(p.cfg.BlockSize), uint64(spec.Window),
+			f32(spec.Scale), f32(spec.Cap), uint64(first), uint64(chunks))
+		b.launch("attend_merge", grid{n, spec.Heads, 1}, dev(dst).at, part, at, uint64(spec.Heads), uint64(spec.HeadDim), uint64(spec.Window), uint64(first), uint64(chunks))
+		rows = rows[n:]
+	}
+}

@@ -1,0 +1,80 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+package cuda
+
+import (
+	"fmt"
+
+	"github.com/sullae/sullae/kernels"
+)
+
+// Config chooses a device and how it computes.
+type Config struct {
+	Device int
+	// Exact takes activations as they are, where the default rounds them to
+	// bfloat16 for bfloat16 weights: slower, and the same bits on every device.
+	Exact bool
+}
+
+// Backend implements kernels.Backend on one GPU. Ops are queued on its stream.
+type Backend struct {
+	device *device
+	exact  bool
+	params *params
+	ring   ring
+	err    error // the first; ops after it do nothing
+
+	parts, rounded, scales *memory // scratch of products, and of attention
+	ropes                  map[*kernels.RopeTable]*ropeTable
+}
+
+var _ kernels.Backend = (*Backend)(nil)
+
+// New opens a GPU. The error is ErrNoDevice where there is none to use.
+func New(cfg Config) (*Backend, error) {
+	d, err := openDevice(cfg.Device)
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{device: d, exact: cfg.Exact, params: &params{}, ropes: map[*kernels.RopeTable]*ropeTable{}}
+	if err := b.newRing(); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// Info implements kernels.Backend.
+func (b *Backend) Info() kernels.Info {
+	i := kernels.Info{Name: "cuda", Variant: fmt.Sprintf("sm_%d", b.device.cc), Class: "cuda-f32", Threads: 1}
+	if !b.exact {
+		i.Class = fmt.Sprintf("cuda-bf16-sm%d", b.device.cc)
+		i.RoundsBF16 = true
+	}
+	return i
+}
+
+// DeviceName is the GPU's name, for logs.
+func (b *Backend) DeviceName() string { return b.device.name }
+
+// FreeMemory is the device's free memory in bytes.
+func (b *Backend) FreeMemory() int64 {
+	defer b.device.enter()()
+	free, _ := b.memInfo()
+	return int64(free)
+}
+
+// Close frees what the backend has; weights, buffers and pools are freed by those
+// who have them, before.
+func (b *Backend) Close() error {
+	b.wait()
+	for _, t := range b.ropes {
+		t.mem.free()
+	}
+	for _, m := range []*memory{b.parts, b.rounded, b.scales} {
+		m.free()
+	}
+	b.freeRing()
+	b.device.close()
+	return b.err
+}

@@ -1,0 +1,20 @@
+// Package cuda is the Backend for NVIDIA GPUs of compute capability 8.0 and up,
+// without cgo and without NVIDIA's toolkit: kernels in src are compiled to PTX by
+// clang (go generate) and checked in; the driver, libcuda.so.1, is opened at run
+// time and compiles them for the device at hand. Build tag nocuda leaves all of it
+// out, and then the binary is static.
+//
+// Determinism: within its class the same bits for any batch, chunking and number
+// of ranks. Along K every leaf of a product is cut into chunks of 512 values; a
+// chunk is summed in K order (on tensor cores: by their instruction, 16 values at
+// a time), chunks one after the other, leaves by the tree. Attention merges chunks
+// of 256 positions in order. No sum uses atomics.
+//
+// Classes: "cuda-f32" takes activations as they are and gives the same bits on
+// every device. "cuda-bf16-smXY" rounds them to bfloat16 where the weights are, for
+// the tensor cores, whose sums differ from one architecture to the next.
+//
+// What has run where is in docs/gpu.md.
+package cuda
+
+//go:generate sh gen.sh

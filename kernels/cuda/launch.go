@@ -1,0 +1,122 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+package cuda
+
+import (
+	"embed"
+	"fmt"
+	"math"
+	"strings"
+	"unsafe"
+)
+
+//go:embed ptx/*.ptx
+var ptx embed.FS
+
+// threads of a block, by kernel: its launch bounds.
+var kernelThreads = map[string]int{
+	"gather": 256, "rms_norm": 256, "rope": 128, "add": 256, "add_bias": 256, "scale": 256, "soft_cap": 256,
+	"silu_mul": 256, "gelu_mul": 256, "exp_sums": 256,
+	"matmul_exact": 128, "round_rows": 256, "matmul_bf16_8": 128, "matmul_bf16_64": 128,
+	"quantize_rows": 128, "matmul_q8": 128, "matmul_q4": 128, "fold": 256,
+	"write_kv": 128, "attend": 128, "attend_merge": 128,
+}
+
+// jitLog is the size of the buffers for what the driver's compiler says.
+const jitLog = 16 << 10
+
+// Options of cuModuleLoadDataEx (CUjit_option).
+const (
+	jitErrorLog     = 5
+	jitErrorLogSize = 6
+)
+
+// loadKernels compiles the PTX for the device and finds every kernel in it.
+func (d *device) loadKernels() error {
+	files, err := ptx.ReadDir("ptx")
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		text, err := ptx.ReadFile("ptx/" + f.Name())
+		if err != nil {
+			return err
+		}
+		text = append(text, 0)
+		said := make([]byte, jitLog)
+		options := []int32{jitErrorLog, jitErrorLogSize}
+		values := []uintptr{uintptr(unsafe.Pointer(&said[0])), jitLog}
+		var module uintptr
+		err = d.call("cuModuleLoadDataEx", d.cuModuleLoadDataEx, uintptr(unsafe.Pointer(&module)), uintptr(unsafe.Pointer(&text[0])),
+			uintptr(len(options)), uintptr(unsafe.Pointer(&options[0])), uintptr(unsafe.Pointer(&values[0])))
+		if err != nil {
+			return fmt.Errorf("compile %s for %s: %w\n%s", f.Name(), d.name, err, strings.TrimRight(string(said), "\x00"))
+		}
+		d.modules = append(d.modules, module)
+		for name := range kernelThreads {
+			if !strings.Contains(string(text), ".entry "+name+"(") {
+				continue
+			}
+			symbol := append([]byte(name), 0)
+			var k uintptr
+			if err := d.call("cuModuleGetFunction", d.cuModuleGetFunction, uintptr(unsafe.Pointer(&k)), module, uintptr(unsafe.Pointer(&symbol[0]))); err != nil {
+				return fmt.Errorf("kernel %s: %w", name, err)
+			}
+			d.kernels[name] = k
+		}
+	}
+	for name := range kernelThreads {
+		if d.kernels[name] == 0 {
+			return fmt.Errorf("kernel %s is not in the embedded PTX: run go generate", name)
+		}
+	}
+	return nil
+}
+
+// maxArgs is the most parameters that a kernel has.
+const maxArgs = 20
+
+// params are a launch's parameters. The driver copies them before it returns, so
+// one set serves all launches of a backend; it lies on the heap and does not move.
+type params struct {
+	value [maxArgs]uint64
+	at    [maxArgs]unsafe.Pointer
+}
+
+// grid is a launch's blocks. The device allows 65535 along y and z.
+type grid struct{ x, y, z int }
+
+const maxGridYZ = 65535
+
+// launch queues a kernel. Values are device addresses, integers and float bits.
+func (b *Backend) launch(kernel string, g grid, values ...uint64) {
+	if b.err != nil || g.x == 0 || g.y == 0 || g.z == 0 {
+		return
+	}
+	must(g.y <= maxGridYZ && g.z <= maxGridYZ && len(values) <= maxArgs, kernel, "grid %v, %d parameters", g, len(values))
+	p := b.params
+	for i, v := range values {
+		p.value[i] = v
+		p.at[i] = unsafe.Pointer(&p.value[i])
+	}
+	d := b.device
+	b.note(d.call("cuLaunchKernel", d.cuLaunchKernel, d.kernels[kernel], uintptr(g.x), uintptr(g.y), uintptr(g.z),
+		uintptr(kernelThreads[kernel]), 1, 1, 0, d.stream, uintptr(unsafe.Pointer(&p.at[0])), 0))
+}
+
+// note keeps the first error; Sync returns it.
+func (b *Backend) note(err error) {
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+func f32(f float32) uint64 { return uint64(math.Float32bits(f)) }
+
+func must(ok bool, op, format string, args ...any) {
+	if !ok {
+		panic(fmt.Sprintf("cuda: "+op+": "+format, args...))
+	}
+}
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }

@@ -1,0 +1,378 @@
+// A libcuda that runs our kernels on the host: the driver API calls that package
+// cuda makes, over fibers (thread.h). It checks what a driver would refuse and
+// what a device would fault on: addresses outside of allocations in copies,
+// memory freed twice, launches beyond limits, memory that is left at the end.
+//
+// Built by `go test` with any C++17 compiler for x86-64 Linux:
+//
+//	c++ -std=c++17 -O2 -shared -fPIC -ffp-contract=off -o libcuda.so driver.cc
+//
+// SULLAE_SIM_FAIL=CALL:N:CODE makes the Nth call of CALL fail with CODE, and, as
+// on a device after a fault, every call after it. SULLAE_SIM_SEED seeds the order.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <map>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "thread.h"
+
+#include "../src/rows.cu"
+#include "../src/matmul.cu"
+#include "../src/attention.cu"
+
+namespace sim {
+
+state now;
+
+// A fiber is a stack and where it stopped. switch_to saves the registers that a
+// call must keep, and the stack pointer.
+extern "C" void sim_switch(void **save, void *to);
+asm(R"(
+.text
+.globl sim_switch
+.hidden sim_switch
+sim_switch:
+	pushq %rbp
+	pushq %rbx
+	pushq %r12
+	pushq %r13
+	pushq %r14
+	pushq %r15
+	movq %rsp, (%rdi)
+	movq %rsi, %rsp
+	popq %r15
+	popq %r14
+	popq %r13
+	popq %r12
+	popq %rbx
+	popq %rbp
+	ret
+)");
+
+enum { STACK = 64 << 10, MAX_THREADS = 1024 };
+
+struct fiber {
+	void *sp;
+	char *stack;
+	bool done;
+	long block_waits, warp_waits; // barriers passed
+};
+
+struct warp {
+	uint32_t exchange[32 * 16];
+	int arrived, alive;
+	long passed;
+};
+
+static fiber fibers[MAX_THREADS];
+static warp warps[MAX_THREADS / 32];
+static void *main_sp;
+static int block_arrived, block_alive;
+static long block_passed;
+static uint64_t rng = 0x9e3779b97f4a7c15ull;
+static void (*body)(void **);
+static void **arguments;
+static state base;
+
+static uint32_t random(uint32_t n) {
+	rng ^= rng << 13, rng ^= rng >> 7, rng ^= rng << 17;
+	return (uint32_t)(rng >> 32) % n;
+}
+
+static int current;
+
+static void yield() { sim_switch(&fibers[current].sp, main_sp); }
+
+void barrier() {
+	long mine = block_passed;
+	if (++block_arrived == block_alive) {
+		block_arrived = 0;
+		block_passed++;
+		return;
+	}
+	while (block_passed == mine) yield();
+}
+
+uint32_t *warp_exchange() { return warps[current / 32].exchange; }
+
+void warp_barrier() {
+	warp &w = warps[current / 32];
+	long mine = w.passed;
+	if (++w.arrived == w.alive) {
+		w.arrived = 0;
+		w.passed++;
+		return;
+	}
+	while (w.passed == mine) yield();
+}
+
+// A thread that returns leaves the barriers to the others.
+static void leave() {
+	fibers[current].done = true;
+	warp &w = warps[current / 32];
+	if (--w.alive > 0 && w.arrived == w.alive) w.arrived = 0, w.passed++;
+	if (--block_alive > 0 && block_arrived == block_alive) block_arrived = 0, block_passed++;
+}
+
+extern "C" void sim_entry() {
+	body(arguments);
+	leave();
+	for (;;) yield();
+}
+asm(R"(
+.text
+.hidden sim_start
+.globl sim_start
+sim_start:
+	andq $-16, %rsp
+	call sim_entry
+)");
+extern "C" void sim_start();
+
+// run_block returns false when no fiber can go on: a barrier that some do not reach.
+static bool run_block(int threads) {
+	block_arrived = 0, block_alive = threads;
+	for (int i = 0; i < (threads + 31) / 32; i++) warps[i].arrived = 0, warps[i].alive = threads - 32 * i < 32 ? threads - 32 * i : 32;
+	for (int i = 0; i < threads; i++) {
+		fiber &f = fibers[i];
+		if (!f.stack) f.stack = (char *)malloc(STACK);
+		void **sp = (void **)(f.stack + STACK - 64);
+		*--sp = (void *)sim_start;
+		for (int r = 0; r < 6; r++) *--sp = nullptr;
+		f.sp = sp, f.done = false;
+	}
+	int left = threads;
+	while (left > 0) {
+		long before = block_passed;
+		long passed = 0;
+		for (int i = 0; i < (threads + 31) / 32; i++) passed += warps[i].passed;
+		int was = left;
+		int start = random(threads), step = threads % 2 == 0 ? 1 + 2 * random(threads / 2) : 1;
+		for (int i = 0; i < threads; i++) {
+			current = (start + (int)((long)i * step % threads)) % threads;
+			if (threads % step == 0 && step > 1) current = (start + i) % threads; // a step that would not reach all
+			if (fibers[current].done) continue;
+			now = base;
+			now.thread = current;
+			sim_switch(&main_sp, fibers[current].sp);
+			if (fibers[current].done) left--;
+		}
+		long after = 0;
+		for (int i = 0; i < (threads + 31) / 32; i++) after += warps[i].passed;
+		if (left == was && before == block_passed && passed == after) return false;
+	}
+	return true;
+}
+
+template <class... A, size_t... I>
+static void call(void (*f)(A...), void **p, std::index_sequence<I...>) {
+	f(*(A *)p[I]...);
+}
+
+template <class... A>
+static void unpack(void (*f)(A...), void **p) {
+	call(f, p, std::index_sequence_for<A...>{});
+}
+
+struct entry {
+	const char *name;
+	void (*run)(void **);
+	int threads;
+};
+
+#define ENTRY(name, threads) \
+	{#name, [](void **p) { unpack(::name, p); }, threads}
+
+static const entry entries[] = {
+	ENTRY(gather, 256), ENTRY(rms_norm, 256), ENTRY(rope, 128), ENTRY(add, 256),
+	ENTRY(add_bias, 256), ENTRY(scale, 256), ENTRY(soft_cap, 256), ENTRY(silu_mul, 256),
+	ENTRY(gelu_mul, 256), ENTRY(exp_sums, 256),
+	ENTRY(matmul_exact, 128), ENTRY(round_rows, 256), ENTRY(matmul_bf16_8, 128),
+	ENTRY(matmul_bf16_64, 128), ENTRY(quantize_rows, 128), ENTRY(matmul_q8, 128),
+	ENTRY(matmul_q4, 128), ENTRY(fold, 256),
+	ENTRY(write_kv, 128), ENTRY(attend, 128), ENTRY(attend_merge, 128),
+};
+
+static std::map<uint64_t, size_t> allocations;
+static size_t allocated;
+static const size_t TOTAL = 4ull << 30;
+static int sticky;
+
+enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719 };
+
+// enter counts a call and says whether it is to fail.
+static int enter(const char *call) {
+	static std::map<std::string, long> calls;
+	static std::string target;
+	static long nth = -1, code;
+	if (nth < 0) {
+		nth = 0;
+		if (const char *spec = getenv("SULLAE_SIM_FAIL")) {
+			std::string s = spec;
+			size_t a = s.find(':'), b = s.rfind(':');
+			if (a != std::string::npos && b > a) target = s.substr(0, a), nth = atol(s.c_str() + a + 1), code = atol(s.c_str() + b + 1);
+		}
+		if (const char *seed = getenv("SULLAE_SIM_SEED")) rng ^= strtoull(seed, nullptr, 0) * 0x2545f4914f6cdd1dull;
+	}
+	if (sticky) return sticky;
+	if (target == call && ++calls[call] == nth) {
+		if (code != OUT_OF_MEMORY) sticky = (int)code; // a device that faulted stays so
+		return (int)code;
+	}
+	return 0;
+}
+
+static bool inside(uint64_t p, size_t n) {
+	auto it = allocations.upper_bound(p);
+	if (it == allocations.begin()) return false;
+	--it;
+	return p >= it->first && p + n <= it->first + it->second;
+}
+
+} // namespace sim
+
+using namespace sim;
+
+#define API extern "C" __attribute__((visibility("default"))) int
+#define ENTER(name) \
+	if (int e = enter(name)) return e
+
+API cuInit(unsigned) { ENTER("cuInit"); return 0; }
+API cuDriverGetVersion(int *v) {
+	*v = 13000;
+	if (const char *s = getenv("SULLAE_SIM_DRIVER")) *v = atoi(s);
+	return 0;
+}
+API cuDeviceGetCount(int *n) {
+	*n = 1;
+	if (const char *s = getenv("SULLAE_SIM_DEVICES")) *n = atoi(s);
+	return 0;
+}
+API cuDeviceGet(int *d, int i) { *d = i; return 0; }
+API cuDeviceGetName(char *s, int n, int) { snprintf(s, n, "simulated device"); return 0; }
+API cuDeviceTotalMem_v2(size_t *n, int) { *n = TOTAL; return 0; }
+API cuDeviceGetAttribute(int *v, int a, int) {
+	switch (a) {
+	case 16: *v = 4; break; // multiprocessors
+	case 75: *v = getenv("SULLAE_SIM_CC") ? atoi(getenv("SULLAE_SIM_CC")) / 10 : 9; break;
+	case 76: *v = getenv("SULLAE_SIM_CC") ? atoi(getenv("SULLAE_SIM_CC")) % 10 : 0; break;
+	default: *v = 0;
+	}
+	return 0;
+}
+API cuDevicePrimaryCtxRetain(void **c, int) { ENTER("cuDevicePrimaryCtxRetain"); *c = (void *)1; return 0; }
+API cuDevicePrimaryCtxRelease_v2(int) { return 0; }
+API cuCtxSetCurrent(void *) { return 0; }
+API cuModuleLoadDataEx(void **m, const void *image, unsigned, int *, void **) {
+	ENTER("cuModuleLoadDataEx");
+	if (strncmp((const char *)image, "//", 2) != 0) return 200; // not PTX
+	*m = strdup((const char *)image);
+	return 0;
+}
+API cuModuleUnload(void *m) { free(m); return 0; }
+API cuModuleGetFunction(void **f, void *m, const char *name) {
+	// The PTX must have it too: a simulator that knows more than the device would hide a mistake.
+	std::string entry = std::string(".entry ") + name + "(";
+	if (!strstr((const char *)m, entry.c_str())) return NOT_FOUND;
+	for (const auto &e : entries)
+		if (strcmp(e.name, name) == 0) {
+			*f = (void *)&e;
+			return 0;
+		}
+	return NOT_FOUND;
+}
+API cuMemGetInfo_v2(size_t *free_, size_t *total) {
+	*free_ = TOTAL - allocated;
+	*total = TOTAL;
+	return 0;
+}
+API cuMemAlloc_v2(uint64_t *p, size_t n) {
+	ENTER("cuMemAlloc");
+	if (n == 0) return INVALID_VALUE;
+	if (allocated + n > TOTAL) return OUT_OF_MEMORY;
+	void *m = aligned_alloc(512, (n + 511) / 512 * 512);
+	if (!m) return OUT_OF_MEMORY;
+	memset(m, 0xff, n); // NaN: what was not written must not be used
+	*p = (uint64_t)m;
+	allocations[*p] = n;
+	allocated += n;
+	return 0;
+}
+API cuMemFree_v2(uint64_t p) {
+	auto it = allocations.find(p);
+	if (it == allocations.end()) return INVALID_VALUE;
+	allocated -= it->second;
+	allocations.erase(it);
+	free((void *)p);
+	return 0;
+}
+API cuMemHostAlloc(void **p, size_t n, unsigned) {
+	ENTER("cuMemHostAlloc");
+	*p = malloc(n);
+	return *p ? 0 : OUT_OF_MEMORY;
+}
+API cuMemFreeHost(void *p) { free(p); return 0; }
+API cuMemcpyHtoDAsync_v2(uint64_t dst, const void *src, size_t n, void *) {
+	ENTER("cuMemcpyHtoDAsync");
+	if (!inside(dst, n)) return INVALID_VALUE;
+	memcpy((void *)dst, src, n);
+	return 0;
+}
+API cuMemcpyDtoHAsync_v2(void *dst, uint64_t src, size_t n, void *) {
+	ENTER("cuMemcpyDtoHAsync");
+	if (!inside(src, n)) return INVALID_VALUE;
+	memcpy(dst, (void *)src, n);
+	return 0;
+}
+API cuMemcpyDtoDAsync_v2(uint64_t dst, uint64_t src, size_t n, void *) {
+	ENTER("cuMemcpyDtoDAsync");
+	if (!inside(dst, n) || !inside(src, n)) return INVALID_VALUE;
+	memmove((void *)dst, (void *)src, n);
+	return 0;
+}
+API cuMemsetD8Async(uint64_t dst, unsigned char v, size_t n, void *) {
+	ENTER("cuMemsetD8Async");
+	if (!inside(dst, n)) return INVALID_VALUE;
+	memset((void *)dst, v, n);
+	return 0;
+}
+API cuStreamCreate(void **s, unsigned) { *s = (void *)2; return 0; }
+API cuStreamDestroy_v2(void *) { return 0; }
+API cuStreamSynchronize(void *) { ENTER("cuStreamSynchronize"); return 0; }
+API cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned, void *, void **params, void **) {
+	ENTER("cuLaunchKernel");
+	const entry *e = (const entry *)f;
+	if (gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || by != 1 || bz != 1 || (int)bx != e->threads) return INVALID_VALUE;
+	body = e->run, arguments = params;
+	base.blocks[0] = gx, base.blocks[1] = gy, base.blocks[2] = gz;
+	long blocks = (long)gx * gy * gz, first = random((uint32_t)(blocks < 1 << 30 ? blocks : 1 << 30));
+	for (long i = 0; i < blocks; i++) {
+		long b = (first + i) % blocks;
+		base.block[0] = b % gx, base.block[1] = b / gx % gy, base.block[2] = b / gx / gy;
+		if (!run_block(bx)) {
+			fprintf(stderr, "sim: %s: block (%d, %d, %d) waits for ever at a barrier\n", e->name, base.block[0], base.block[1], base.block[2]);
+			return sticky = LAUNCH_FAILED;
+		}
+	}
+	return 0;
+}
+API cuGetErrorName(int code, const char **s) {
+	switch (code) {
+	case 1: *s = "CUDA_ERROR_INVALID_VALUE"; break;
+	case 2: *s = "CUDA_ERROR_OUT_OF_MEMORY"; break;
+	case 100: *s = "CUDA_ERROR_NO_DEVICE"; break;
+	case 214: *s = "CUDA_ERROR_ECC_UNCORRECTABLE"; break;
+	case 500: *s = "CUDA_ERROR_NOT_FOUND"; break;
+	case 700: *s = "CUDA_ERROR_ILLEGAL_ADDRESS"; break;
+	case 719: *s = "CUDA_ERROR_LAUNCH_FAILED"; break;
+	default: *s = "CUDA_ERROR_UNKNOWN";
+	}
+	return 0;
+}
+// sim_allocated tells tests what is left.
+extern "C" __attribute__((visibility("default"))) uint64_t sim_allocated() { return allocated; }

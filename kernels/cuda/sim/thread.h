@@ -1,0 +1,76 @@
+// The device as kernels see it, on the host: a CUDA thread is a fiber, and the
+// blocks of a grid run one after the other, in random order. Barriers, shuffles
+// and mma wait for all threads that take part; between two of them fibers run in
+// random order, so that a kernel which depends on an order gives other results
+// from run to run.
+#pragma once
+
+#include <stdint.h>
+
+namespace sim {
+
+struct state {
+	int thread, block[3], blocks[3];
+};
+
+extern state now;          // of the fiber that runs
+void barrier();            // of the block
+uint32_t *warp_exchange(); // 32 x 16 words of the fiber's warp
+void warp_barrier();
+
+} // namespace sim
+
+#define KERNEL(threads) extern "C" void
+#define DEVICE static inline
+#define SHARED static
+
+DEVICE int thread() { return sim::now.thread; }
+DEVICE int block_x() { return sim::now.block[0]; }
+DEVICE int block_y() { return sim::now.block[1]; }
+DEVICE int block_z() { return sim::now.block[2]; }
+DEVICE int blocks_x() { return sim::now.blocks[0]; }
+DEVICE void sync() { sim::barrier(); }
+
+DEVICE int shuffle_xor_i(int v, int mask) {
+	uint32_t *x = sim::warp_exchange();
+	int lane = sim::now.thread % 32;
+	x[lane * 16] = (uint32_t)v;
+	sim::warp_barrier();
+	v = (int)x[(lane ^ mask) * 16];
+	sim::warp_barrier();
+	return v;
+}
+
+DEVICE int dp4a(uint32_t a, uint32_t b, int c) {
+	for (int i = 0; i < 4; i++) c += (int)(int8_t)(a >> 8 * i) * (int)(int8_t)(b >> 8 * i);
+	return c;
+}
+
+// mma_bf16: products are exact in float32; their sum is one float64 sum in order
+// of k, rounded once. (The order that a device takes is its own, and fixed.)
+DEVICE void mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+	uint32_t *x = sim::warp_exchange();
+	int lane = sim::now.thread % 32, g = lane / 4, t = lane % 4;
+	for (int i = 0; i < 4; i++) x[lane * 16 + i] = a[i];
+	x[lane * 16 + 4] = b0;
+	x[lane * 16 + 5] = b1;
+	sim::warp_barrier();
+	auto half = [](uint32_t w, int hi) {
+		uint32_t u = hi ? w & 0xffff0000u : w << 16;
+		float f;
+		__builtin_memcpy(&f, &u, 4);
+		return f;
+	};
+	for (int i = 0; i < 4; i++) {
+		int row = i / 2, col = 2 * t + i % 2; // row 0: g, 1: g + 8
+		double sum = c[i];
+		for (int k = 0; k < 16; k++) {
+			int owner = k % 8 / 2; // the lane of its group that has this k
+			float av = half(x[(g * 4 + owner) * 16 + row + k / 8 * 2], k % 2);
+			float bv = half(x[(col * 4 + owner) * 16 + 4 + k / 8], k % 2);
+			sum += (double)av * (double)bv;
+		}
+		c[i] = (float)sum;
+	}
+	sim::warp_barrier();
+}

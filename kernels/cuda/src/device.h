@@ -1,0 +1,152 @@
+// What the kernels need of the device, without NVIDIA's headers: clang compiles
+// them to PTX (gen.sh), and any C++17 compiler compiles them for the host over
+// the simulator in ../sim, which runs each CUDA thread as a fiber.
+//
+// Rules of every kernel here: floating-point contraction is off, fused
+// multiply-adds are written out; sums have one order that depends on the
+// model's shape alone; no atomics in sums.
+#pragma once
+
+#ifdef __CUDA__
+
+typedef unsigned char uint8_t;
+typedef signed char int8_t;
+typedef unsigned short uint16_t;
+typedef unsigned int uint32_t;
+typedef unsigned long long uint64_t;
+
+#define KERNEL(threads) extern "C" __attribute__((global)) __attribute__((launch_bounds(threads))) void
+#define DEVICE static inline __attribute__((device))
+#define SHARED static __attribute__((shared))
+
+DEVICE int thread() { return __nvvm_read_ptx_sreg_tid_x(); }
+DEVICE int block_x() { return __nvvm_read_ptx_sreg_ctaid_x(); }
+DEVICE int block_y() { return __nvvm_read_ptx_sreg_ctaid_y(); }
+DEVICE int block_z() { return __nvvm_read_ptx_sreg_ctaid_z(); }
+DEVICE int blocks_x() { return __nvvm_read_ptx_sreg_nctaid_x(); }
+DEVICE void sync() { __syncthreads(); }
+DEVICE int shuffle_xor_i(int v, int mask) { return __nvvm_shfl_sync_bfly_i32(0xffffffff, v, mask, 0x1f); }
+
+// dp4a: c + the products of four signed bytes.
+DEVICE int dp4a(uint32_t a, uint32_t b, int c) {
+	int d;
+	asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+	return d;
+}
+
+// mma_bf16: c[16x8] += a[16x16] * b[16x8], fragments as in the PTX manual,
+// "mma.m16n8k16 with .bf16".
+DEVICE void mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+	asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+		: "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+		: "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+#else
+#include "../sim/thread.h"
+#endif
+
+DEVICE float fma32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+DEVICE uint32_t bits(float f) { uint32_t u; __builtin_memcpy(&u, &f, 4); return u; }
+DEVICE float from_bits(uint32_t u) { float f; __builtin_memcpy(&f, &u, 4); return f; }
+DEVICE int min_i(int a, int b) { return a < b ? a : b; }
+DEVICE int max_i(int a, int b) { return a > b ? a : b; }
+
+DEVICE float shuffle_xor(float v, int mask) { return from_bits(shuffle_xor_i((int)bits(v), mask)); }
+DEVICE double shuffle_xor(double v, int mask) {
+	uint64_t u;
+	__builtin_memcpy(&u, &v, 8);
+	uint32_t lo = shuffle_xor_i((int)(uint32_t)u, mask), hi = shuffle_xor_i((int)(uint32_t)(u >> 32), mask);
+	u = (uint64_t)hi << 32 | lo;
+	__builtin_memcpy(&v, &u, 8);
+	return v;
+}
+
+// Stored types, as kernels/tensor numbers them for the device.
+enum { F32 = 0, BF16 = 1, F16 = 2 };
+
+DEVICE float from_bf16(uint16_t h) { return from_bits((uint32_t)h << 16); }
+
+// to_bf16 rounds to nearest even; NaN stays NaN.
+DEVICE uint16_t to_bf16(float f) {
+	uint32_t u = bits(f);
+	if ((u & 0x7fffffff) > 0x7f800000) return (uint16_t)(u >> 16 | 0x40);
+	return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+// from_f16 widens binary16, subnormals too.
+DEVICE float from_f16(uint16_t h) {
+	uint32_t sign = (uint32_t)(h & 0x8000) << 16, body = (uint32_t)(h & 0x7fff) << 13;
+	if (body >= 0x0f800000) return from_bits(sign | body | 0x7f800000);          // infinite, NaN
+	return from_bits(sign | bits(from_bits(body) * from_bits(0x77800000)));      // times 2^112
+}
+
+DEVICE float widen(const void *p, long i, int type) {
+	switch (type) {
+	case BF16: return from_bf16(((const uint16_t *)p)[i]);
+	case F16: return from_f16(((const uint16_t *)p)[i]);
+	}
+	return ((const float *)p)[i];
+}
+
+// exp32, tanh32: kernels/cpu's, operation by operation.
+DEVICE float exp32(float x) {
+	if (-104.0f > x) x = -104.0f;
+	if (89.0f < x) x = 89.0f;
+	float t = fma32(x, 1.44269504088896341f, 12582912.0f);
+	float n = t - 12582912.0f;
+	float r = fma32(n, -0.693145751953125f, x);
+	r = fma32(n, -1.42860676533018e-06f, r);
+	float p = 0.001381457201205194f;
+	p = fma32(p, r, 0.00836872961372137f);
+	p = fma32(p, r, 0.04166838899254799f);
+	p = fma32(p, r, 0.1666652113199234f);
+	p = fma32(p, r, 0.4999999403953552f);
+	p = fma32(p, r, 1.0f);
+	p = fma32(p, r, 1.0f);
+	int i = (int)(bits(t) - 0x4b400000u);
+	int half = i >> 1, rest = i - half;
+	return p * from_bits((uint32_t)(half + 127) << 23) * from_bits((uint32_t)(rest + 127) << 23);
+}
+
+DEVICE float tanh32(float x) {
+	float a = from_bits(bits(x) & 0x7fffffffu);
+	float r = 1.0f - 2.0f / (exp32(a + a) + 1.0f);
+	if (!(a >= 0.625f)) {
+		float z = a * a;
+		float p = -0.0057049869934552029f;
+		p = fma32(p, z, 0.020639087244729173f);
+		p = fma32(p, z, -0.053739715085824959f);
+		p = fma32(p, z, 0.13331442198175808f);
+		p = fma32(p, z, -0.33333281942012773f);
+		r = fma32(p * z, a, a);
+	}
+	return from_bits(bits(r) | (bits(x) & 0x80000000u));
+}
+
+// block_sum adds a value of each of n threads (a power of two of them, at most
+// 256) in one fixed tree; every thread gets the sum. space has n / 32 elements.
+DEVICE double block_sum(double v, double *space, int n) {
+	for (int m = 1; m < 32; m *= 2) v += shuffle_xor(v, m);
+	if (thread() % 32 == 0) space[thread() / 32] = v;
+	sync();
+	v = 0;
+	for (int i = 0; i < n / 32; i++) v += space[i];
+	sync();
+	return v;
+}
+
+// block_max is the largest value; NaN is not the largest of anything.
+DEVICE float block_max(float v, float *space, int n) {
+	for (int m = 1; m < 32; m *= 2) {
+		float o = shuffle_xor(v, m);
+		if (o > v || v != v) v = o;
+	}
+	if (thread() % 32 == 0) space[thread() / 32] = v;
+	sync();
+	v = space[0];
+	for (int i = 1; i < n / 32; i++)
+		if (space[i] > v || v != v) v = space[i];
+	sync();
+	return v;
+}
