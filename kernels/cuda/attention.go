@@ -15,24 +15,49 @@ const (
 	maxDim    = 256
 )
 
-// kvPool is keys and values, [layer][block][slot][kv head][dim] each.
+// kvPool is keys and values, [layer][block][slot][kv head][dim] each, and for
+// kernels.KVQ8 the scales of their vectors, [layer][block][slot][kv head].
 type kvPool struct {
-	cfg          kernels.KVConfig
-	keys, values *memory
+	cfg                     kernels.KVConfig
+	keys, values            *memory
+	keyScales, valuesScales *memory
 }
 
 func (p *kvPool) Config() kernels.KVConfig { return p.cfg }
-func (p *kvPool) Bytes() int64             { return int64(p.keys.size) + int64(p.values.size) }
 
-func (p *kvPool) Free() {
-	p.keys.free()
-	p.values.free()
+func (p *kvPool) Bytes() int64 {
+	n := int64(0)
+	for _, m := range p.all() {
+		if m != nil {
+			n += int64(m.size)
+		}
+	}
+	return n
 }
 
-// layer is where a layer's keys and values begin.
-func (p *kvPool) layer(i int) (keys, values uint64) {
-	off := uint64(4 * i * p.cfg.Blocks * p.cfg.BlockSize * p.width())
-	return p.keys.at + off, p.values.at + off
+func (p *kvPool) all() []*memory {
+	return []*memory{p.keys, p.values, p.keyScales, p.valuesScales}
+}
+
+func (p *kvPool) Free() {
+	for _, m := range p.all() {
+		m.free()
+	}
+}
+
+// layer is where a layer's keys, their scales, values and their scales begin.
+func (p *kvPool) layer(i int) (at [4]uint64) {
+	vectors := i * p.cfg.Blocks * p.cfg.BlockSize * p.cfg.KVHeads
+	for j, m := range []*memory{p.keys, p.keyScales, p.values, p.valuesScales} {
+		if m != nil {
+			size := 4 // of a scale
+			if j%2 == 0 {
+				size = p.cfg.HeadDim * p.cfg.Type.ElementBytes()
+			}
+			at[j] = m.at + uint64(vectors*size)
+		}
+	}
+	return at
 }
 
 // width is the size of one position, in values.
@@ -40,24 +65,33 @@ func (p *kvPool) width() int { return p.cfg.KVHeads * p.cfg.HeadDim }
 
 // NewKV implements kernels.Backend.
 func (b *Backend) NewKV(cfg kernels.KVConfig) (kernels.KV, error) {
-	if cfg.Layers <= 0 || cfg.Blocks <= 0 || cfg.KVHeads <= 0 || cfg.HeadDim <= 0 || cfg.BlockSize <= 0 {
-		return nil, fmt.Errorf("cuda: KV pool %+v is empty", cfg)
+	if cfg.Layers <= 0 || cfg.Blocks <= 0 || cfg.KVHeads <= 0 || cfg.HeadDim <= 0 || cfg.BlockSize <= 0 || cfg.Type > kernels.KVQ8 {
+		return nil, fmt.Errorf("cuda: KV pool %+v is empty or of no known type", cfg)
 	}
 	if attnChunk%cfg.BlockSize != 0 || cfg.HeadDim%8 != 0 || cfg.HeadDim > maxDim {
 		return nil, fmt.Errorf("cuda: KV pool %+v: the block size must divide %d, the head size be a multiple of 8, at most %d", cfg, attnChunk, maxDim)
 	}
 	p := &kvPool{cfg: cfg}
-	size := 4 * cfg.Layers * cfg.Blocks * cfg.BlockSize * p.width()
-	var err error
-	if p.keys, err = b.alloc(size); err != nil {
-		return nil, err
-	}
-	if p.values, err = b.alloc(size); err != nil {
-		p.keys.free()
-		return nil, err
+	vectors := cfg.Layers * cfg.Blocks * cfg.BlockSize * cfg.KVHeads
+	size := vectors * cfg.HeadDim * cfg.Type.ElementBytes()
+	for _, m := range []struct {
+		to   **memory
+		size int
+	}{{&p.keys, size}, {&p.values, size}, {&p.keyScales, 4 * vectors}, {&p.valuesScales, 4 * vectors}} {
+		if (m.to == &p.keyScales || m.to == &p.valuesScales) && cfg.Type != kernels.KVQ8 {
+			continue
+		}
+		var err error
+		if *m.to, err = b.alloc(m.size); err != nil {
+			p.Free()
+			return nil, err
+		}
 	}
 	return p, nil
 }
+
+// kvTypes are the pool's types as device.h numbers them.
+var kvTypes = [...]uint64{kernels.KVF32: 0, kernels.KVBF16: 1, kernels.KVF16: 2, kernels.KVQ8: 3}
 
 // query is a row of a step as the kernels take it (struct query).
 type query struct{ row, pos, table int32 }
@@ -86,8 +120,9 @@ func (b *Backend) WriteKV(kv kernels.KV, layer int, k, v kernels.Buffer, seqs []
 		must((int(r.row)+1)*p.width() <= min(k.Len(), v.Len()), "WriteKV", "row %d in %d and %d values", r.row, k.Len(), v.Len())
 	}
 	defer b.device.enter()()
-	keys, values := p.layer(layer)
-	b.launch("write_kv", grid{len(rows), 1, 1}, keys, values, dev(k).at, dev(v).at, send(b, rows), send(b, tables), uint64(p.cfg.BlockSize), uint64(p.width()))
+	at := p.layer(layer)
+	b.launch("write_kv", grid{len(rows), 1, 1}, at[0], at[1], at[2], at[3], dev(k).at, dev(v).at, send(b, rows), send(b, tables),
+		uint64(p.cfg.BlockSize), uint64(p.cfg.KVHeads), uint64(p.cfg.HeadDim), kvTypes[p.cfg.Type])
 }
 
 // Attention: see kernels.Backend. A row's chunks of 256 positions are computed
@@ -117,15 +152,15 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 	}
 	defer b.device.enter()()
 	chunks := last - first + 1
-	keys, values := p.layer(spec.Layer)
+	pool := p.layer(spec.Layer)
 	rowBytes := spec.Heads * chunks * (spec.HeadDim + 2) * 4
 	turn := max(1, partBytes/rowBytes)
 	for len(rows) > 0 {
 		n := min(turn, len(rows))
 		part := b.scratch(&b.parts, n*rowBytes)
 		at := send(b, rows[:n])
-		b.launch("attend", grid{n, spec.Heads, chunks}, part, dev(q).at, keys, values, at, send(b, tables), send(b, heads),
-			uint64(spec.Heads), uint64(p.width()), uint64(spec.HeadDim), uint64(p.cfg.BlockSize), uint64(spec.Window),
+		b.launch("attend", grid{n, spec.Heads, chunks}, part, dev(q).at, pool[0], pool[1], pool[2], pool[3], at, send(b, tables), send(b, heads),
+			uint64(spec.Heads), uint64(p.cfg.KVHeads), uint64(spec.HeadDim), uint64(p.cfg.BlockSize), kvTypes[p.cfg.Type], uint64(spec.Window),
 			f32(spec.Scale), f32(spec.Cap), uint64(first), uint64(chunks))
 		b.launch("attend_merge", grid{n, spec.Heads, 1}, dev(dst).at, part, at, uint64(spec.Heads), uint64(spec.HeadDim), uint64(spec.Window), uint64(first), uint64(chunks))
 		rows = rows[n:]

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/kerneltest"
+	"github.com/sullae/sullae/kernels/tensor"
 )
 
 var onDevice = flag.Bool("cuda", false, "run on a GPU with its driver, not on the simulator")
@@ -73,11 +76,91 @@ func open(t testing.TB, cfg Config) *Backend {
 	return b
 }
 
+// TestAll runs the suite, in part where the device is simulated.
 func TestAll(t *testing.T) {
 	for _, exact := range []bool{true, false} {
 		t.Run(fmt.Sprintf("exact=%v", exact), func(t *testing.T) {
 			b := open(t, Config{Exact: exact})
-			kerneltest.RunAll(t, func(*testing.T) kernels.Backend { return b })
+			run := kerneltest.RunAll
+			if !*onDevice {
+				run = kerneltest.RunSmall
+			}
+			run(t, func(*testing.T) kernels.Backend { return b })
 		})
 	}
+}
+
+// TestManyRows: a product has the same bits for few rows, dealt chunk by chunk to
+// blocks, and for many, dealt leaf by leaf and in turns.
+func TestManyRows(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		dtype  tensor.DType
+		format kernels.Format
+		exact  bool
+	}{{"f32", tensor.F32, kernels.AsStored, true}, {"bf16", tensor.BF16, kernels.AsStored, false},
+		{"q8", tensor.F32, kernels.Q8, false}, {"q4", tensor.F32, kernels.Q4, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			b := open(t, Config{Exact: c.exact})
+			const out, rows = 40, 70
+			leaves := []int{0, 700, 1100, 1700}
+			k := leaves[len(leaves)-1]
+			rng := rand.New(rand.NewPCG(1, 2))
+			raw := make([]byte, out*k*c.dtype.Size())
+			for i := range out * k {
+				put(raw[i*c.dtype.Size():], math.Float32frombits(math.Float32bits(rng.Float32()-0.5)&^0xffff), c.dtype)
+			}
+			w, err := b.Pack(kernels.WeightSpec{Name: "w", Out: out, K: k, DType: c.dtype, Format: c.format, Leaves: leaves}, stored{raw, k * c.dtype.Size()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Free()
+			x := make([]float32, rows*k)
+			for i := range x {
+				x[i] = rng.Float32() - 0.5
+			}
+			all := product(t, b, w, x, rows, out)
+			for _, n := range []int{1, 3, fewRows, fewRows + 1} {
+				got := product(t, b, w, x[:n*k], n, out)
+				for i := range got {
+					if math.Float32bits(got[i]) != math.Float32bits(all[i]) {
+						t.Fatalf("%d rows: element %d is %v, among %d rows %v", n, i, got[i], rows, all[i])
+					}
+				}
+			}
+		})
+	}
+}
+
+type stored struct {
+	data     []byte
+	rowBytes int
+}
+
+func (s stored) ReadRows(dst []byte, row, n, col, cols int) error {
+	copy(dst, s.data[row*s.rowBytes:(row+n)*s.rowBytes])
+	return nil
+}
+
+func product(t *testing.T, b *Backend, w kernels.Weight, x []float32, rows, out int) []float32 {
+	t.Helper()
+	in, err := b.Alloc(len(x))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Free()
+	dst, err := b.Alloc(rows * out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dst.Free()
+	if err := b.Upload(in, x); err != nil {
+		t.Fatal(err)
+	}
+	b.MatMul(dst, in, w, rows)
+	got := make([]float32, rows*out)
+	if err := b.Download(got, dst); err != nil {
+		t.Fatal(err)
+	}
+	return got
 }

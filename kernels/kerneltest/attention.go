@@ -261,30 +261,36 @@ func (sc *scene) testCase(name string, parts []part) testCase {
 // chunkingRule: a prompt's results are the same however it is cut into steps,
 // whatever else is in a step, and for every block size.
 func chunkingRule(t *testing.T, b kernels.Backend) {
-	chunking(t, b, kernels.KVF32, 37)
-	for _, window := range []int{0, 256} {
-		chunking(t, b, kernels.KVF32, window)
+	sizes := []int{16, 1, 8, 64, 256}
+	for _, window := range []int{0, 37, 256} {
+		chunking(t, b, kernels.KVF32, window, sizes, 530)
 	}
 	for _, kv := range narrowKV {
-		chunking(t, b, kv, 37)
+		chunking(t, b, kv, 37, sizes, 530)
 	}
 }
 
-func chunking(t *testing.T, b kernels.Backend, kvType kernels.KVType, window int) {
+func smallChunkingRule(t *testing.T, b kernels.Backend) {
+	for kv := range kernels.KVQ8 + 1 {
+		chunking(t, b, kv, 37, []int{16, 64}, 262)
+	}
+}
+
+func chunking(t *testing.T, b kernels.Backend, kvType kernels.KVType, window int, sizes []int, length int) {
 	var first []float32
-	for _, size := range []int{16, 1, 8, 64, 256} {
+	for _, size := range sizes {
 		s := seeded("chunking") // the same values for each block size
-		sc := newScene(s, 4, 1, 8, size, window, 530, 90)
+		sc := newScene(s, 4, 1, 8, size, window, length, 90)
 		sc.kv.Type = kvType
 		kv := sc.pool(t, b)
-		whole := sc.query(t, b, kv, part{0, 0, 530})
+		whole := sc.query(t, b, kv, part{0, 0, length})
 		if first == nil {
 			first = whole
 		}
 		same(t, whole, first)
 		var cut []float32
-		for from := 0; from < 530; {
-			to := min(from+1+s.IntN(70), 530)
+		for from := 0; from < length; {
+			to := min(from+1+s.IntN(70), length)
 			other := 1 + s.IntN(89)
 			got := sc.query(t, b, kv, part{1, 0, other}, part{0, from, to}, part{1, other, other + 1})
 			width := sc.spec.Heads * sc.spec.HeadDim

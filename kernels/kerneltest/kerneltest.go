@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/sullae/sullae/kernels"
@@ -40,6 +41,22 @@ func cases() []testCase {
 // RunAll tests one backend. newBackend may return the same one each time; it
 // registers its own Close.
 func RunAll(t *testing.T, newBackend func(t *testing.T) kernels.Backend) {
+	runAll(t, newBackend, rules)
+}
+
+// RunSmall is RunAll for a simulated device: the rules that would take it long are
+// tried on less.
+func RunSmall(t *testing.T, newBackend func(t *testing.T) kernels.Backend) {
+	small := slices.Clone(rules)
+	for i := range small {
+		if small[i].small != nil {
+			small[i].test = small[i].small
+		}
+	}
+	runAll(t, newBackend, small)
+}
+
+func runAll(t *testing.T, newBackend func(t *testing.T) kernels.Backend, rules []rule) {
 	for _, c := range cases() {
 		if c.check == nil {
 			continue

@@ -12,7 +12,14 @@ import (
 	"github.com/sullae/sullae/kernels/tree"
 )
 
+type rule struct {
+	name  string
+	test  func(t *testing.T, b kernels.Backend)
+	small func(t *testing.T, b kernels.Backend) // nil: as test
+}
+
 // rules are what must hold of a backend by itself, bit for bit.
+<<<<<<< HEAD
 var rules = []struct {
 	name string
 	test func(t *testing.T, b kernels.Backend)
@@ -26,6 +33,17 @@ var rules = []struct {
 	{"rule/PackErrors", packErrorsRule},
 	{"rule/NewKVErrors", newKVErrorsRule},
 	{"rule/Misuse", misuseRule},
+=======
+var rules = []rule{
+	{"rule/MatMulRows", matMulRowsRule, nil},
+	{"rule/MatMulTree", matMulTreeRule, nil},
+	{"rule/MatMuls", matMulsRule, nil},
+	{"rule/Chunking", chunkingRule, smallChunkingRule},
+	{"rule/Poison", poisonRule, nil},
+	{"rule/PackErrors", packErrorsRule, nil},
+	{"rule/NewKVErrors", newKVErrorsRule, nil},
+	{"rule/Misuse", misuseRule, nil},
+>>>>>>> 151c586 (kernels/cuda: lint, faults, rows)
 }
 
 // matMulRowsRule: a row's product is the same alone and among any others.

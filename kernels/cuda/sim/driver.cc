@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <map>
 #include <string>
@@ -88,7 +89,16 @@ static int current;
 
 static void yield() { sim_switch(&fibers[current].sp, main_sp); }
 
+static bool in_fiber;
+
+static void need_fiber() {
+	if (in_fiber) return;
+	fprintf(stderr, "sim: a kernel that is said to be plain waits at a barrier\n");
+	abort();
+}
+
 void barrier() {
+	need_fiber();
 	long mine = block_passed;
 	if (++block_arrived == block_alive) {
 		block_arrived = 0;
@@ -101,6 +111,7 @@ void barrier() {
 uint32_t *warp_exchange() { return warps[current / 32].exchange; }
 
 void warp_barrier() {
+	need_fiber();
 	warp &w = warps[current / 32];
 	long mine = w.passed;
 	if (++w.arrived == w.alive) {
@@ -134,8 +145,20 @@ sim_start:
 )");
 extern "C" void sim_start();
 
+// run_plain runs a block without fibers, from a random thread on.
+static void run_plain(int threads) {
+	in_fiber = false;
+	now = base;
+	int first = random(threads);
+	for (int i = 0; i < threads; i++) {
+		now.thread = (first + i) % threads;
+		body(arguments);
+	}
+}
+
 // run_block returns false when no fiber can go on: a barrier that some do not reach.
 static bool run_block(int threads) {
+	in_fiber = true;
 	block_arrived = 0, block_alive = threads;
 	for (int i = 0; i < (threads + 31) / 32; i++) warps[i].arrived = 0, warps[i].alive = threads - 32 * i < 32 ? threads - 32 * i : 32;
 	for (int i = 0; i < threads; i++) {
@@ -179,23 +202,28 @@ static void unpack(void (*f)(A...), void **p) {
 	call(f, p, std::index_sequence_for<A...>{});
 }
 
+// A kernel. One without barriers and shuffles (plain) needs no fibers: its threads
+// run one after the other.
 struct entry {
 	const char *name;
 	void (*run)(void **);
 	int threads;
+	bool plain;
 };
 
-#define ENTRY(name, threads) \
-	{#name, [](void **p) { unpack(::name, p); }, threads}
+#define FIBERS(name, threads) \
+	{#name, [](void **p) { unpack(::name, p); }, threads, false}
+#define PLAIN(name, threads) \
+	{#name, [](void **p) { unpack(::name, p); }, threads, true}
 
 static const entry entries[] = {
-	ENTRY(gather, 256), ENTRY(rms_norm, 256), ENTRY(rope, 128), ENTRY(add, 256),
-	ENTRY(add_bias, 256), ENTRY(scale, 256), ENTRY(soft_cap, 256), ENTRY(silu_mul, 256),
-	ENTRY(gelu_mul, 256), ENTRY(exp_sums, 256),
-	ENTRY(matmul_exact, 128), ENTRY(round_rows, 256), ENTRY(matmul_bf16_8, 128),
-	ENTRY(matmul_bf16_64, 128), ENTRY(quantize_rows, 128), ENTRY(matmul_q8, 128),
-	ENTRY(matmul_q4, 128), ENTRY(fold, 256),
-	ENTRY(write_kv, 128), ENTRY(attend, 128), ENTRY(attend_merge, 128),
+	PLAIN(gather, 256), FIBERS(rms_norm, 256), PLAIN(rope, 128), PLAIN(add, 256),
+	PLAIN(add_bias, 256), PLAIN(scale, 256), PLAIN(soft_cap, 256), PLAIN(silu_mul, 256),
+	PLAIN(gelu_mul, 256), FIBERS(exp_sums, 256),
+	FIBERS(matmul_exact, 128), PLAIN(round_rows, 256), FIBERS(matmul_bf16_8, 128),
+	FIBERS(matmul_bf16_64, 128), PLAIN(quantize_rows, 128), PLAIN(matmul_q8, 128),
+	PLAIN(matmul_q4, 128), PLAIN(fold, 256),
+	PLAIN(write_kv, 128), FIBERS(attend, 128), PLAIN(attend_merge, 128),
 };
 
 static std::map<uint64_t, size_t> allocations;
@@ -295,8 +323,12 @@ API cuMemAlloc_v2(uint64_t *p, size_t n) {
 	ENTER("cuMemAlloc");
 	if (n == 0) return INVALID_VALUE;
 	if (allocated + n > TOTAL) return OUT_OF_MEMORY;
-	void *m = aligned_alloc(512, (n + 511) / 512 * 512);
-	if (!m) return OUT_OF_MEMORY;
+	// Memory ends where a page begins that may not be touched.
+	size_t size = (n + 4095) / 4096 * 4096;
+	char *m = (char *)mmap(nullptr, size + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (m == MAP_FAILED) return OUT_OF_MEMORY;
+	mprotect(m + size, 4096, PROT_NONE);
+	m += size - (n + 15) / 16 * 16;
 	memset(m, 0xff, n); // NaN: what was not written must not be used
 	*p = (uint64_t)m;
 	allocations[*p] = n;
@@ -307,8 +339,8 @@ API cuMemFree_v2(uint64_t p) {
 	auto it = allocations.find(p);
 	if (it == allocations.end()) return INVALID_VALUE;
 	allocated -= it->second;
+	munmap((void *)(p & ~4095ull), (it->second + 4095) / 4096 * 4096 + 4096);
 	allocations.erase(it);
-	free((void *)p);
 	return 0;
 }
 API cuMemHostAlloc(void **p, size_t n, unsigned) {
@@ -354,7 +386,9 @@ API cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, 
 	for (long i = 0; i < blocks; i++) {
 		long b = (first + i) % blocks;
 		base.block[0] = b % gx, base.block[1] = b / gx % gy, base.block[2] = b / gx / gy;
-		if (!run_block(bx)) {
+		if (e->plain) {
+			run_plain(bx);
+		} else if (!run_block(bx)) {
 			fprintf(stderr, "sim: %s: block (%d, %d, %d) waits for ever at a barrier\n", e->name, base.block[0], base.block[1], base.block[2]);
 			return sticky = LAUNCH_FAILED;
 		}

@@ -23,6 +23,7 @@ void warp_barrier();
 #define KERNEL(threads) extern "C" void
 #define DEVICE static inline
 #define SHARED static
+#define UNROLL
 
 DEVICE int thread() { return sim::now.thread; }
 DEVICE int block_x() { return sim::now.block[0]; }

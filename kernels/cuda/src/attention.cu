@@ -1,5 +1,6 @@
-// Attention over a paged pool of keys and values, float32,
-// [block][slot][kv head][dim] for one layer.
+// Attention over a paged pool of keys and values, [block][slot][kv head][dim] for
+// one layer, in float32, bfloat16, binary16, or in int8 with a float32 scale for
+// each vector in an array of its own.
 #include "device.h"
 
 enum { CHUNK = 256, MAX_DIM = 256 };
@@ -10,14 +11,46 @@ struct query {
 	int row, pos, table;
 };
 
-// write_kv stores rows at their positions. Grid: rows.
-KERNEL(128) write_kv(float *keys, float *values, const float *k, const float *v, const query *rows, const int *tables, int block, int width) {
+// kv_value is element i of a vector of the pool.
+DEVICE float kv_value(const uint8_t *mem, const float *scales, long vector, int i, int dim, int type) {
+	if (type == Q8) return (float)(int8_t)mem[vector * dim + i] * scales[vector];
+	return widen(mem, vector * dim + i, type);
+}
+
+// kv_write rounds a vector into the pool (package reference, RoundKV).
+DEVICE void kv_write(uint8_t *mem, float *scales, long vector, const float *v, int dim, int type) {
+	float top = 0, odd = 0, inv = 0;
+	if (type == Q8) {
+		for (int i = 0; i < dim; i++) {
+			float a = from_bits(bits(v[i]) & 0x7fffffffu);
+			if (a > top) top = a;
+			odd += v[i] - v[i];
+		}
+		bool none = top < 0x1p-100f;
+		inv = none ? 0.0f : 127.0f / top;
+		scales[vector] = odd != odd ? odd : none ? 0.0f : top * (1.0f / 127.0f);
+	}
+	for (int i = 0; i < dim; i++) {
+		long at = vector * dim + i;
+		switch (type) {
+		case F32: ((float *)mem)[at] = v[i]; break;
+		case BF16: ((uint16_t *)mem)[at] = to_bf16(v[i]); break;
+		case F16: ((uint16_t *)mem)[at] = to_f16(v[i]); break;
+		default: mem[at] = odd == odd ? (uint8_t)(int)__builtin_rintf(v[i] * inv) : 1;
+		}
+	}
+}
+
+// write_kv stores rows at their positions. Grid: rows; a thread a vector.
+KERNEL(128) write_kv(uint8_t *keys, float *key_scales, uint8_t *values, float *value_scales, const float *k, const float *v,
+	const query *rows, const int *tables, int block, int heads, int dim, int type) {
 	query q = rows[block_x()];
-	long to = ((long)tables[q.table + q.pos / block] * block + q.pos % block) * width;
-	long from = (long)q.row * width;
-	for (int i = thread(); i < width; i += 128) {
-		keys[to + i] = k[from + i];
-		values[to + i] = v[from + i];
+	long to = ((long)tables[q.table + q.pos / block] * block + q.pos % block) * heads;
+	for (int i = thread(); i < 2 * heads; i += 128) {
+		int head = i / 2;
+		long from = ((long)q.row * heads + head) * dim;
+		if (i % 2 == 0) kv_write(keys, key_scales, to + head, k + from, dim, type);
+		else kv_write(values, value_scales, to + head, v + from, dim, type);
 	}
 }
 
@@ -26,8 +59,8 @@ KERNEL(128) write_kv(float *keys, float *values, const float *k, const float *v,
 // the sum of exp(score - m), o the sum of exp(score - m) * v in order of
 // positions. part[row, head, chunk - first chunk] = m, l, o. Grid: rows x heads x
 // chunks; 128 threads.
-KERNEL(128) attend(float *part, const float *q, const float *keys, const float *values, const query *rows, const int *tables,
-	const int *kv_heads, int heads, int kv_width, int dim, int block, int window, float scale, float cap, int first_chunk, int chunks) {
+KERNEL(128) attend(float *part, const float *q, const uint8_t *keys, const float *key_scales, const uint8_t *values, const float *value_scales,
+	const query *rows, const int *tables, const int *kv_head, int heads, int kv_heads, int dim, int block, int type, int window, float scale, float cap, int first_chunk, int chunks) {
 	SHARED float vector[MAX_DIM], score[CHUNK], tops[4];
 	SHARED double sums[4];
 	query row = rows[block_x()];
@@ -45,8 +78,8 @@ KERNEL(128) attend(float *part, const float *q, const float *keys, const float *
 		int p = base + thread() / 8;
 		float s = 0;
 		if (p < hi) {
-			const float *key = keys + ((long)table[p / block] * block + p % block) * kv_width + kv_heads[head] * dim;
-			for (int i = lane * share; i < (lane + 1) * share; i++) s = fma32(vector[i], key[i], s);
+			long key = ((long)table[p / block] * block + p % block) * kv_heads + kv_head[head];
+			for (int i = lane * share; i < (lane + 1) * share; i++) s = fma32(vector[i], kv_value(keys, key_scales, key, i, dim, type), s);
 		}
 		for (int m = 1; m < 8; m *= 2) s += shuffle_xor(s, m);
 		s *= scale;
@@ -76,8 +109,10 @@ KERNEL(128) attend(float *part, const float *q, const float *keys, const float *
 	}
 	for (int i = thread(); i < dim; i += 128) {
 		float o = 0;
-		for (int p = lo; p < hi; p++)
-			o = fma32(score[p - lo], values[((long)table[p / block] * block + p % block) * kv_width + kv_heads[head] * dim + i], o);
+		for (int p = lo; p < hi; p++) {
+			long value = ((long)table[p / block] * block + p % block) * kv_heads + kv_head[head];
+			o = fma32(score[p - lo], kv_value(values, value_scales, value, i, dim, type), o);
+		}
 		out[2 + i] = o;
 	}
 }

@@ -18,6 +18,7 @@ typedef unsigned long long uint64_t;
 #define KERNEL(threads) extern "C" __attribute__((global)) __attribute__((launch_bounds(threads))) void
 #define DEVICE static inline __attribute__((device))
 #define SHARED static __attribute__((shared))
+#define UNROLL _Pragma("unroll")
 
 DEVICE int thread() { return __nvvm_read_ptx_sreg_tid_x(); }
 DEVICE int block_x() { return __nvvm_read_ptx_sreg_ctaid_x(); }
@@ -63,7 +64,7 @@ DEVICE double shuffle_xor(double v, int mask) {
 }
 
 // Stored types, as kernels/tensor numbers them for the device.
-enum { F32 = 0, BF16 = 1, F16 = 2 };
+enum { F32 = 0, BF16 = 1, F16 = 2, Q8 = 3 };
 
 DEVICE float from_bf16(uint16_t h) { return from_bits((uint32_t)h << 16); }
 
@@ -79,6 +80,20 @@ DEVICE float from_f16(uint16_t h) {
 	uint32_t sign = (uint32_t)(h & 0x8000) << 16, body = (uint32_t)(h & 0x7fff) << 13;
 	if (body >= 0x0f800000) return from_bits(sign | body | 0x7f800000);          // infinite, NaN
 	return from_bits(sign | bits(from_bits(body) * from_bits(0x77800000)));      // times 2^112
+}
+
+// to_f16 rounds to nearest even, into subnormals too; what is too large becomes
+// infinite.
+DEVICE uint16_t to_f16(float f) {
+	uint32_t sign = bits(f) >> 16 & 0x8000, u = bits(f) & 0x7fffffff;
+	if (u > 0x7f800000) return (uint16_t)(sign | 0x7e00);
+	if (u >= 0x477ff000) return (uint16_t)(sign | 0x7c00); // 65520 and up
+	if (u < 0x38800000) {                                  // below 2^-14: in units of 2^-24, which the addition rounds to
+		float scaled = from_bits(u) + 0.5f;
+		return (uint16_t)(sign | (bits(scaled) - 0x3f000000));
+	}
+	u += 0xfff + (u >> 13 & 1);
+	return (uint16_t)(sign | ((u - 0x38000000) >> 13));
 }
 
 DEVICE float widen(const void *p, long i, int type) {

@@ -11,7 +11,7 @@
 enum { SPLIT = 512, ROWS = 8 };
 
 // Loops over register arrays are unrolled, or the arrays would lie in memory.
-#define EACH(i, n) _Pragma("unroll") for (int i = 0; i < (n); i++)
+#define EACH(i, n) UNROLL for (int i = 0; i < (n); i++)
 
 struct range {
 	int lo, hi; // in K values of the packed layout; lo begins a chunk of its leaf

@@ -1,0 +1,84 @@
+//go:build linux && amd64 && !nocuda
+
+package cuda
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestFaults: what a driver can fail at is an error that names the call and the
+// code, comes from the next Sync, and stays; nothing hangs and nothing panics. A
+// process has one driver, so each case is a process of its own.
+func TestFaults(t *testing.T) {
+	if os.Getenv("SULLAE_LIBCUDA") == "" || *onDevice {
+		t.Skip("needs the simulated device")
+	}
+	for _, c := range []struct {
+		name string
+		env  []string
+		want string
+	}{
+		{"no driver", []string{"SULLAE_LIBCUDA=/nonexistent/libcuda.so.1"}, "no CUDA device: NVIDIA's driver is not installed"},
+		{"old driver", []string{"SULLAE_SIM_DRIVER=11080"}, "the driver speaks CUDA 11.8, 12.0 is needed"},
+		{"no device", []string{"SULLAE_SIM_DEVICES=0"}, "device 0 of 0"},
+		{"old device", []string{"SULLAE_SIM_CC=75"}, "has compute capability 7.5, 8.0 is needed"},
+		{"init", []string{"SULLAE_SIM_FAIL=cuInit:1:100"}, "no CUDA device: cuInit: CUDA_ERROR_NO_DEVICE (100)"},
+		{"compile", []string{"SULLAE_SIM_FAIL=cuModuleLoadDataEx:2:218"}, "compile matmul.ptx"},
+		{"pinned memory", []string{"SULLAE_SIM_FAIL=cuMemHostAlloc:1:2"}, "pinned memory: cuMemHostAlloc: CUDA_ERROR_OUT_OF_MEMORY (2)"},
+		{"out of memory", []string{"SULLAE_SIM_FAIL=cuMemAlloc:2:2"}, "free: cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY (2)"},
+		{"fault", []string{"SULLAE_SIM_FAIL=cuLaunchKernel:2:700"}, "cuLaunchKernel: CUDA_ERROR_ILLEGAL_ADDRESS (700)"},
+		{"ECC", []string{"SULLAE_SIM_FAIL=cuStreamSynchronize:1:214"}, "cuStreamSynchronize: CUDA_ERROR_ECC_UNCORRECTABLE (214)"},
+		{"copy", []string{"SULLAE_SIM_FAIL=cuMemcpyHtoDAsync:1:719"}, "cuMemcpyHtoDAsync: CUDA_ERROR_LAUNCH_FAILED (719)"},
+		{"none", nil, "fine"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestFaultsChild$", "-test.v")
+			cmd.Env = append(append(os.Environ(), "SULLAE_TEST_FAULTS=1"), c.env...)
+			out, err := cmd.CombinedOutput()
+			if err != nil || !strings.Contains(string(out), c.want) {
+				t.Errorf("%v, want %q in:\n%s", err, c.want, out)
+			}
+		})
+	}
+}
+
+// TestFaultsChild is one process of TestFaults: a few ops, and what came of them.
+func TestFaultsChild(t *testing.T) {
+	if os.Getenv("SULLAE_TEST_FAULTS") == "" {
+		t.Skip("a part of TestFaults")
+	}
+	b, err := New(Config{})
+	if err != nil {
+		t.Log(err)
+		return
+	}
+	defer b.Close()
+	x, err := b.Alloc(100)
+	if err != nil {
+		t.Log(err)
+		return
+	}
+	defer x.Free()
+	if err := b.Upload(x, make([]float32, 100)); err != nil {
+		t.Log(err)
+	}
+	for range 5 {
+		b.Scale(x, 2)
+	}
+	err = b.Sync()
+	if again := b.Sync(); !errors.Is(again, err) {
+		t.Errorf("the error was %v, then %v", err, again)
+	}
+	if _, err2 := b.Alloc(1); (err2 == nil) != (err == nil) {
+		t.Errorf("after %v memory is had: %v", err, err2)
+	}
+	if err == nil {
+		t.Log("fine")
+	} else {
+		t.Log(err)
+	}
+}

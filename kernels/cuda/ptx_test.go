@@ -1,0 +1,106 @@
+package cuda
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// maxStaticShared is what a block may have of shared memory without asking.
+const maxStaticShared = 48 << 10
+
+var (
+	sharedArray = regexp.MustCompile(`(?m)^\s*\.shared[^;]*?\.b(8|16|32|64)\s+\S+?\[(\d+)\]`)
+	localDepot  = regexp.MustCompile(`__local_depot`)
+	calls       = regexp.MustCompile(`(?m)^\s*(\.extern\s+\.func|call(\.uni)?\s)`)
+)
+
+// lintPTX finds what the driver would accept and a device would suffer from, or
+// what would only fail there.
+func lintPTX(text string) (faults []string) {
+	if !strings.Contains(text, ".version 8.0") || !strings.Contains(text, ".target sm_80") {
+		faults = append(faults, "not PTX 8.0 for sm_80")
+	}
+	if calls.MatchString(text) {
+		faults = append(faults, "a call or an external function")
+	}
+	if localDepot.MatchString(text) {
+		faults = append(faults, "an array in local memory")
+	}
+	// Static shared memory belongs to a kernel each; all of a file's together are a
+	// bound on the largest.
+	sum := 0
+	for _, m := range sharedArray.FindAllStringSubmatch(text, -1) {
+		bits, _ := strconv.Atoi(m[1])
+		n, _ := strconv.Atoi(m[2])
+		sum += bits / 8 * n
+	}
+	if sum > maxStaticShared {
+		faults = append(faults, strconv.Itoa(sum)+" bytes of static shared memory")
+	}
+	return faults
+}
+
+func TestPTX(t *testing.T) {
+	files, err := filepath.Glob("ptx/*.ptx")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no PTX: %v", err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fault := range lintPTX(string(text)) {
+			t.Errorf("%s: %s", f, fault)
+		}
+	}
+	for _, bad := range []string{
+		".version 8.0\n.target sm_80\n\t.extern .func f;",
+		".version 8.0\n.target sm_80\n\tcall.uni f, ();",
+		".version 8.0\n.target sm_80\n\t.local .align 8 .b8 \t__local_depot0[32];",
+		".version 8.0\n.target sm_80\n\t.shared .align 4 .b8 big[49153];",
+		".version 7.0\n.target sm_80\n",
+	} {
+		if lintPTX(bad) == nil {
+			t.Errorf("passed: %q", bad)
+		}
+	}
+}
+
+// TestPTXUpToDate compiles the kernels again where clang 19 is at hand.
+func TestPTXUpToDate(t *testing.T) {
+	if _, err := exec.LookPath("clang++-19"); err != nil {
+		t.Skip("needs clang++-19 (Debian: clang-19)")
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"src", "gen.sh"} {
+		if out, err := exec.Command("cp", "-r", name, dir).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "ptx"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("sh", filepath.Join(dir, "gen.sh")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	files, _ := filepath.Glob("ptx/*.ptx")
+	for _, f := range files {
+		want, err := os.ReadFile(filepath.Join(dir, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Errorf("%s is not what src gives: run go generate ./kernels/cuda", f)
+		}
+	}
+}
