@@ -19,31 +19,16 @@ type rule struct {
 }
 
 // rules are what must hold of a backend by itself, bit for bit.
-<<<<<<< HEAD
-var rules = []struct {
-	name string
-	test func(t *testing.T, b kernels.Backend)
-}{
-	{"rule/MatMulRows", matMulRowsRule},
-	{"rule/MatMulTree", matMulTreeRule},
-	{"rule/MatMuls", matMulsRule},
-	{"rule/Coded", codedRule},
-	{"rule/Chunking", chunkingRule},
-	{"rule/Poison", poisonRule},
-	{"rule/PackErrors", packErrorsRule},
-	{"rule/NewKVErrors", newKVErrorsRule},
-	{"rule/Misuse", misuseRule},
-=======
 var rules = []rule{
 	{"rule/MatMulRows", matMulRowsRule, nil},
 	{"rule/MatMulTree", matMulTreeRule, nil},
 	{"rule/MatMuls", matMulsRule, nil},
+	{"rule/Coded", codedRule, nil},
 	{"rule/Chunking", chunkingRule, smallChunkingRule},
 	{"rule/Poison", poisonRule, nil},
 	{"rule/PackErrors", packErrorsRule, nil},
 	{"rule/NewKVErrors", newKVErrorsRule, nil},
 	{"rule/Misuse", misuseRule, nil},
->>>>>>> 151c586 (kernels/cuda: lint, faults, rows)
 }
 
 // matMulRowsRule: a row's product is the same alone and among any others.
