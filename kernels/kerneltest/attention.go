@@ -271,9 +271,13 @@ func chunkingRule(t *testing.T, b kernels.Backend) {
 }
 
 func smallChunkingRule(t *testing.T, b kernels.Backend) {
-	for kv := range kernels.KVQ8 + 1 {
-		chunking(t, b, kv, 37, []int{16, 64}, 262)
-	}
+	chunking(t, b, kernels.KVF32, 37, []int{64}, 262)
+	chunking(t, b, kernels.KVQ8, 37, []int{16}, 40)
+}
+
+func smallPoisonRule(t *testing.T, b kernels.Backend) {
+	poison(t, b, kernels.KVF32, float32(math.NaN()))
+	poison(t, b, kernels.KVQ8, float32(math.Inf(1)))
 }
 
 func chunking(t *testing.T, b kernels.Backend, kvType kernels.KVType, window int, sizes []int, length int) {

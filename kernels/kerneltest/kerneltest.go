@@ -41,24 +41,24 @@ func cases() []testCase {
 // RunAll tests one backend. newBackend may return the same one each time; it
 // registers its own Close.
 func RunAll(t *testing.T, newBackend func(t *testing.T) kernels.Backend) {
-	runAll(t, newBackend, rules)
+	runAll(t, newBackend, rules, func(string) bool { return true })
 }
 
 // RunSmall is RunAll for a simulated device: the rules that would take it long are
-// tried on less.
-func RunSmall(t *testing.T, newBackend func(t *testing.T) kernels.Backend) {
+// tried on less. keep says which cases and rules are run, by their names.
+func RunSmall(t *testing.T, newBackend func(t *testing.T) kernels.Backend, keep func(name string) bool) {
 	small := slices.Clone(rules)
 	for i := range small {
 		if small[i].small != nil {
 			small[i].test = small[i].small
 		}
 	}
-	runAll(t, newBackend, small)
+	runAll(t, newBackend, small, keep)
 }
 
-func runAll(t *testing.T, newBackend func(t *testing.T) kernels.Backend, rules []rule) {
+func runAll(t *testing.T, newBackend func(t *testing.T) kernels.Backend, rules []rule, keep func(string) bool) {
 	for _, c := range cases() {
-		if c.check == nil {
+		if c.check == nil || !keep(c.name) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
@@ -71,6 +71,9 @@ func runAll(t *testing.T, newBackend func(t *testing.T) kernels.Backend, rules [
 		})
 	}
 	for _, r := range rules {
+		if !keep(r.name) {
+			continue
+		}
 		t.Run(r.name, func(t *testing.T) { r.test(t, newBackend(t)) })
 	}
 }

@@ -25,7 +25,7 @@ var rules = []rule{
 	{"rule/MatMuls", matMulsRule, nil},
 	{"rule/Coded", codedRule, nil},
 	{"rule/Chunking", chunkingRule, smallChunkingRule},
-	{"rule/Poison", poisonRule, nil},
+	{"rule/Poison", poisonRule, smallPoisonRule},
 	{"rule/PackErrors", packErrorsRule, nil},
 	{"rule/NewKVErrors", newKVErrorsRule, nil},
 	{"rule/Misuse", misuseRule, nil},
