@@ -5,11 +5,17 @@ GRPC_PROTO = google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 TOOLS     = $(CURDIR)/bin
 COMMIT    = $(shell git describe --always --abbrev=12 --dirty --exclude='*' 2>/dev/null)
 
-.PHONY: build test race noasm lint generate check chaos soak mixed image image-gpu kube-test chart-lint chart-test
+.PHONY: build gpu-test test race noasm lint generate check chaos soak mixed image image-gpu kube-test chart-lint chart-test
 
-# build makes bin/sullae, static; it knows the commit that it is of.
+# build makes bin/sullae, which knows the commit that it is of. With CUDA in it the
+# binary needs glibc; TAGS=nocuda makes it static.
 build:
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/sullae ./cmd/sullae
+	CGO_ENABLED=0 go build -tags "$(TAGS)" -trimpath -buildvcs=false -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/sullae ./cmd/sullae
+
+# gpu-test makes bin/gpu/cuda.test, which tests and measures the GPU backend on a
+# machine that has a driver and nothing else: run it with -cuda (docs/gpu.md).
+gpu-test:
+	CGO_ENABLED=0 go test -c -trimpath -o bin/gpu/cuda.test ./kernels/cuda
 
 # test runs everything that runs by default.
 test:
@@ -29,12 +35,13 @@ lint:
 	go vet ./...
 	$(BUF) lint
 
-# generate makes the protobuf code and the assembly again.
+# generate makes the protobuf code, the assembly and the PTX (for which it needs clang 19) again.
 generate:
 	GOBIN=$(TOOLS) go install $(GO_PROTO)
 	GOBIN=$(TOOLS) go install $(GRPC_PROTO)
 	cd proto && PATH="$(TOOLS):$$PATH" $(BUF) generate --template buf.gen.yaml .
 	cd kernels/cpu && go generate ./...
+	cd kernels/cuda && go generate .
 
 # check is what a change must pass.
 check: lint test race noasm generate

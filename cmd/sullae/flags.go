@@ -128,3 +128,9 @@ type packFlags struct {
 	PackCache     string   `placeholder:"DIR" help:"Folder for packed units of the model: a worker that starts again loads its share from there. Workers may share it."`
 	PackCacheSize byteSize `default:"64GiB" placeholder:"SIZE" help:"Most bytes in it; what was not used for longest goes."`
 }
+
+// deviceFlags say what a worker computes on.
+type deviceFlags struct {
+	Device    string `default:"auto" placeholder:"NAME" help:"cpu, cuda, cuda:N for the Nth GPU, or auto: a GPU where there is one (auto)."`
+	CUDAExact bool   `name:"cuda-exact" help:"Do not round activations to bfloat16 for a GPU's tensor cores: slower, and the same bits on every GPU."`
+}

@@ -27,6 +27,7 @@ type upCmd struct {
 	edgeFlags
 	CPUVariant string `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
 	NodeTLS    bool   `name:"node-tls" help:"Mutual TLS between the processes, with certificates made for this run. Off by default: on one machine it costs a tenth or two of the speed of a small model."`
+	deviceFlags
 	packFlags
 	etcdFlags
 	tlsFlags
@@ -140,7 +141,10 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 			"--etcd", strings.Join(etcd, ","), "--etcd-prefix", c.EtcdPrefix, "--cluster", cluster,
 			"--log-level", c.LogLevel.String(), "--log-format", c.LogFormat}
 		args = append(args, certs.args()...)
-		for _, f := range [][2]string{{"--cpu-variant", c.CPUVariant}, {"--pack-cache", c.PackCache}, {"--pack-cache-size", c.PackCacheSize.String()}, {"--etcd-user", c.EtcdUser}, {"--etcd-ca", c.EtcdCA},
+		if c.CUDAExact {
+			args = append(args, "--cuda-exact")
+		}
+		for _, f := range [][2]string{{"--device", c.Device}, {"--cpu-variant", c.CPUVariant}, {"--pack-cache", c.PackCache}, {"--pack-cache-size", c.PackCacheSize.String()}, {"--etcd-user", c.EtcdUser}, {"--etcd-ca", c.EtcdCA},
 			{"--etcd-cert", c.EtcdCert}, {"--etcd-key", c.EtcdKey}, {"--etcd-server-name", c.EtcdServerName}} {
 			if f[1] != "" {
 				args = append(args, f[0], f[1])

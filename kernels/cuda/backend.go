@@ -64,6 +64,9 @@ func (b *Backend) FreeMemory() int64 {
 	return int64(free)
 }
 
+// Lost is why the device can no longer be used, nil while it can.
+func (b *Backend) Lost() error { return b.err }
+
 // Close frees what the backend has; weights, buffers and pools are freed by those
 // who have them, before.
 func (b *Backend) Close() error {

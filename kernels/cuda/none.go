@@ -26,5 +26,8 @@ func New(Config) (*Backend, error) { return nil, ErrNoDevice }
 // DeviceName is the GPU's name.
 func (b *Backend) DeviceName() string { return "" }
 
+// Lost is nil.
+func (b *Backend) Lost() error { return nil }
+
 // FreeMemory is the device's free memory in bytes.
 func (b *Backend) FreeMemory() int64 { return 0 }

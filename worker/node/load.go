@@ -69,7 +69,7 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 		}
 		began := time.Now()
 		report := s.reporter(r, stream)
-		m, err := engine.Load(ctx, engine.LoadConfig{Backend: s.backend, Spec: spec, Plan: p, Rank: int(req.Rank), Source: src, Format: format,
+		m, err := engine.Load(ctx, engine.LoadConfig{Backend: s.backend.Backend, Spec: spec, Plan: p, Rank: int(req.Rank), Source: src, Format: format,
 			Old: s.takeLoaded(req.CheckpointId), Cache: s.packs.cache, CheckpointID: req.CheckpointId, Progress: report.set})
 		report.stop()
 		if err != nil {
@@ -84,7 +84,7 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 		s.mu.Lock()
 		s.loaded = &loaded{req.CheckpointId, p, int(req.Rank), req.Quant, m}
 		s.mu.Unlock()
-		s.packs.keep(s.backend, m, req.CheckpointId)
+		s.packs.keep(s.backend.Backend, m, req.CheckpointId)
 	}
 	r.model, r.kvBytes = s.loaded.model, kvBytes
 	return &clusterv1.Ready{WeightBytes: r.model.Bytes(), KvBytes: kvBytes, Backend: s.backend.Info().Name + "/" + s.backend.Info().Variant}, nil
@@ -128,7 +128,7 @@ func (s *service) takeLoaded(checkpointID string) *engine.Model {
 func (s *service) checkMemory(weights int64, rank int, kvBytes int64) error {
 	need, have := weights+kvBytes, s.memoryLimit
 	if have == 0 {
-		if have = freeMemory(); have == 0 {
+		if have = s.backend.free(); have == 0 {
 			return nil // not known on this system
 		}
 		s.mu.Lock()

@@ -23,7 +23,6 @@ import (
 	"github.com/sullae/sullae/collective/member"
 	"github.com/sullae/sullae/collective/nodetls"
 	"github.com/sullae/sullae/collective/registry"
-	"github.com/sullae/sullae/kernels/cpu"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/packcache"
@@ -58,6 +57,11 @@ type Config struct {
 	// this worker; 0: not at all.
 	DrainTimeout time.Duration
 
+	// Device is "cpu", "cuda", "cuda:N", or "auto": a GPU where there is one.
+	// ExactCUDA has a GPU take activations as they are (cuda.Config).
+	Device    string
+	ExactCUDA bool
+
 	// PackCache is a folder for packed units, "" for none, of at most
 	// PackCacheSize bytes.
 	PackCache     string
@@ -76,9 +80,9 @@ type Config struct {
 func Run(ctx context.Context, cfg Config) (err error) {
 	start := time.Now()
 	log := cfg.Logger.With("node", cfg.ID)
-	backend, err := cpu.New(cpu.Config{Threads: cfg.Threads, Variant: cfg.Variant})
+	backend, err := openDevice(cfg, log)
 	if err != nil {
-		return fmt.Errorf("--threads, --cpu-variant: %w", err)
+		return err
 	}
 	defer backend.Close()
 	var cache *packcache.Cache
@@ -95,8 +99,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	address := member.Reachable(listener.Addr(), cfg.Advertise)
 	hub := grpclink.NewHub(grpclink.HubOptions{Dial: cfg.NodeTLS.DialOptions(), Logger: log})
 	svc := &service{
-		id: cfg.ID, version: cfg.Version, backend: backend, links: linker{hub, backend.AddTo},
-		weights: weightSource(cfg.Checkpoint, cfg.NodeTLS), memoryLimit: cfg.Memory, log: log, metrics: newMetrics(cfg.Version, cfg.NodeTLS),
+		id: cfg.ID, version: cfg.Version, backend: backend, links: linker{hub, backend.add},
+		weights: weightSource(cfg.Checkpoint, cfg.NodeTLS), memoryLimit: cfg.Memory, lost: make(chan error, 1), log: log, metrics: newMetrics(cfg.Version, cfg.NodeTLS),
 		packs: packs{cache: cache, log: log},
 	}
 	svc.metrics.watch(svc)
@@ -144,7 +148,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		Capacity: cfg.Speed, Hostname: host, PID: os.Getpid(), StartedUnixMs: start.UnixMilli(),
 	}
 	if rec.MemoryBytes == 0 {
-		rec.MemoryBytes = freeMemory()
+		rec.MemoryBytes = backend.free()
 	}
 	if cfg.Checkpoint != nil {
 		rec.CheckpointID = cfg.Checkpoint.ID()
@@ -152,6 +156,14 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg, run := errgroup.WithContext(ctx)
 	eg.Go(func() error { return server.Serve(listener) })
 	eg.Go(func() error { return cfg.NodeTLS.Watch(run) })
+	eg.Go(func() error {
+		select {
+		case err := <-svc.lost:
+			return fmt.Errorf("the device is lost, and this worker ends; one that is started in its place takes its part again: %w", err)
+		case <-run.Done():
+			return nil
+		}
+	})
 	registration, err := reg.RegisterWorker(ctx, rec)
 	if err == nil {
 		svc.registered()

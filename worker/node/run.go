@@ -86,6 +86,12 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		idle := time.Since(ended)
 		res, err := e.Step(ctx, stepOf(m.GetStep()))
 		if err != nil {
+			if lost := s.backend.lost(); lost != nil {
+				select {
+				case s.lost <- lost:
+				default: // it is known already
+				}
+			}
 			return s.fail(stream, comm, log, m.GetStep().GetStep(), err)
 		}
 		ended = time.Now()
@@ -181,7 +187,7 @@ func (s *service) form(ctx context.Context, r *rank) (*engine.Engine, collective
 		return nil, nil, nil, err
 	}
 	meter := s.metrics.newMeter(comm, ids)
-	e, err := engine.New(engine.Config{Model: r.model, Backend: s.backend, Comm: meter, Epoch: r.req.Epoch,
+	e, err := engine.New(engine.Config{Model: r.model, Backend: s.backend.Backend, Comm: meter, Epoch: r.req.Epoch,
 		Blocks: int(r.req.Kv.Blocks), BlockSize: int(r.req.Kv.BlockSize), KVType: kvType})
 	if err != nil {
 		comm.Close()

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sullae/sullae/collective/registry"
-	"github.com/sullae/sullae/kernels"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/worker/engine"
 )
@@ -23,7 +22,8 @@ const ProtocolVersion = registry.ProtocolVersion
 type service struct {
 	clusterv1.UnimplementedWorkerServiceServer
 	id, version string
-	backend     kernels.Backend
+	backend     *device
+	lost        chan error // why the device is lost
 	fence       Fence
 	links       Linker
 	weights     WeightSource
@@ -129,7 +129,7 @@ func (s *service) release(r *rank) {
 func (s *service) GetStatus(context.Context, *clusterv1.GetStatusRequest) (*clusterv1.GetStatusResponse, error) {
 	info := s.backend.Info()
 	res := &clusterv1.GetStatusResponse{WorkerId: s.id, Version: s.version, Backend: info.Name + "/" + info.Variant, State: "idle",
-		MemoryLimitBytes: s.memoryLimit, MemoryFreeBytes: freeMemory(), MemoryHeldBytes: heldMemory()}
+		MemoryLimitBytes: s.memoryLimit, MemoryFreeBytes: s.backend.free(), MemoryHeldBytes: s.backend.held()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.cur; r != nil {

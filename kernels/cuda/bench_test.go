@@ -1,0 +1,113 @@
+//go:build linux && amd64 && !nocuda
+
+package cuda
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/tensor"
+)
+
+// shapes are the matrices of a layer of EXAONE 3.0 7.8B, [Out, K], and their leaves.
+var shapes = []struct {
+	name           string
+	out, k, leaves int
+}{
+	{"q", 4096, 4096, 1}, {"k", 1024, 4096, 1}, {"o", 4096, 4096, 32}, {"gate", 14336, 4096, 1}, {"down", 4096, 14336, 32},
+}
+
+// BenchmarkMatMul reports the bytes of weights that products read a second, and
+// multiply-adds, beside what BenchmarkCopy moves.
+func BenchmarkMatMul(b *testing.B) {
+	if !*onDevice {
+		b.Skip("needs a GPU: -cuda")
+	}
+	for _, f := range []struct {
+		name   string
+		format kernels.Format
+	}{{"bf16", kernels.AsStored}, {"q8", kernels.Q8}, {"q4", kernels.Q4}} {
+		for _, s := range shapes {
+			for _, rows := range []int{1, 8, 64, 512} {
+				b.Run(fmt.Sprintf("%s/%s/rows=%d", f.name, s.name, rows), func(b *testing.B) {
+					be := open(b, Config{})
+					row := make([]byte, 2*s.k)
+					for i := range row {
+						row[i] = byte(i * 37)
+						if i%2 == 1 {
+							row[i] = row[i]&0x83 | 0x3c
+						}
+					}
+					spec := kernels.WeightSpec{Name: s.name, Out: s.out, K: s.k, DType: tensor.BF16, Format: f.format}
+					if s.leaves > 1 {
+						for i := range s.leaves + 1 {
+							spec.Leaves = append(spec.Leaves, s.k/s.leaves*i)
+						}
+					}
+					w, err := be.Pack(spec, repeated(row))
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer w.Free()
+					x, err := be.Alloc(rows * s.k)
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer x.Free()
+					dst, err := be.Alloc(rows * s.out)
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer dst.Free()
+					b.SetBytes(w.Bytes())
+					n := 0
+					for b.Loop() {
+						be.MatMul(dst, x, w, rows)
+						n++
+					}
+					if err := be.Sync(); err != nil {
+						b.Fatal(err)
+					}
+					b.ReportMetric(2*float64(rows)*float64(s.out)*float64(s.k)*float64(n)/b.Elapsed().Seconds()/1e12, "TFLOP/s")
+				})
+			}
+		}
+	}
+}
+
+// repeated is a RowReader whose rows are all the same.
+type repeated []byte
+
+func (r repeated) ReadRows(dst []byte, _, n, _, _ int) error {
+	for i := range n {
+		copy(dst[i*len(r):], r)
+	}
+	return nil
+}
+
+// BenchmarkCopy is the limit of what reads memory: bytes read and written a second.
+func BenchmarkCopy(b *testing.B) {
+	if !*onDevice {
+		b.Skip("needs a GPU: -cuda")
+	}
+	be := open(b, Config{})
+	const n = 256 << 20 / 4
+	x, err := be.Alloc(n)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer x.Free()
+	y, err := be.Alloc(n)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer y.Free()
+	b.SetBytes(3 * 4 * n) // Add reads two and writes one
+	for b.Loop() {
+		be.Add(y, x)
+	}
+	if err := be.Sync(); err != nil {
+		b.Fatal(err)
+	}
+}
