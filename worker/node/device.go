@@ -19,7 +19,7 @@ type device struct {
 	// where the system doesn't tell.
 	free, held func() int64
 	// add is collective.Tuning's: for what ranks sum in the host's memory; nil: plain.
-	add func(dst, x []float32)
+	add func(dst, x, y []float32)
 	// lost is why the device can no longer be used; nil while it can.
 	lost func() error
 }
