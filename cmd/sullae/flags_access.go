@@ -24,7 +24,7 @@ type accessFlags struct {
 func (f accessFlags) key() (string, error) {
 	path, file := strings.CutPrefix(f.APIKey, "@")
 	if !file {
-		return f.APIKey, nil
+		return strings.TrimSpace(f.APIKey), nil // a Secret often has a line break at its end
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {

@@ -28,6 +28,7 @@ const (
 type cluster struct {
 	work, logs, bin, kubeconfig string
 	fail                        context.CancelCauseFunc // ends the test
+	hasMachine                  bool
 }
 
 // file writes a file of the cluster and returns its path.

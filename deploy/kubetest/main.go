@@ -24,7 +24,7 @@ import (
 var (
 	cacheDir  = flag.String("cache", "", "folder of the Kubernetes programs, filled when empty; default ~/.cache/sullae/kube")
 	workDir   = flag.String("work", "", "folder for everything else; default: a temporary one, removed at the end")
-	only      = flag.String("only", "", "real or kwok: run one half")
+	only      = flag.String("only", "", "real, guide or kwok: run one part")
 	proxyMode = flag.String("proxy-mode", "iptables", "kube-proxy's mode")
 	limit     = flag.Duration("limit", 20*time.Minute, "the longest that the test may take, building programs apart")
 )
@@ -122,14 +122,17 @@ func within(work string) (err error) {
 		return err
 	}
 	say("control plane after %.1f s", time.Since(began).Seconds())
-	if *only != "kwok" {
-		if err := c.real(ctx, repo); err != nil {
-			return errors.Join(err, errors.New(c.picture()))
+	for _, part := range []struct {
+		name  string
+		parts []func(context.Context, string) error
+	}{{"real", []func(context.Context, string) error{c.machine, c.real}}, {"guide", []func(context.Context, string) error{c.machine, c.guide}}, {"kwok", []func(context.Context, string) error{c.kwok}}} {
+		if *only != "" && *only != part.name {
+			continue
 		}
-	}
-	if *only != "real" {
-		if err := c.kwok(ctx, repo); err != nil {
-			return errors.Join(err, errors.New(c.picture()))
+		for _, f := range part.parts {
+			if err := f(ctx, repo); err != nil {
+				return errors.Join(err, errors.New(c.picture()))
+			}
 		}
 	}
 	say("passed in %.0f s", time.Since(began).Seconds())

@@ -92,8 +92,13 @@ spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], storageClassName:
 	return err
 }
 
-// real installs the chart on the node of this machine and disturbs it.
-func (c *cluster) real(ctx context.Context, repo string) error {
+// machine starts the node of this machine, and gives it the images; a second call
+// does nothing.
+func (c *cluster) machine(ctx context.Context, repo string) error {
+	if c.hasMachine {
+		return nil
+	}
+	c.hasMachine = true
 	began := time.Now()
 	if err := c.node(ctx); err != nil {
 		return err
@@ -109,6 +114,11 @@ func (c *cluster) real(ctx context.Context, repo string) error {
 		return err
 	}
 	say("node and images after %.1f s", time.Since(began).Seconds())
+	return nil
+}
+
+// real installs the chart on the node of this machine and disturbs it.
+func (c *cluster) real(ctx context.Context, repo string) error {
 	if err := c.volume(ctx, "etcd"); err != nil {
 		return err
 	}
@@ -117,8 +127,8 @@ func (c *cluster) real(ctx context.Context, repo string) error {
 		return err
 	}
 	r := release{c, "demo", "demo", filepath.Join(repo, "deploy/helm/sullae")}
-	began = time.Now()
-	err = r.helm(ctx, "install", small...)
+	began := time.Now()
+	err := r.helm(ctx, "install", small...)
 	if err != nil {
 		return err
 	}
@@ -204,10 +214,7 @@ func (c *cluster) real(ctx context.Context, repo string) error {
 	if _, err := c.run(ctx, "helm", "uninstall", r.name, "-n", r.namespace, "--wait"); err != nil {
 		return err
 	}
-	if err := r.gone(ctx); err != nil {
-		return err
-	}
-	return c.secured(ctx, repo)
+	return r.gone(ctx)
 }
 
 // kill ends a pod's process by SIGKILL and waits until the kubelet has started it
