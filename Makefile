@@ -47,9 +47,21 @@ generate:
 check: lint test race noasm generate
 	git diff --exit-code -- proto kernels
 
-# chaos disturbs a cluster at random for ten minutes, from a seed, and compares every answer.
-chaos:
-	go test ./cmd/sullae/e2e -run TestChaos -v -timeout 30m -args -chaos 10m -chaos-seed $(or $(SEED),1)
+# chaos disturbs a cluster at random for ten minutes, from a seed, and compares every answer. As root every process
+# has a host of its own.
+chaos: build
+	bin/sullae chaos random --for 10m --seed $(or $(SEED),1)
+
+# resilience is every other disturbance once, as docs/resilience.md shows them.
+.PHONY: resilience
+resilience: build
+	bin/sullae chaos rounds
+	bin/sullae chaos rolling
+	bin/sullae chaos elastic
+	bin/sullae chaos etcd-away
+	bin/sullae chaos blips
+	bin/sullae chaos slow
+	bin/sullae chaos calm
 
 # image makes the image of coordinators and CPU workers: the same commit gives the same digest. With docker:
 # make image IMAGE_BUILD='SOURCE_DATE_EPOCH=0 docker buildx build --output type=docker,rewrite-timestamp=true'

@@ -65,6 +65,7 @@ type coordinator struct {
 	view   *member.View
 	groups *router.Router
 	lead   *leader
+	vet    *vetter // nil: nodes have no certificates
 	start  time.Time
 	// progress is what workers last told of their loading.
 	progress progress
@@ -217,17 +218,14 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	vet := newVetter(vctx, c.cfg.NodeTLS, c.cfg.Logger)
 	defer vet.wait()
 	defer stopVetting()
-	var refused func(registry.Worker) string
-	if vet != nil {
-		refused = vet.refused
-	}
+	c.vet = vet
 	c.groups = router.New()
 	var roster *group.Roster
 	if c.cfg.Groups > 1 {
 		roster = group.NewRoster(c.cfg.Groups)
 	}
 	for i := range c.cfg.Groups {
-		if err := c.addGroup(strconv.Itoa(i), roster, refused); err != nil {
+		if err := c.addGroup(strconv.Itoa(i), roster); err != nil {
 			return err
 		}
 	}
@@ -319,7 +317,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 }
 
 // addGroup makes one of the groups.
-func (c *coordinator) addGroup(name string, roster *group.Roster, refused func(registry.Worker) string) error {
+func (c *coordinator) addGroup(name string, roster *group.Roster) error {
 	gm := group.NewMetrics(c.metrics, c.model.Name, name)
 	g, err := group.New(group.Config{
 		Name: name, Model: c.model.Name, Checkpoint: c.ckpt, WeightsAddress: c.reachable(c.clusterL),
@@ -330,7 +328,7 @@ func (c *coordinator) addGroup(name string, roster *group.Roster, refused func(r
 		MaxWaiting: c.cfg.MaxQueuedRequests, MaxWaitingTokens: c.cfg.MaxQueuedTokens, NoPrefixCache: c.cfg.NoPrefixCache,
 		CollectiveTimeout: c.cfg.CollectiveTimeout,
 		DialOptions:       c.cfg.NodeTLS.DialOptions(),
-		Refused:           refused,
+		Refused:           c.vet.refused,
 		Logger:            c.cfg.Logger.With("group", name), OnProgress: c.onProgress, OnEvent: c.events.add, Metrics: gm,
 	})
 	if err != nil {

@@ -33,7 +33,8 @@ func number(yes bool) float64 {
 	return 0
 }
 
-// workerCollector counts workers by state: "rank", "spare", "draining", "dead".
+// workerCollector counts workers by state: "rank", "spare", "draining", "dead",
+// "refused" (their version or certificate).
 type workerCollector struct {
 	c    *coordinator
 	desc *prometheus.Desc
@@ -44,7 +45,7 @@ func (w workerCollector) Describe(out chan<- *prometheus.Desc) { out <- w.desc }
 
 // Collect implements prometheus.Collector.
 func (w workerCollector) Collect(out chan<- prometheus.Metric) {
-	states := map[string]int{"rank": 0, "spare": 0, "draining": 0, "dead": 0}
+	states := map[string]int{"rank": 0, "spare": 0, "draining": 0, "dead": 0, "refused": 0}
 	ranks := map[string]bool{}
 	for _, g := range w.c.groups.Groups() {
 		for _, m := range g.State().Members {
@@ -56,6 +57,8 @@ func (w workerCollector) Collect(out chan<- prometheus.Metric) {
 			switch {
 			case w.c.view.Dead(x.ID):
 				states["dead"]++
+			case w.c.refused(x) != "":
+				states["refused"]++
 			case x.State == registry.Draining:
 				states["draining"]++
 			case ranks[x.ID]:

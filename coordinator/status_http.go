@@ -1,10 +1,12 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/coordinator/group"
@@ -52,7 +54,7 @@ func (c *coordinator) watchWorkers(ctx context.Context) error {
 // status gathers what is known.
 func (c *coordinator) status() status.Cluster {
 	out := status.Cluster{
-		Version: c.cfg.Version, Cluster: c.cfg.Etcd.Cluster, Coordinator: c.cfg.ID, OpsAddress: c.opsAddr,
+		Version: c.cfg.Version, Cluster: c.cfg.Etcd.Cluster, Coordinator: c.cfg.ID, OpsAddress: c.opsAddr, NodeCertificateExpires: c.certificateExpires(),
 		Model: status.Model{Name: c.model.Name, Architecture: c.model.Architecture, CheckpointID: c.ckpt.ID(), MaxModelLen: c.model.MaxLen},
 	}
 	out.Events = c.events.list()
@@ -90,6 +92,15 @@ func (c *coordinator) status() status.Cluster {
 	return out
 }
 
+// certificateExpires is when this node's own certificate does, "" where it has
+// none.
+func (c *coordinator) certificateExpires() string {
+	if c.cfg.NodeTLS == nil {
+		return ""
+	}
+	return c.cfg.NodeTLS.NotAfter().UTC().Format(time.RFC3339)
+}
+
 // rank is a worker that is a rank of a group.
 func (c *coordinator) rank(name string, st group.State, rank int, w registry.Worker, loaded int64) status.Worker {
 	x := c.worker(w)
@@ -104,7 +115,7 @@ func (c *coordinator) rank(name string, st group.State, rank int, w registry.Wor
 	if rank < len(st.Timing) {
 		x.ComputeMs, x.WaitMs = 1e3*st.Timing[rank].Compute, 1e3*st.Timing[rank].Wait
 		x.BlockedMs, x.BytesSent = 1e3*st.Timing[rank].Blocked, st.Timing[rank].BytesSent
-		x.Straggler = rank == st.Straggler()
+		x.Straggler, x.Pace = rank == st.Straggler(), st.Timing[rank].Pace
 	}
 	return x
 }
@@ -124,7 +135,13 @@ func (c *coordinator) worker(w registry.Worker) status.Worker {
 	if c.view.Dead(w.ID) {
 		x.Health = "dead"
 	}
+	x.Refused = c.refused(w)
 	return x
+}
+
+// refused says why a worker cannot join, or "".
+func (c *coordinator) refused(w registry.Worker) string {
+	return cmp.Or(group.Incompatible(w), c.vet.refused(w))
 }
 
 // progress remembers how far each worker has loaded.

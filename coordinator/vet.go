@@ -56,6 +56,9 @@ func newVetter(ctx context.Context, security *nodetls.Source, log *slog.Logger) 
 // refused says why a worker cannot join, or "". It does not wait: a worker that is
 // new is looked at meanwhile.
 func (v *vetter) refused(w registry.Worker) string {
+	if v == nil {
+		return ""
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now := time.Now()

@@ -81,15 +81,14 @@ func (f chaosFlags) run(ctx context.Context, workers, spares, coordinators int, 
 
 // chaosRandomCmd is `sullae chaos random`.
 type chaosRandomCmd struct {
-	For     durationFlag `env:"-" default:"1m" help:"How long (${default})."`
-	Seed    uint64       `env:"-" default:"1" help:"What happens, and when (${default})."`
-	Streams int          `env:"-" default:"8" help:"Requests at once (${default})."`
+	For  durationFlag `env:"-" default:"1m" help:"How long (${default})."`
+	Seed uint64       `env:"-" default:"1" help:"What happens, and when (${default})."`
 	chaosFlags
 }
 
 // Run disturbs.
 func (c *chaosRandomCmd) Run(ctx context.Context) error {
-	return c.run(ctx, 3, 1, 2, func(cl *chaos.Cluster) error { return cl.Random(ctx, c.Seed, c.For, c.Streams) })
+	return c.run(ctx, 3, 1, 2, func(cl *chaos.Cluster) error { return cl.Random(ctx, c.Seed, c.For) })
 }
 
 // chaosRoundsCmd is `sullae chaos rounds`.

@@ -31,6 +31,9 @@ func statusView(s *status.Cluster, p screen.Palette) string {
 		row("queue", fmt.Sprintf("%d running, %d waiting", g.Running, g.Waiting)),
 		row("KV", kvUse(g)),
 	}
+	if s.NodeCertificateExpires != "" {
+		head = append(head, row("nodes' TLS", "certificate valid until "+s.NodeCertificateExpires))
+	}
 	if len(s.Groups) > 1 {
 		head[2][0].Text = "groups"
 		head[3] = row("", fmt.Sprintf("%d of %d workers", g.WorldSize, g.WorkersWanted))
@@ -90,6 +93,9 @@ func workerRows(workers []status.Worker, several, serving bool, p screen.Palette
 		}
 		if w.Straggler {
 			health.Text, health.Style = w.Health+", slow", p.Yellow
+		}
+		if w.Refused != "" {
+			health.Text, health.Style = "refused: "+screen.Printable(w.Refused), p.Red
 		}
 		row := []screen.Cell{right("-"), left(w.ID), left(w.Host), left(w.Backend), right(strconv.Itoa(w.Threads)),
 			right("-"), right("-"), right("-"), right("-"), right("-"), health, right("-")}

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +11,7 @@ import (
 type rankCollector struct {
 	g                          *Group
 	compute, collective, score *prometheus.Desc
+	pace                       *prometheus.Desc
 }
 
 func newRankCollector(g *Group, constant prometheus.Labels) *rankCollector {
@@ -20,6 +22,7 @@ func newRankCollector(g *Group, constant prometheus.Labels) *rankCollector {
 		compute:    desc("sullae_rank_compute_seconds", "A rank's own work in a step, averaged over the last ones."),
 		collective: desc("sullae_rank_collective_seconds", "A rank's time in collectives in a step, averaged over the last ones: waiting for the slowest, mostly."),
 		score:      desc("sullae_straggler_score", "A rank's own work in a step, relative to the other ranks' average: 1 is like them, 2 twice as long."),
+		pace:       desc("sullae_rank_pace", "The measured speed of a rank's worker, relative to most, by which its share is dealt; 1 where it was not measured."),
 	}
 }
 
@@ -28,6 +31,7 @@ func (c *rankCollector) Describe(out chan<- *prometheus.Desc) {
 	out <- c.compute
 	out <- c.collective
 	out <- c.score
+	out <- c.pace
 }
 
 // Collect implements prometheus.Collector.
@@ -44,6 +48,7 @@ func (c *rankCollector) Collect(out chan<- prometheus.Metric) {
 		send(c.compute, t.Compute)
 		send(c.collective, t.Wait)
 		send(c.score, s.StragglerScore(r))
+		send(c.pace, cmp.Or(t.Pace, 1))
 	}
 }
 

@@ -12,7 +12,8 @@ type Timing struct {
 	// Compute is the rank's own work; Wait its time in collectives: much of it is
 	// waiting for the slowest rank, which itself waits least. Blocked is that part.
 	Compute, Wait, Blocked float64
-	BytesSent              int64 // to its peers, in this epoch
+	BytesSent              int64   // to its peers, in this epoch
+	Pace                   float64 // measured, relative to most; 0: not known
 	steps                  int
 }
 
@@ -31,7 +32,11 @@ func (t *Timing) note(r *clusterv1.StepResult) {
 
 // publish copies the epoch's timing into the state.
 func (g *Group) publish(e *epoch) {
-	g.setState(func(s *State) { s.Timing = slices.Clone(e.timing) })
+	timing := slices.Clone(e.timing)
+	for r, w := range e.members {
+		timing[r].Pace = g.pace.known[w.ID]
+	}
+	g.setState(func(s *State) { s.Timing = timing })
 }
 
 // Straggler is the rank whose own work takes more than half as long again as the

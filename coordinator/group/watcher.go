@@ -196,12 +196,20 @@ func (w *watcher) mayReturn() bool {
 	return false
 }
 
+// Incompatible says why a worker's version cannot be worked with, or "".
+func Incompatible(x registry.Worker) string {
+	if x.ProtocolVersion == ProtocolVersion {
+		return ""
+	}
+	return fmt.Sprintf("(version %s) speaks cluster protocol %d, this coordinator %d: run the same version everywhere", x.Version, x.ProtocolVersion, ProtocolVersion)
+}
+
 // strangers says which workers are there but cannot join, and why.
 func (w *watcher) strangers() string {
 	var out string
 	for _, x := range w.workers {
-		if x.ProtocolVersion != ProtocolVersion {
-			out += fmt.Sprintf("; worker %s (version %s) speaks cluster protocol %d, this coordinator %d: run the same version everywhere", x.ID, x.Version, x.ProtocolVersion, ProtocolVersion)
+		if why := Incompatible(x); why != "" {
+			out += fmt.Sprintf("; worker %s %s", x.ID, why)
 		}
 		if w.cfg.Refused != nil {
 			if why := w.cfg.Refused(x); why != "" {

@@ -4,16 +4,19 @@ package status
 
 // Cluster is the whole answer.
 type Cluster struct {
-	Version     string   `json:"version"`
-	Cluster     string   `json:"cluster"`
-	Coordinator string   `json:"coordinator"` // id
-	OpsAddress  string   `json:"ops_address,omitempty"`
-	Model       Model    `json:"model"`
-	Group       Group    `json:"group"`   // all groups together
-	Groups      []Group  `json:"groups"`  // each
-	Workers     []Worker `json:"workers"` // ranks first, in order, then the others
-	Traffic     Traffic  `json:"traffic"`
-	Events      []Event  `json:"events"` // the latest, oldest first
+	Version     string `json:"version"`
+	Cluster     string `json:"cluster"`
+	Coordinator string `json:"coordinator"` // id
+	// NodeCertificateExpires is when the coordinator's own certificate for other nodes
+	// does (RFC 3339); "" where it has none.
+	NodeCertificateExpires string   `json:"node_certificate_expires,omitempty"`
+	OpsAddress             string   `json:"ops_address,omitempty"`
+	Model                  Model    `json:"model"`
+	Group                  Group    `json:"group"`   // all groups together
+	Groups                 []Group  `json:"groups"`  // each
+	Workers                []Worker `json:"workers"` // ranks first, in order, then the others
+	Traffic                Traffic  `json:"traffic"`
+	Events                 []Event  `json:"events"` // the latest, oldest first
 }
 
 // Traffic counts since the process began.
@@ -100,6 +103,11 @@ type Worker struct {
 	// goes to moving and adding.
 	BlockedMs float64 `json:"blocked_ms"`
 	BytesSent int64   `json:"bytes_sent"` // to its peers, in this epoch
+	// Pace is the measured speed that shares are dealt by, relative to most workers; 0:
+	// not measured, or the operator has said.
+	Pace float64 `json:"pace,omitempty"`
+	// Refused says why the worker cannot join: its version, its certificate.
+	Refused string `json:"refused,omitempty"`
 	// Straggler: its own work takes much longer than the others'.
 	Straggler bool `json:"straggler,omitempty"`
 }

@@ -1,15 +1,13 @@
 package e2e
 
 import (
+	"context"
 	"flag"
-	"fmt"
-	"math/rand/v2"
-	"reflect"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sullae/sullae/cmd/sullae/internal/chaos"
+	"github.com/sullae/sullae/cmd/sullae/internal/netlab"
 )
 
 // Flags of the chaos run; `make chaos` makes it long.
@@ -18,81 +16,49 @@ var (
 	chaosSeed = flag.Uint64("chaos-seed", 1, "what TestChaos does, and when")
 )
 
-// TestChaos kills, stops and drains workers at random moments of a seed while
-// requests run, and compares every answer with the undisturbed run: none may
-// fail, none may differ.
-func TestChaos(t *testing.T) {
-	long(t)
-	p := up(t, "--workers", "3", "--threads", "1")
-	const kinds = 6
-	var want [kinds]completion
-	for i := range want {
-		c, err := p.stream(i + 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want[i] = c
-	}
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	var answers atomic.Int64
-	var longest atomic.Int64
-	for i := range kinds {
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				began := time.Now()
-				c, err := p.stream(i + 1)
-				switch {
-				case err != nil:
-					t.Errorf("stream %d: %v", i, err)
-				case !reflect.DeepEqual(c.Choices, want[i].Choices):
-					t.Errorf("stream %d: other tokens or bits than undisturbed", i)
-				}
-				answers.Add(1)
-				longest.Store(max(longest.Load(), int64(time.Since(began))))
-			}
-		})
-	}
-	rng := rand.New(rand.NewPCG(*chaosSeed, 0))
-	counts := map[string]int{}
-	for end := time.Now().Add(*chaosTime); time.Now().Before(end) && !t.Failed(); {
-		time.Sleep(time.Duration(rng.IntN(2500)) * time.Millisecond)
-		s, err := p.status()
-		if err != nil || len(s.Workers) == 0 {
-			t.Errorf("status: %v", err)
-			break
-		}
-		w := s.Workers[rng.IntN(len(s.Workers))]
-		if w.PID == 0 {
-			continue
-		}
-		switch rng.IntN(3) {
-		case 0:
-			counts["kill"]++
-			syscall.Kill(w.PID, syscall.SIGKILL)
-		case 1:
-			counts["stop"]++
-			syscall.Kill(w.PID, syscall.SIGSTOP)
-			time.Sleep(time.Duration(rng.IntN(4000)) * time.Millisecond)
-			syscall.Kill(w.PID, syscall.SIGCONT)
-		case 2:
-			counts["end"]++
-			syscall.Kill(w.PID, syscall.SIGTERM)
-		}
-	}
-	close(stop)
-	wg.Wait()
-	s, err := p.status()
+// disturbed starts a cluster on hosts of its own, or on loopback where none can be
+// made, has f disturb it, and fails if a promise was broken.
+func disturbed(t *testing.T, workers, spares int, f func(context.Context, *chaos.Cluster) error) {
+	t.Helper()
+	c, err := chaos.Start(t.Context(), chaos.Config{Binary: sullae, Dir: t.TempDir(), Workers: workers, Spares: spares, Coordinators: 2, Threads: 1,
+		Streams: 2, Tokens: 60, Model: "demo", Link: netlab.Link{Delay: 100 * time.Microsecond, BitsPerSecond: 10e9}, Out: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Group.KVBlocksFree != s.Group.KVBlocksTotal || s.Group.Running+s.Group.Waiting != 0 {
-		t.Errorf("left behind: %+v", s.Group)
+	defer c.Close()
+	if err := f(t.Context(), c); err != nil {
+		t.Error(err)
 	}
-	t.Log(fmt.Sprintf("seed %d: %v, %d epochs, %d answers, the longest %.1f s", *chaosSeed, counts, s.Group.Epoch, answers.Load(), time.Duration(longest.Load()).Seconds()))
+	c.Close()
+	r := c.Report()
+	for _, v := range r.Violations {
+		t.Error(v)
+	}
+	t.Log("\n" + r.Table)
+}
+
+// TestChaos kills, stops, cuts off, delays and restarts any process of a cluster
+// (workers, coordinators, etcd) at random moments of a seed while requests run.
+func TestChaos(t *testing.T) {
+	long(t)
+	disturbed(t, 3, 1, func(ctx context.Context, c *chaos.Cluster) error { return c.Random(ctx, *chaosSeed, *chaosTime) })
+}
+
+// TestBlips: a link that is cut for less than the grace costs time and nothing
+// else.
+func TestBlips(t *testing.T) {
+	long(t)
+	l, err := netlab.New(1)
+	if err != nil {
+		t.Skip(err)
+	}
+	l.Close()
+	disturbed(t, 2, 0, func(ctx context.Context, c *chaos.Cluster) error { return c.Blips(ctx, 1500*time.Millisecond, 1) })
+}
+
+// TestRollingRestart restarts every worker and coordinator, one at a time: no
+// request fails.
+func TestRollingRestart(t *testing.T) {
+	long(t)
+	disturbed(t, 2, 0, func(ctx context.Context, c *chaos.Cluster) error { return c.Rolling(ctx) })
 }

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,7 +32,8 @@ type Config struct {
 	Coordinators int    // one leads, the others stand by
 	Threads      int    // of each worker
 	Model        string // folder, or "demo"
-	KVTokens     int    // 0: the coordinator's default
+	Streams      int    // requests at once, where the disturbance does not say; 0: 8
+	Tokens       int    // of an answer; 0: 200
 	Link         netlab.Link
 	Loopback     bool // loopback addresses even where namespaces can be made
 	Out          io.Writer
@@ -70,6 +72,7 @@ const (
 
 // Start starts all processes and waits until the cluster serves.
 func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
+	cfg.Streams, cfg.Tokens = cmp.Or(cfg.Streams, 8), cmp.Or(cfg.Tokens, 200)
 	c := &Cluster{cfg: cfg, closing: make(chan struct{}), began: time.Now()}
 	hosts := 1 + cfg.Coordinators + cfg.Workers + cfg.Spares + 1
 	var why string
@@ -118,9 +121,6 @@ func (c *Cluster) plan() {
 		host++
 		args := append([]string{"coordinator", "--id", fmt.Sprint("c", i), "--http", at(httpPort), "--grpc", at(grpcPort),
 			"--cluster-listen", at(clusterPort), "--gossip", at(gossipPort), "--workers", strconv.Itoa(c.cfg.Workers), "--model", c.cfg.Model}, logs...)
-		if c.cfg.KVTokens > 0 {
-			args = append(args, "--kv-tokens", strconv.Itoa(c.cfg.KVTokens))
-		}
 		c.coordinators = append(c.coordinators, c.newNode(fmt.Sprint("c", i), host, args...))
 	}
 	for i := range c.cfg.Workers + c.cfg.Spares {

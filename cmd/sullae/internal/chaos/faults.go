@@ -87,13 +87,13 @@ func (c *Cluster) victims(on string) []*node {
 // two faults last at once, and never two on coordinators and etcd together: what
 // no quorum can survive is no test. At the end all is mended, and the cluster must
 // be whole again.
-func (c *Cluster) Random(ctx context.Context, seed uint64, total time.Duration, streams int) error {
-	l, err := c.newLoad(ctx, 16, 200)
+func (c *Cluster) Random(ctx context.Context, seed uint64, total time.Duration) error {
+	l, err := c.newLoad(ctx, 16, c.cfg.Tokens)
 	if err != nil {
 		return err
 	}
 	judge := c.watchTruth(ctx)
-	stop := l.keep(ctx, streams)
+	stop := l.keep(ctx, c.cfg.Streams)
 	defer stop()
 	before := c.resources()
 	began := time.Now()

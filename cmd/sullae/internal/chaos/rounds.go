@@ -58,7 +58,7 @@ func (c *Cluster) Rounds(ctx context.Context, n int, seed uint64, only string) e
 	if len(all) == 0 {
 		return fmt.Errorf("no way to lose a process has %q in its name", only)
 	}
-	l, err := c.newLoad(ctx, 16, 300)
+	l, err := c.newLoad(ctx, 16, 3*c.cfg.Tokens/2)
 	if err != nil {
 		return err
 	}

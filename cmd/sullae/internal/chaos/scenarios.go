@@ -12,12 +12,12 @@ import (
 
 // steady runs f under load, during which no request may fail, and notes the
 // longest pause that it caused under the name.
-func (c *Cluster) steady(ctx context.Context, l *load, name string, streams int, f func() error) error {
+func (c *Cluster) steady(ctx context.Context, l *load, name string, f func() error) error {
 	judge := c.watchTruth(ctx)
 	l.mu.Lock()
 	l.outcomes = nil
 	l.mu.Unlock()
-	stop := l.keep(ctx, streams)
+	stop := l.keep(ctx, c.cfg.Streams)
 	began := time.Now()
 	err := f()
 	stop()
@@ -37,11 +37,11 @@ func (c *Cluster) steady(ctx context.Context, l *load, name string, streams int,
 // Rolling restarts every worker, then every coordinator, the leader last, one at a
 // time.
 func (c *Cluster) Rolling(ctx context.Context) error {
-	l, err := c.newLoad(ctx, 16, 200)
+	l, err := c.newLoad(ctx, 16, c.cfg.Tokens)
 	if err != nil {
 		return err
 	}
-	return c.steady(ctx, l, "rolling restart", 8, func() error {
+	return c.steady(ctx, l, "rolling restart", func() error {
 		lead, _, err := c.leader(ctx)
 		if err != nil {
 			return err
@@ -72,7 +72,7 @@ func (c *Cluster) Rolling(ctx context.Context) error {
 
 // Elastic has the last worker leave and come back, times times.
 func (c *Cluster) Elastic(ctx context.Context, times int) error {
-	l, err := c.newLoad(ctx, 16, 200)
+	l, err := c.newLoad(ctx, 16, c.cfg.Tokens)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (c *Cluster) Elastic(ctx context.Context, times int) error {
 			{fmt.Sprintf("from %d to %d workers", c.cfg.Workers, c.cfg.Workers-1), c.cfg.Workers - 1, func() { last.hold(true); last.end(syscall.SIGTERM, 30*time.Second) }},
 			{fmt.Sprintf("from %d to %d workers", c.cfg.Workers-1, c.cfg.Workers), c.cfg.Workers, func() { last.hold(false) }},
 		} {
-			if err := c.steady(ctx, l, step.name, 8, func() error {
+			if err := c.steady(ctx, l, step.name, func() error {
 				step.do()
 				return c.await(ctx, time.Minute, step.name, size(step.size))
 			}); err != nil {
@@ -102,7 +102,7 @@ func (c *Cluster) Elastic(ctx context.Context, times int) error {
 
 // EtcdAway keeps etcd down for a time, and loses a worker meanwhile.
 func (c *Cluster) EtcdAway(ctx context.Context, away time.Duration) error {
-	l, err := c.newLoad(ctx, 16, 200)
+	l, err := c.newLoad(ctx, 16, c.cfg.Tokens)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (c *Cluster) EtcdAway(ctx context.Context, away time.Duration) error {
 			pids[n] = n.pid()
 		}
 	}
-	return c.steady(ctx, l, "etcd away", 8, func() error {
+	return c.steady(ctx, l, "etcd away", func() error {
 		began := time.Now()
 		c.etcd.hold(true)
 		c.etcd.signal(syscall.SIGKILL)
@@ -160,7 +160,7 @@ func (c *Cluster) Blips(ctx context.Context, cut time.Duration, times int) error
 	if c.lab == nil {
 		return fmt.Errorf("nothing can be cut between loopback addresses")
 	}
-	l, err := c.newLoad(ctx, 16, 200)
+	l, err := c.newLoad(ctx, 16, c.cfg.Tokens)
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (c *Cluster) Blips(ctx context.Context, cut time.Duration, times int) error
 			{"of the coordinator's host", func(cut bool) { c.lab.Cut(lead.host, cut) }},
 		} {
 			name := fmt.Sprintf("cut of %v %s", cut, x.name)
-			if err := c.steady(ctx, l, name, 8, func() error {
+			if err := c.steady(ctx, l, name, func() error {
 				if err := pause(ctx, time.Second); err != nil {
 					return err
 				}
@@ -252,11 +252,11 @@ func pause(ctx context.Context, d time.Duration) error {
 // Slow has one worker run half of the time: it must be named, its share shrink,
 // and grow back when it is well again.
 func (c *Cluster) Slow(ctx context.Context) error {
-	l, err := c.newLoad(ctx, 16, 200)
+	l, err := c.newLoad(ctx, 16, c.cfg.Tokens)
 	if err != nil {
 		return err
 	}
-	return c.steady(ctx, l, "slow worker", 8, func() error {
+	return c.steady(ctx, l, "slow worker", func() error {
 		_, s, err := c.leader(ctx)
 		if err != nil {
 			return err
