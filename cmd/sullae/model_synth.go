@@ -16,7 +16,7 @@ import (
 // preset's.
 type modelSynthCmd struct {
 	Dir           string   `arg:"" help:"The folder to make; it must be empty or not yet there."`
-	Preset        string   `env:"-" required:"" placeholder:"NAME" help:"The shape to begin with: exaone-3.0-7.8b, exaone-1b or tiny."`
+	Preset        string   `env:"-" required:"" placeholder:"NAME" help:"The shape to begin with: exaone-3.0-7.8b, exaone-4.0-1.2b, exaone-4.0-32b, llama-3.1-8b, mistral-7b-v0.1, qwen2.5-7b, qwen3-8b, gemma-2-9b, phi-3-mini-4k, exaone-1b or tiny."`
 	Layers        int      `env:"-" placeholder:"N" help:"Layers."`
 	Hidden        int      `env:"-" placeholder:"N" help:"Hidden size."`
 	Heads         int      `env:"-" placeholder:"N" help:"Query heads."`

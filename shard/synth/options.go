@@ -6,10 +6,7 @@
 package synth
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/sullae/sullae/kernels/tensor"
@@ -39,48 +36,6 @@ type Options struct {
 
 const defaultShardBytes = 5_000_000_000
 
-// config is config.json, its members in the order in which they are published.
-type config struct {
-	Activation   string   `json:"activation_function"`
-	Archs        []string `json:"architectures"`
-	BOS          int      `json:"bos_token_id"`
-	EOS          int      `json:"eos_token_id"`
-	HeadDim      int      `json:"head_dim"`
-	Hidden       int      `json:"hidden_size"`
-	FFN          int      `json:"intermediate_size"`
-	Eps          float64  `json:"layer_norm_epsilon"`
-	MaxPositions int      `json:"max_position_embeddings"`
-	ModelType    string   `json:"model_type"`
-	Heads        int      `json:"num_attention_heads"`
-	KVHeads      int      `json:"num_key_value_heads"`
-	Layers       int      `json:"num_layers"`
-	PAD          int      `json:"pad_token_id"`
-	RopeScaling  any      `json:"rope_scaling"`
-	Theta        float64  `json:"rope_theta"`
-	Tied         bool     `json:"tie_word_embeddings"`
-	DType        string   `json:"torch_dtype"`
-	Vocab        int      `json:"vocab_size"`
-}
-
-// presets are shapes by name. exaone-3.0-7.8b is the published one.
-var presets = map[string]config{
-	"exaone-3.0-7.8b": {
-		Hidden: 4096, Layers: 32, Heads: 32, KVHeads: 8, HeadDim: 128,
-		FFN: 14336, Vocab: 102400, MaxPositions: 4096,
-	},
-	"exaone-1b": {
-		Hidden: 2048, Layers: 16, Heads: 16, KVHeads: 4, HeadDim: 128,
-		FFN: 7168, Vocab: 32000, MaxPositions: 4096,
-	},
-	"tiny": {
-		Hidden: 64, Layers: 2, Heads: 8, KVHeads: 4, HeadDim: 8,
-		FFN: 160, Vocab: 512, MaxPositions: 512,
-	},
-}
-
-// Presets lists the names of the presets, sorted.
-func Presets() []string { return slices.Sorted(maps.Keys(presets)) }
-
 // special token ids of EXAONE, where the vocabulary has them.
 const (
 	padID = 0
@@ -91,7 +46,8 @@ const (
 // config applies the options to their preset and checks the result as a reader
 // would; tok is nil without a tokenizer.
 func (o Options) config(tok *tokenizer) ([]byte, *model.Spec, error) {
-	c, ok := presets[o.Preset]
+	p, ok := presets[o.Preset]
+	c := p.config
 	if !ok {
 		return nil, nil, fmt.Errorf("synth: preset %q is not known; known: %s", o.Preset, strings.Join(Presets(), ", "))
 	}
@@ -128,8 +84,7 @@ func (o Options) config(tok *tokenizer) ([]byte, *model.Spec, error) {
 	default:
 		return nil, nil, fmt.Errorf("synth: type %v is not supported; supported: F32, BF16, F16", o.DType)
 	}
-	c.Activation, c.Archs, c.ModelType = "silu", []string{"ExaoneForCausalLM"}, "exaone"
-	c.Eps, c.Theta, c.Tied = 1e-5, 500000, o.Tied
+	c.Tied = c.Tied || o.Tied
 	c.PAD, c.BOS, c.EOS = padID, min(bosID, c.Vocab-1), min(eosID, c.Vocab-1)
 	if tok != nil {
 		if tok.size > c.Vocab {
@@ -137,7 +92,7 @@ func (o Options) config(tok *tokenizer) ([]byte, *model.Spec, error) {
 		}
 		c.PAD, c.BOS, c.EOS = tok.id("pad_token", c.PAD), tok.id("bos_token", c.BOS), tok.id("eos_token", c.EOS)
 	}
-	text, err := json.MarshalIndent(c, "", "  ")
+	text, err := p.text(c)
 	if err != nil {
 		return nil, nil, fmt.Errorf("synth: %w", err)
 	}

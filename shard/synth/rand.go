@@ -19,7 +19,7 @@ type stream struct {
 // newStream is the stream of a tensor with the given role. Matrices are scaled
 // by 1/sqrt(inputs), so that activations keep their size through any number of
 // layers; the embedding has deviation 1, the head 3/sqrt(inputs), which gives
-// logits that differ clearly.
+// logits that differ clearly. Norms multiply by about 1.
 func newStream(seed uint64, name string, role model.Role, s *model.Spec) stream {
 	h := fnv.New64a()
 	var b [8]byte
@@ -29,8 +29,10 @@ func newStream(seed uint64, name string, role model.Role, s *model.Spec) stream 
 	st := stream{key: mix(h.Sum64())}
 	_, inputs := s.Shape(role)
 	switch {
-	case inputs == 0: // a norm
-		st.mean, st.deviation = 1, 0.05
+	case role.Norm():
+		st.mean, st.deviation = 1-s.NormOffset, 0.05
+	case inputs == 0: // a bias
+		st.deviation = 0.3
 	case role == model.Embed && !s.Tied:
 		st.deviation = 1
 	case role == model.Embed || role == model.Head:

@@ -63,9 +63,11 @@ func TestWriteOptions(t *testing.T) {
 	if extra := c.Extra(); extra != nil {
 		t.Errorf("extra tensors %v", extra)
 	}
-	for _, name := range []string{"exaone-3.0-7.8b", "exaone-1b"} {
+	for _, name := range synth.Presets() {
 		o := synth.Options{Preset: name, Layers: 1, Vocab: 16, FFN: 8, Hidden: 256, HeadDim: 8}
-		write(t, filepath.Join(t.TempDir(), "m"), o)
+		if extra := write(t, filepath.Join(t.TempDir(), "m"), o).Extra(); extra != nil {
+			t.Errorf("%s: extra tensors %v", name, extra)
+		}
 	}
 }
 
@@ -115,7 +117,7 @@ func TestWriteErrors(t *testing.T) {
 		{full, synth.Options{Preset: "tiny"}, "is not empty (it holds x)"},
 		{filepath.Join(full, "x"), synth.Options{Preset: "tiny"}, "not a directory"},
 		{filepath.Join(dir, "no", "m"), synth.Options{Preset: "tiny"}, "no such file"},
-		{filepath.Join(dir, "m"), synth.Options{}, `preset "" is not known; known: exaone-1b, exaone-3.0-7.8b, tiny`},
+		{filepath.Join(dir, "m"), synth.Options{}, `preset "" is not known; known: exaone-1b, exaone-3.0-7.8b, exaone-4.0-1.2b, `},
 		{filepath.Join(dir, "m"), synth.Options{Preset: "tiny", Layers: -1}, "num_layers: -1 is out of range"},
 		{filepath.Join(dir, "m"), synth.Options{Preset: "tiny", Heads: 7}, "hidden size 64 is not a multiple of 7 heads"},
 		{filepath.Join(dir, "m"), synth.Options{Preset: "tiny", KVHeads: 3}, "num_key_value_heads: 3 does not divide"},

@@ -287,6 +287,8 @@ func (k *kernelRun) elements(ctx context.Context) error {
 		{"rms norm", 3, func() { k.b.RMSNorm(z, x, y.Slice(0, c), rows, 1e-5) }},
 		{"rope", 2, func() { k.b.Rope(z, c/128, 128, pos, table) }},
 		{"silu-mul", 3, func() { k.b.SiLUMul(z, x, y) }},
+		{"gelu-mul", 3, func() { k.b.GELUMul(z, x, y) }},
+		{"soft cap", 2, func() { k.b.SoftCap(z, 30) }},
 		{"add", 3, func() { k.b.Add(z, x) }},
 		{"exp-sums", 1, func() { k.b.ExpSums(z, x, rows, c, 1024) }},
 	} {

@@ -134,7 +134,7 @@ func (m *modelRun) run(ctx context.Context) error {
 	}
 	sequences := max(1, slices.Max(m.cfg.Batches))
 	perSeq := (max(m.cfg.Context+m.cfg.Decode+2, m.cfg.Prompt) + modelBlock - 1) / modelBlock
-	m.e, err = engine.New(engine.Config{Model: loaded, Backend: m.b, Comm: memlink.NewGroup(1)[0], Epoch: 1, Blocks: sequences * perSeq, BlockSize: modelBlock, KVType: m.cfg.KVType})
+	m.e, err = engine.New(engine.Config{Model: loaded, Backend: m.b, Comm: memlink.NewGroup(1)[0], Epoch: 1, Blocks: sequences * perSeq * m.groups(), BlockSize: modelBlock, KVType: m.cfg.KVType})
 	if err != nil {
 		return err
 	}
@@ -159,12 +159,16 @@ type sequence struct {
 	sent     int // blocks
 }
 
-// newSequence has n tokens of no meaning, and blocks of its own.
+// groups is the number of groups of layers, each with blocks of its own.
+func (m *modelRun) groups() int { return len(m.cfg.Spec.KVGroups().Windows) }
+
+// newSequence has n tokens of no meaning, and blocks of its own for a number of spans.
 func (m *modelRun) newSequence(i, n, blocks int) *sequence {
 	s := &sequence{id: m.step + uint64(i) + 1}
 	for t := range n {
 		s.tokens = append(s.tokens, int32((t*7919+i*104729+13)%m.cfg.Spec.Vocab))
 	}
+	blocks *= m.groups()
 	for b := range blocks {
 		s.blocks = append(s.blocks, int32(i*blocks+b))
 	}
@@ -185,7 +189,7 @@ func (m *modelRun) forward(ctx context.Context, started, seqs []*sequence, count
 	for _, q := range seqs {
 		part := engine.SequenceStep{ID: q.id, NumComputed: q.computed, Count: count, Sample: q.computed+count == len(q.tokens),
 			CheckedTokens: len(q.tokens), TokensHash: digest.Tokens(digest.Start, q.tokens...)}
-		for need := (q.computed + count + modelBlock - 1) / modelBlock; q.sent < need; q.sent++ {
+		for need := (q.computed + count + modelBlock - 1) / modelBlock * m.groups(); q.sent < need; q.sent++ {
 			part.NewBlocks = append(part.NewBlocks, q.blocks[q.sent])
 		}
 		s.Sequences = append(s.Sequences, part)

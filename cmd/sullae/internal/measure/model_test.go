@@ -11,7 +11,16 @@ import (
 
 // TestModel: every figure asked for is there and is of a size that can be.
 func TestModel(t *testing.T) {
-	src, err := synth.NewSource(synth.Options{Preset: "tiny"})
+	for _, o := range []synth.Options{
+		{Preset: "tiny"},
+		{Preset: "gemma-2-9b", Layers: 2, Hidden: 64, Heads: 4, KVHeads: 2, FFN: 160, Vocab: 512, MaxPositions: 8192},
+	} {
+		t.Run(o.Preset, func(t *testing.T) { testModel(t, o) })
+	}
+}
+
+func testModel(t *testing.T, o synth.Options) {
+	src, err := synth.NewSource(o)
 	if err != nil {
 		t.Fatal(err)
 	}

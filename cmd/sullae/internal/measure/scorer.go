@@ -39,7 +39,7 @@ func loadWhole(ctx context.Context, b *cpu.Backend, spec *model.Spec, src checkp
 // newScorer makes one of a loaded model, which stays the caller's.
 func newScorer(b *cpu.Backend, spec *model.Spec, m *engine.Model, kv kernels.KVType, context int) (*scorer, error) {
 	e, err := engine.New(engine.Config{Model: m, Backend: b, Comm: memlink.NewGroup(1)[0], Epoch: 1,
-		Blocks: (context + modelBlock - 1) / modelBlock, BlockSize: modelBlock, KVType: kv})
+		Blocks: (context + modelBlock - 1) / modelBlock * len(spec.KVGroups().Windows), BlockSize: modelBlock, KVType: kv})
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,8 @@ func (s *scorer) score(ctx context.Context, tokens []int32, done, n int) ([]samp
 			PromptLogprobs: s.spec.Vocab, Sampling: sample.Params{TopP: 1}}}
 	}
 	part := engine.SequenceStep{ID: s.seq, NumComputed: done, Count: n, CheckedTokens: len(tokens), TokensHash: digest.Tokens(digest.Start, tokens...)}
-	for ; have < (done+n+modelBlock-1)/modelBlock; have++ {
+	groups := len(s.spec.KVGroups().Windows) // of layers, each with a block of its own
+	for have *= groups; have < (done+n+modelBlock-1)/modelBlock*groups; have++ {
 		part.NewBlocks = append(part.NewBlocks, int32(have))
 	}
 	step.Sequences = []engine.SequenceStep{part}
