@@ -33,6 +33,7 @@ import (
 	"github.com/sullae/sullae/coordinator/router"
 	"github.com/sullae/sullae/coordinator/weights"
 	demomodel "github.com/sullae/sullae/deploy/demo-model"
+	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/ops"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/shard/checkpoint"
@@ -123,6 +124,9 @@ func (c *coordinator) openModel(context.Context) (err error) {
 		return err
 	}
 	c.later(func() { c.ckpt.Close() })
+	if stored := c.ckpt.Quantized(); stored != "" && c.cfg.Quant != kernels.AsStored {
+		return fmt.Errorf("--quant %v: the weights of %s are quantized already (%s), and are used as they are: leave --quant out, or take an unquantized checkpoint", c.cfg.Quant, c.ckpt.Name(), stored)
+	}
 	name := c.cfg.ServedName
 	if name == "" {
 		if abs, err := filepath.Abs(c.ckpt.Name()); err == nil {

@@ -48,6 +48,17 @@ func (c *Checkpoint) Bytes() int64 {
 	return n
 }
 
+// Quantized is how the first quantized tensor of the model is stored, "" if none
+// is.
+func (c *Checkpoint) Quantized() string {
+	for _, s := range c.spec.Stored() {
+		if m := c.tensors[s.Name]; m.info().Coding != nil {
+			return m.format()
+		}
+	}
+	return ""
+}
+
 // Names lists the tensors, sorted: those that the model reads, under its names,
 // and what else is stored.
 func (c *Checkpoint) Names() []string {

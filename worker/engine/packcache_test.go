@@ -12,9 +12,11 @@ import (
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/cpu"
 	"github.com/sullae/sullae/shard/checkpoint"
+	"github.com/sullae/sullae/shard/gguf"
 	"github.com/sullae/sullae/shard/modeltest"
 	"github.com/sullae/sullae/shard/packcache"
 	"github.com/sullae/sullae/shard/plan"
+	"github.com/sullae/sullae/shard/synth"
 	"github.com/sullae/sullae/worker/engine"
 )
 
@@ -22,9 +24,18 @@ import (
 // read, whatever number of workers wrote them, read nothing but norms from the
 // checkpoint, and survive damage.
 func TestPackCache(t *testing.T) {
-	for _, format := range []kernels.Format{kernels.AsStored, kernels.Q8, kernels.Q4} {
-		t.Run(format.String(), func(t *testing.T) {
-			ckpt := modeltest.Open(t, modeltest.Dir(t, "exaone35-12h3kv-f32-tied"))
+	golden := modeltest.Dir(t, "exaone35-12h3kv-f32-tied")
+	actOrder, _ := modeltest.Quantized(t, modeltest.Tiny(t, synth.Options{Layers: 2, Hidden: 96, Heads: 12, KVHeads: 3, FFN: 160}), modeltest.Schemes[1])
+	superblocks := modeltest.GGUF(t, modeltest.Tiny(t, synth.Options{Layers: 1, Hidden: 256, Heads: 12, KVHeads: 3, HeadDim: 64, FFN: 256, Tied: true}), func(name string) gguf.Type {
+		return map[bool]gguf.Type{true: gguf.Q4_K, false: gguf.Q6_K}[strings.Contains(name, "c_")]
+	})
+	for _, c := range []struct {
+		name, path string
+		format     kernels.Format
+	}{{"as stored", golden, kernels.AsStored}, {"q8", golden, kernels.Q8}, {"q4", golden, kernels.Q4},
+		{"GPTQ act-order", actOrder, kernels.AsStored}, {"Q4_K and Q6_K", superblocks, kernels.AsStored}} {
+		t.Run(c.name, func(t *testing.T) {
+			ckpt, format := modeltest.Open(t, c.path), c.format
 			dir := t.TempDir()
 			cache, err := packcache.Open(dir, 64<<20, slog.New(slog.DiscardHandler))
 			if err != nil {
