@@ -14,7 +14,7 @@ type durationFlag = time.Duration
 
 // coordinatorCmd runs one coordinator.
 type coordinatorCmd struct {
-	Model string `placeholder:"DIR" help:"Model folder as Hugging Face publishes it; default: the built-in demo model."`
+	Model string `placeholder:"PATH" help:"Model folder as Hugging Face publishes it, or a .gguf file; default: the built-in demo model."`
 	ID    string `placeholder:"NAME" help:"Unique name of this coordinator; default: host name and process id."`
 	servingFlags
 	edgeFlags

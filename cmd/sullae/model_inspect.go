@@ -17,7 +17,7 @@ import (
 
 // modelInspectCmd is `sullae model inspect`.
 type modelInspectCmd struct {
-	Dir     string `arg:"" optional:"" help:"The model's folder; \"demo\" or nothing is the built-in model."`
+	Dir     string `arg:"" optional:"" help:"The model's folder or .gguf file; \"demo\" or nothing is the built-in model."`
 	JSON    bool   `name:"json" env:"-" help:"Print one JSON object."`
 	Tensors bool   `env:"-" help:"List every stored tensor."`
 }

@@ -13,7 +13,7 @@ import (
 
 // modelPlanCmd is `sullae model plan`.
 type modelPlanCmd struct {
-	Dir        string    `arg:"" optional:"" help:"The model's folder; \"demo\" or nothing is the built-in model."`
+	Dir        string    `arg:"" optional:"" help:"The model's folder or .gguf file; \"demo\" or nothing is the built-in model."`
 	Workers    int       `env:"-" xor:"share" required:"" placeholder:"N" help:"Share it evenly by N workers."`
 	Capacities []float64 `env:"-" xor:"share" required:"" placeholder:"C" help:"Share it by one worker for each number, in these proportions."`
 	KVType     string    `name:"kv-type" env:"-" default:"f32" enum:"f32,f16,bf16,q8" help:"How the KV cache is kept: f32, f16, bf16 or q8."`

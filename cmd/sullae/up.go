@@ -21,7 +21,7 @@ import (
 
 // upCmd serves a model on this machine.
 type upCmd struct {
-	Model   string `placeholder:"DIR" help:"Model folder as Hugging Face publishes it; default: the built-in demo model."`
+	Model   string `placeholder:"PATH" help:"Model folder as Hugging Face publishes it, or a .gguf file; default: the built-in demo model."`
 	Threads int    `short:"t" help:"Compute threads of each worker; default: all cores, shared out."`
 	servingFlags
 	edgeFlags

@@ -37,11 +37,10 @@ func TestGGUFThroughUp(t *testing.T) {
 	}
 }
 
-// TestQuantizedFilesThroughUp: quantized weights have the bits of the same values
-// in float32, on 1 worker and on 3, read by each or sent over the wire.
-func TestQuantizedFilesThroughUp(t *testing.T) {
-	ask := func(args ...string) any {
-		p := up(t, append(args, "--threads", "1")...)
+// TestQuantizedFiles: quantized weights have the bits of the same values in
+// float32: on 3 workers that read them, and on 2 that get them from the coordinator.
+func TestQuantizedFiles(t *testing.T) {
+	ask := func(p *process) any {
 		defer p.stop(syscall.SIGTERM)
 		c, err := p.complete(map[string]any{"model": p.model, "prompt": []int{3, 1, 4, 1, 5, 9, 2, 6}, "max_tokens": 8, "temperature": 0, "logprobs": 3, "ignore_eos": true})
 		if err != nil {
@@ -52,10 +51,26 @@ func TestQuantizedFilesThroughUp(t *testing.T) {
 	base := modeltest.Tiny(t, synth.Options{Layers: 2, Hidden: 256, Heads: 4, KVHeads: 2, HeadDim: 64, FFN: 512, Vocab: 300})
 	gptq, plain := modeltest.Quantized(t, base, modeltest.Schemes[1])
 	file := modeltest.GGUF(t, base, func(string) gguf.Type { return gguf.Q4_K })
-	for _, c := range []struct{ quantized, plain string }{{gptq, plain}, {file, modeltest.Plain(t, file)}} {
-		want := ask("--model", c.plain, "--workers", "1")
-		if got := ask("--model", c.quantized, "--workers", "3"); !reflect.DeepEqual(got, want) {
-			t.Errorf("%s on 3 workers: %v, want %v", filepath.Base(c.quantized), got, want)
+	for _, c := range []struct {
+		quantized, plain string
+		sent             bool
+	}{{gptq, plain, true}, {file, modeltest.Plain(t, file), false}} {
+		want := ask(up(t, "--model", c.plain, "--workers", "1", "--threads", "1"))
+		if !c.sent {
+			if got := ask(up(t, "--model", c.quantized, "--workers", "3", "--threads", "1")); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s on 3 workers: %v, want %v", filepath.Base(c.quantized), got, want)
+			}
+			continue
+		}
+		etcd := "127.0.0.1:" + freePort(t)
+		p := launch(t, "coordinator", "--model", c.quantized, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0",
+			"--gossip", "127.0.0.1:0", "--etcd-listen", etcd, "--workers", "2")
+		awaitListener(t, etcd)
+		worker(t, "--id", "w0", "--etcd", etcd)
+		worker(t, "--id", "w1", "--etcd", etcd, "--capacity", "2")
+		p.awaitReady()
+		if got := ask(p); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s sent to 2 workers: %v, want %v", filepath.Base(c.quantized), got, want)
 		}
 	}
 }
