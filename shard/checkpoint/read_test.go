@@ -78,7 +78,7 @@ func region(t *testing.T, c *checkpoint.Checkpoint, name string, row, rows, col,
 	if cols < 0 {
 		cols = shape[1]
 	}
-	dst := make([]byte, rows*cols*info.DType.Size())
+	dst := make([]byte, rows*info.RowBytes(col, cols))
 	if err := c.ReadRegion(t.Context(), dst, name, row, rows, col, cols); err != nil {
 		t.Fatal(err)
 	}
