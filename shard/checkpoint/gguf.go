@@ -69,7 +69,7 @@ func (c *Checkpoint) openGGUF(file, dir string) error {
 		}
 		for _, t := range f.Tensors {
 			if other := blobs[t.Name]; other != nil {
-				return fmt.Errorf("%s: tensor %q is in %s too", b.name, t.Name, other.name)
+				return fmt.Errorf("%s: tensor %.100q is in %s too", b.name, t.Name, other.name)
 			}
 			blobs[t.Name] = b
 			c.data[t.Name] = located{entry{Name: t.Name, Type: t.Type.String(), Shape: t.Dims, End: t.Bytes}, b, t.Offset}
@@ -165,7 +165,7 @@ type blocks struct {
 
 func newBlocks(at located, name string, p gguf.Published) (matrix, error) {
 	fail := func(format string, args ...any) (matrix, error) {
-		return nil, fmt.Errorf("%s: tensor %q: %s", at.blob.name, at.Name, fmt.Sprintf(format, args...))
+		return nil, fmt.Errorf("%s: tensor %.100q: %s", at.blob.name, at.Name, fmt.Sprintf(format, args...))
 	}
 	b, err := p.Tensor.Type.Block()
 	if err != nil {

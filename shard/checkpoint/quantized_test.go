@@ -196,7 +196,7 @@ func FuzzQuantized(f *testing.F) {
 		c, err := checkpoint.OpenFS(m, "x")
 		if err != nil {
 			if len(err.Error()) > 3000 {
-				t.Errorf("an error of %d bytes", len(err.Error()))
+				t.Errorf("an error of %d bytes: %.300s", len(err.Error()), err.Error())
 			}
 			return
 		}

@@ -102,7 +102,7 @@ func Architectures() []string { return slices.Sorted(maps.Keys(architectures)) }
 func (f *File) architecture() (name string, a *architecture, err error) {
 	name = f.Meta.Text("general.architecture")
 	if a = architectures[name]; a == nil {
-		return "", nil, fmt.Errorf("general.architecture: %q is not supported; supported: %s", name, strings.Join(Architectures(), ", "))
+		return "", nil, fmt.Errorf("general.architecture: %.100q is not supported; supported: %s", name, strings.Join(Architectures(), ", "))
 	}
 	return name, a, nil
 }
@@ -141,7 +141,7 @@ func (f *File) Published() (map[string]Published, error) {
 				p.PairedHeads = int(kvHeads)
 			}
 			if p.PairedHeads < 0 || p.PairedHeads > 0 && t.Dims[0]%(2*p.PairedHeads) != 0 {
-				return nil, fmt.Errorf("tensor %q: %d rows are not %d heads of an even size", t.Name, t.Dims[0], p.PairedHeads)
+				return nil, fmt.Errorf("tensor %.100q: %d rows are not %d heads of an even size", t.Name, t.Dims[0], p.PairedHeads)
 			}
 		}
 		p.MinusOne = a.plusOne && strings.HasSuffix(short, "norm.weight")
@@ -150,7 +150,7 @@ func (f *File) Published() (map[string]Published, error) {
 			to = strings.Replace(name, "{layer}", layer, 1)
 		}
 		if _, twice := out[to]; twice {
-			return nil, fmt.Errorf("tensor %q: another one is %s too", t.Name, to)
+			return nil, fmt.Errorf("tensor %.100q: another one is %.100q too", t.Name, to)
 		}
 		out[to] = p
 	}

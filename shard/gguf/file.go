@@ -40,7 +40,7 @@ const magic = "GGUF"
 func Parse(r io.ReaderAt, size int64) (*File, error) {
 	c := newCursor(r, size)
 	if got := c.bytes(4); c.err == nil && string(got) != magic {
-		return nil, fmt.Errorf("offset 0: %q is not %q; this is no GGUF file", got, magic)
+		return nil, fmt.Errorf("offset 0: %.100q is not %.100q; this is no GGUF file", got, magic)
 	}
 	f := &File{Version: int(c.u32()), Meta: Meta{}}
 	tensors, entries := c.u64(), c.u64()
@@ -76,11 +76,11 @@ func (f *File) entry(c *cursor) error {
 		return c.err
 	}
 	if _, twice := f.Meta[key]; twice {
-		return fmt.Errorf("offset %d: key %q appears twice", at, key)
+		return fmt.Errorf("offset %d: key %.100q appears twice", at, key)
 	}
 	v := c.value()
 	if c.err != nil {
-		return fmt.Errorf("key %q: %w", key, c.err)
+		return fmt.Errorf("key %.100q: %w", key, c.err)
 	}
 	f.Meta[key] = v
 	return nil
@@ -91,14 +91,14 @@ func (f *File) tensor(c *cursor) error {
 	t := Tensor{Name: c.text()}
 	n := c.u32()
 	if c.err == nil && (n < 1 || n > maxDims) {
-		return fmt.Errorf("offset %d: tensor %q: %d dimensions; 1 to %d are possible", c.at-4, t.Name, n, maxDims)
+		return fmt.Errorf("offset %d: tensor %.100q: %d dimensions; 1 to %d are possible", c.at-4, t.Name, n, maxDims)
 	}
 	elements := uint64(1)
 	for range n {
 		d := c.u64()
 		var over uint64
 		if over, elements = bits.Mul64(elements, d); over != 0 || elements >= 1<<48 {
-			return fmt.Errorf("offset %d: tensor %q: its shape is larger than any file", c.at-8, t.Name)
+			return fmt.Errorf("offset %d: tensor %.100q: its shape is larger than any file", c.at-8, t.Name)
 		}
 		t.Dims = append([]int{int(d)}, t.Dims...)
 	}
@@ -106,14 +106,14 @@ func (f *File) tensor(c *cursor) error {
 	t.Offset = int64(c.u64())
 	if c.err != nil {
 		if t.Name != "" {
-			return fmt.Errorf("tensor %q: %w", t.Name, c.err)
+			return fmt.Errorf("tensor %.100q: %w", t.Name, c.err)
 		}
 		return c.err
 	}
 	if b := t.Type.layout(); b != nil {
 		row := t.Dims[len(t.Dims)-1]
 		if row%b.Values != 0 {
-			return fmt.Errorf("offset %d: tensor %q: rows of %d values are not made of whole blocks of %v, %d values each", c.at, t.Name, row, t.Type, b.Values)
+			return fmt.Errorf("offset %d: tensor %.100q: rows of %d values are not made of whole blocks of %v, %d values each", c.at, t.Name, row, t.Type, b.Values)
 		}
 		t.Bytes = int64(elements) / int64(b.Values) * int64(b.Bytes)
 	}
@@ -136,11 +136,11 @@ func (f *File) place(size int64) error {
 		t := &f.Tensors[i]
 		switch {
 		case seen[t.Name]:
-			return fmt.Errorf("tensor %q appears twice", t.Name)
+			return fmt.Errorf("tensor %.100q appears twice", t.Name)
 		case t.Offset < 0 || t.Offset%align != 0:
-			return fmt.Errorf("tensor %q: offset %d is not a multiple of general.alignment (%d)", t.Name, t.Offset, align)
+			return fmt.Errorf("tensor %.100q: offset %d is not a multiple of general.alignment (%d)", t.Name, t.Offset, align)
 		case t.Offset > size-start || t.Bytes > size-start-t.Offset:
-			return fmt.Errorf("tensor %q: its %d bytes from %d end beyond the file's %d; the file is truncated", t.Name, t.Bytes, start+t.Offset, size)
+			return fmt.Errorf("tensor %.100q: its %d bytes from %d end beyond the file's %d; the file is truncated", t.Name, t.Bytes, start+t.Offset, size)
 		}
 		seen[t.Name] = true
 		t.Offset += start

@@ -33,7 +33,7 @@ func (c *config) rope() {
 	case "linear":
 		c.set("rope_scaling", map[string]any{"rope_type": "linear", "factor": c.number("rope.scaling.factor")})
 	default:
-		c.fail("rope.scaling.type", "%q is not supported; supported: none, linear, longrope", kind)
+		c.fail("rope.scaling.type", "%.100q is not supported; supported: none, linear, longrope", kind)
 	}
 }
 

@@ -71,7 +71,7 @@ func (f *File) TokenizerJSON() ([]byte, error) {
 	case "llama":
 		err = v.sentencePiece(doc)
 	default:
-		err = fmt.Errorf("tokenizer.ggml.model: %q is not supported; supported: gpt2, llama", kind)
+		err = fmt.Errorf("tokenizer.ggml.model: %.100q is not supported; supported: gpt2, llama", kind)
 	}
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (f *File) vocabulary() (*vocabulary, error) {
 	seen := make(map[string]int, len(v.tokens))
 	for id, t := range v.tokens {
 		if other, twice := seen[t]; twice {
-			return nil, fmt.Errorf("tokenizer.ggml.tokens: tokens %d and %d are both %q", other, id, t)
+			return nil, fmt.Errorf("tokenizer.ggml.tokens: tokens %d and %d are both %.100q", other, id, t)
 		}
 		seen[t] = id
 	}
@@ -152,7 +152,7 @@ func (v *vocabulary) byteLevel(doc object) error {
 	pre := v.meta.Text("tokenizer.ggml.pre")
 	split, ok := splittings[pre]
 	if !ok {
-		return fmt.Errorf("tokenizer.ggml.pre: %q is not supported, so that text would be cut wrongly; supported: %s", pre, strings.Join(slices.Sorted(maps.Keys(splittings)), ", "))
+		return fmt.Errorf("tokenizer.ggml.pre: %.100q is not supported, so that text would be cut wrongly; supported: %s", pre, strings.Join(slices.Sorted(maps.Keys(splittings)), ", "))
 	}
 	merges, _ := v.meta["tokenizer.ggml.merges"].([]string)
 	if len(merges) == 0 {
