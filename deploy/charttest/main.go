@@ -110,6 +110,7 @@ var refusals = []struct{ set, names string }{
 	{"coordinator.route.enabled=true", "coordinator.route.parentRefs"}, {"coordinator.ingress.enabled=true", "coordinator.ingress.hosts"},
 	{"workers.pools[0].replicas=1,workers.pools[1].replicas=1", "workers.replicas.NAME=N"},
 	{"workers.defaults.packCache.type=persistent", "packCache.size"}, {"parallelism.groups=2", "parallelism.tensor"},
+	{"workers.pools[0].name=a,workers.pools[1].name=b,workers.pools[1].kind=cuda", "one arithmetic class"},
 }
 
 func (t tester) refused() error {

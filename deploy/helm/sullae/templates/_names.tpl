@@ -89,6 +89,9 @@ pool of nothing but its replicas. Where that can only mean the default pool it i
 {{- fail (printf "workers.pools: two pools are named %q" $pool.name) -}}
 {{- end -}}
 {{- $_ := set $names $pool.name true -}}
+{{- if and $out (ne $pool.kind (first $out).kind) -}}
+{{- fail (printf "workers.pools: %s is of kind %s, %s of kind %s: a group holds workers of one arithmetic class, so the others would idle" $pool.name $pool.kind (first $out).name (first $out).kind) -}}
+{{- end -}}
 {{- if hasKey $.Values.workers.replicas $pool.name -}}
 {{- $_ := set $pool "replicas" (get $.Values.workers.replicas $pool.name) -}}
 {{- end -}}

@@ -31,6 +31,9 @@ spec:
     - worker
     {{- include "sullae.nodeArgs" $root | nindent 4 }}
     - --listen=:9200
+    {{- if $cuda }}
+    - --device=cuda
+    {{- end }}
     {{- if ne (toString $p.weight) "auto" }}
     - --capacity={{ $p.weight }}
     {{- end }}
