@@ -16,6 +16,7 @@ import (
 	"github.com/sullae/sullae/coordinator/edge"
 	"github.com/sullae/sullae/coordinator/gateway"
 	"github.com/sullae/sullae/coordinator/group"
+	"github.com/sullae/sullae/coordinator/policy"
 	"github.com/sullae/sullae/kernels"
 )
 
@@ -41,6 +42,8 @@ type Config struct {
 	MaxRequestBytes int64
 	// Audit is where requests for tokens are recorded; no file: nowhere.
 	Audit audit.Config
+	// Policy is asked about requests and answers; no address: nobody is.
+	Policy policy.Config
 	// ClusterAddr is where workers fetch weights; Advertise is this host's name
 	// or address for workers, "" for the listener's own.
 	ClusterAddr, Advertise string

@@ -30,6 +30,7 @@ import (
 	"github.com/sullae/sullae/coordinator/gateway/openai"
 	"github.com/sullae/sullae/coordinator/gateway/rpc"
 	"github.com/sullae/sullae/coordinator/group"
+	"github.com/sullae/sullae/coordinator/policy"
 	"github.com/sullae/sullae/coordinator/router"
 	"github.com/sullae/sullae/coordinator/weights"
 	demomodel "github.com/sullae/sullae/deploy/demo-model"
@@ -247,8 +248,13 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 		return err
 	}
 	c.later(record.Close)
+	policies, err := policy.Dial(c.cfg.Policy, c.cfg.Logger, metrics)
+	if err != nil {
+		return err
+	}
+	c.later(policies.Close)
 	svc := gateway.New(gateway.Config{Model: c.model, Engine: c.groups, Logger: c.cfg.Logger, Registry: metrics, Limits: c.cfg.Limits,
-		Auditor: record.Auditor(), AuditContent: c.cfg.Audit.Content, PromptLookup: c.cfg.PromptLookup})
+		Auditor: record.Auditor(), AuditContent: c.cfg.Audit.Content, Policy: policies.Policy(), PolicyConfig: c.cfg.Policy.PolicyConfig, PromptLookup: c.cfg.PromptLookup})
 
 	c.svc = svc
 	v1 := openai.NewHandler(openai.Config{Service: svc, Metrics: metrics, Version: c.cfg.Version, MaxBodyBytes: c.cfg.MaxRequestBytes})

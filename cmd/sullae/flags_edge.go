@@ -5,6 +5,7 @@ import (
 	"github.com/sullae/sullae/coordinator/audit"
 	"github.com/sullae/sullae/coordinator/edge"
 	"github.com/sullae/sullae/coordinator/gateway"
+	"github.com/sullae/sullae/coordinator/policy"
 )
 
 // edgeFlags say who may use a coordinator's APIs, and how much.
@@ -20,6 +21,12 @@ type edgeFlags struct {
 	AuditLog        string       `placeholder:"FILE" help:"Record every request for tokens here, one JSON object a line: who, when, how much, how it ended."`
 	AuditContent    bool         `help:"Record prompts and answers, too."`
 	AuditSync       string       `default:"second" enum:"second,each,never" help:"When records are forced to the disk: once a second, each, or never (when the system sees fit)."`
+	Policy          string       `placeholder:"HOST:PORT" help:"Ask this sullae.policy.v1.PolicyService about every request for tokens, and about what is generated before clients get it."`
+	PolicyCA        string       `name:"policy-ca" placeholder:"FILE" help:"PEM file of the CAs that sign for it; without it the connection is plain text."`
+	PolicyTimeout   durationFlag `default:"1s" help:"How long it may take for an answer."`
+	PolicyWhenAway  string       `default:"refuse" enum:"refuse,allow" help:"What becomes of requests while it does not answer: refuse or allow."`
+	PolicyWindow    int          `default:"200" help:"Most characters of an answer that are held back to be checked together."`
+	PolicyHold      durationFlag `default:"500ms" help:"Longest time that they are held back before they are checked."`
 	Ops             string       `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Plaintext address of probes (/startupz, /readyz, /livez), /metrics, and /debug/ for this host alone; port 0 takes a free one, empty is none."`
 }
 
@@ -28,5 +35,7 @@ func (f edgeFlags) set(c *coordinator.Config) {
 	c.APIKeys, c.OpsAddr, c.MaxRequestBytes = f.APIKeys, f.Ops, f.MaxRequestBytes
 	c.TLS = edge.TLSFiles{Cert: f.TLSCert, Key: f.TLSKey, ClientCA: f.TLSClientCA}
 	c.Limits = gateway.Limits{MaxPromptTokens: f.MaxPromptTokens, MaxOutputTokens: f.MaxOutputTokens, MaxTime: f.MaxRequestTime}
+	c.Policy = policy.Config{Addr: f.Policy, CA: f.PolicyCA, Timeout: f.PolicyTimeout, AllowWhenAway: f.PolicyWhenAway == "allow",
+		PolicyConfig: gateway.PolicyConfig{Window: f.PolicyWindow, Hold: f.PolicyHold}}
 	c.Audit = audit.Config{File: f.AuditLog, Content: f.AuditContent, Sync: audit.Sync(f.AuditSync)}
 }

@@ -60,16 +60,21 @@ func (c *content) add(d *Delta) {
 func inputOf(prompts []Prompt) []string {
 	out := make([]string, len(prompts))
 	for i, p := range prompts {
-		switch p := p.(type) {
-		case Text:
-			out[i] = string(p)
-		case Chat:
-			for _, m := range p.Messages {
-				out[i] += m.Role + ": " + m.Content + "\n"
-			}
-		}
+		out[i] = inputText(p)
 	}
 	return out
+}
+
+func inputText(p Prompt) (text string) {
+	switch p := p.(type) {
+	case Text:
+		return string(p)
+	case Chat:
+		for _, m := range p.Messages {
+			text += m.Role + ": " + m.Content + "\n"
+		}
+	}
+	return text
 }
 
 func kindOf(prompts []Prompt) string {
@@ -111,6 +116,8 @@ func (s *Service) auditEnd(st *Stream, prompt, completion int, err error) {
 	if err != nil {
 		a.Reason = err.Error()
 		switch {
+		case errors.Is(err, ErrPolicy):
+			a.Outcome = "refused"
 		case errors.Is(err, context.DeadlineExceeded):
 			a.Outcome = "deadline"
 		case errors.Is(err, context.Canceled), errors.Is(err, errClosed):

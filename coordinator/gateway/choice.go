@@ -24,6 +24,7 @@ type choice struct {
 	decoder   StreamDecoder    // nil without a tokenizer
 	calls     *toolcall.Parser // nil without tools
 	stop      stopMatcher
+	gate      gate
 	generated int
 	offset    int       // characters decoded so far
 	pending   *Delta    // what a resumed client has the tokens of, and not the text
@@ -50,8 +51,7 @@ func newChoice(st *Stream, seq Sequence, ps *promptState) *choice {
 func (c *choice) run() {
 	defer c.cancel()
 	if c.early != nil {
-		c.stream.push(c.prompt, c.early)
-		c.end(c.early.Finish.Reason.String(), nil)
+		c.step(c.emit(c.early))
 		return
 	}
 	for {
@@ -64,21 +64,32 @@ func (c *choice) run() {
 				c.end("error", errors.New("the engine ended a sequence without saying why"))
 				return
 			}
-			finish, err := c.handle(ev)
-			switch {
-			case err != nil:
-				reason := "error"
-				if c.ctx.Err() != nil {
-					reason = "abort"
-				}
-				c.end(reason, err)
+			if c.step(c.handle(ev)) {
 				return
-			case finish != nil:
-				c.end(finish.Reason.String(), nil)
+			}
+		case <-c.gate.due:
+			if c.step(c.release()) {
 				return
 			}
 		}
 	}
+}
+
+// step ends the choice where it has had its finish, or an error.
+func (c *choice) step(finish *Finish, err error) (ended bool) {
+	switch {
+	case err != nil:
+		reason := "error"
+		if c.ctx.Err() != nil {
+			reason = "abort"
+		}
+		c.end(reason, err)
+	case finish != nil:
+		c.end(finish.Reason.String(), nil)
+	default:
+		return false
+	}
+	return true
 }
 
 func (c *choice) end(reason string, err error) {
@@ -125,8 +136,7 @@ func (c *choice) handle(ev Event) (*Finish, error) {
 	if p := c.pending; p != nil {
 		d.Text, d.ToolCalls, c.pending = p.Text+d.Text, append(p.ToolCalls, d.ToolCalls...), nil
 	}
-	c.stream.push(c.prompt, d)
-	return d.Finish, nil
+	return c.emit(d)
 }
 
 // addToken puts the event's token in the delta; stop is the stop string that it

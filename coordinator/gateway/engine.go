@@ -123,4 +123,5 @@ const (
 	FinishStop                   // a stop token (the event's Token) or a stop string
 	FinishLength                 // MaxTokens, or the context's end
 	FinishToolCalls              // as FinishStop, after calls of tools; no engine says it
+	FinishFilter                 // a policy refused what would come next; no engine says it
 )

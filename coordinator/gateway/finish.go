@@ -1,6 +1,7 @@
 package gateway
 
-// String is OpenAI's name of a reason: "stop", "length" or "tool_calls".
+// String is OpenAI's name of a reason: "stop", "length", "tool_calls" or
+// "content_filter".
 func (r FinishReason) String() string {
 	switch r {
 	case FinishStop:
@@ -9,6 +10,8 @@ func (r FinishReason) String() string {
 		return "length"
 	case FinishToolCalls:
 		return "tool_calls"
+	case FinishFilter:
+		return "content_filter"
 	default:
 		return "unfinished"
 	}

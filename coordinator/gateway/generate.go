@@ -34,6 +34,10 @@ func (s *Service) begin(ctx context.Context, st *Stream, r Request) (err error) 
 		st.usage = unlimited{}
 		return err
 	}
+	if p, err = s.checkInput(ctx, st, r); err != nil {
+		return err
+	}
+	st.plan = p
 	stop := func() {}
 	if s.limits.MaxTime > 0 {
 		ctx, stop = context.WithDeadline(ctx, st.start.Add(s.limits.MaxTime))

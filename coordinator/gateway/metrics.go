@@ -62,7 +62,7 @@ func newMetrics(reg prometheus.Registerer, model string) *metrics {
 		longest:         histogram("request_max_num_generation_tokens", "Tokens of a request's longest choice.", lengths),
 	}
 	reg.MustRegister(m.finished)
-	for _, reason := range []string{"stop", "length", "abort", "error"} {
+	for _, reason := range []string{"stop", "length", "content_filter", "abort", "error"} {
 		m.finished.WithLabelValues(reason)
 	}
 	return m

@@ -27,6 +27,9 @@ type Config struct {
 	// refused; nil: nobody. AuditContent tells it what was said, too.
 	Auditor      Auditor
 	AuditContent bool
+	// Policy is asked about every request for tokens; nil: all pass.
+	Policy       Policy
+	PolicyConfig PolicyConfig
 }
 
 // MaxPromptLookup bounds Request.PromptLookup.
@@ -83,6 +86,8 @@ type Service struct {
 
 	promptLookup int
 	traffic      struct{ requests, prompt, generated atomic.Int64 }
+	policy       Policy
+	policyConfig PolicyConfig // how output waits for it
 	auditor      Auditor
 	content      bool // auditor is told it
 }
@@ -106,6 +111,7 @@ func New(c Config) *Service {
 		model: c.Model, engine: c.Engine, log: c.Logger, registry: c.Registry,
 		newSeed: c.NewSeed, now: c.Now, limits: c.Limits.withDefaults(), promptLookup: c.PromptLookup,
 		metrics: newMetrics(c.Registry, c.Model.Name),
+		policy:  c.Policy, policyConfig: c.PolicyConfig,
 		auditor: c.Auditor, content: c.AuditContent,
 	}
 }

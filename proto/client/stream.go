@@ -125,6 +125,9 @@ func (s *Stream) Recv() (*sullaev1.Delta, error) {
 func (s *Stream) note(d *sullaev1.Delta) {
 	if i := int(d.GetIndex()); i < len(s.had) {
 		h := s.had[i]
+		if d.GetText() != "" && len(d.GetTokenIds()) == 0 && d.GetFinish() == nil {
+			s.resume = 0 // a policy has redacted this: what came can't be gone on from
+		}
 		h.TokenIds = append(h.TokenIds, d.GetTokenIds()...)
 		h.TextBytes += int64(len(d.GetText()))
 		for _, p := range d.GetToolCalls() {

@@ -93,6 +93,8 @@ func toAPIError(err error, id string) (e apiError, known bool) {
 		return apiError{Status: http.StatusUnauthorized, Type: typeAuth, Code: "invalid_api_key", Message: err.Error()}, true
 	case errors.Is(err, gateway.ErrForbidden):
 		return apiError{Status: http.StatusForbidden, Type: typePermission, Code: "forbidden", Message: err.Error()}, true
+	case errors.Is(err, gateway.ErrPolicy):
+		return apiError{Status: http.StatusForbidden, Type: typePermission, Code: "content_policy_violation", Message: err.Error()}, true
 	case errors.Is(err, gateway.ErrQuota):
 		return apiError{Status: http.StatusTooManyRequests, Type: typeRateLimit, Code: "rate_limit_exceeded",
 			Message: err.Error(), RetryAfter: gateway.RetryAfter(err)}, true

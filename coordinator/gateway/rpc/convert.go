@@ -101,6 +101,8 @@ func finish(f *gateway.Finish) *sullaev1.Finish {
 		out.Reason = sullaev1.FinishReason_FINISH_REASON_STOP
 	case gateway.FinishLength:
 		out.Reason = sullaev1.FinishReason_FINISH_REASON_LENGTH
+	case gateway.FinishFilter:
+		out.Reason = sullaev1.FinishReason_FINISH_REASON_CONTENT_FILTER
 	case gateway.FinishToolCalls:
 		out.Reason = sullaev1.FinishReason_FINISH_REASON_TOOL_CALLS
 	}

@@ -80,6 +80,8 @@ func toStatus(err error, id string) (s *status.Status, known bool) {
 		return build(codes.Unauthenticated, err.Error(), info("INVALID_API_KEY")), true
 	case errors.Is(err, gateway.ErrForbidden):
 		return build(codes.PermissionDenied, err.Error(), info("FORBIDDEN")), true
+	case errors.Is(err, gateway.ErrPolicy):
+		return build(codes.PermissionDenied, err.Error(), info("CONTENT_POLICY_VIOLATION")), true
 	case errors.As(err, &quota):
 		return build(codes.ResourceExhausted, err.Error(), info("RATE_LIMIT_EXCEEDED"), retry(), &errdetails.QuotaFailure{
 			Violations: []*errdetails.QuotaFailure_Violation{{Subject: "api_key:" + quota.Caller, Description: fmt.Sprintf("%d %s", quota.Value, quota.Limit)}},

@@ -34,6 +34,8 @@ const (
 	FinishReason_FINISH_REASON_LENGTH FinishReason = 2
 	// As STOP, after calls of tools.
 	FinishReason_FINISH_REASON_TOOL_CALLS FinishReason = 3
+	// The operator's policy refused what would have come next.
+	FinishReason_FINISH_REASON_CONTENT_FILTER FinishReason = 4
 )
 
 // Enum value maps for FinishReason.
@@ -43,12 +45,14 @@ var (
 		1: "FINISH_REASON_STOP",
 		2: "FINISH_REASON_LENGTH",
 		3: "FINISH_REASON_TOOL_CALLS",
+		4: "FINISH_REASON_CONTENT_FILTER",
 	}
 	FinishReason_value = map[string]int32{
-		"FINISH_REASON_UNSPECIFIED": 0,
-		"FINISH_REASON_STOP":        1,
-		"FINISH_REASON_LENGTH":      2,
-		"FINISH_REASON_TOOL_CALLS":  3,
+		"FINISH_REASON_UNSPECIFIED":    0,
+		"FINISH_REASON_STOP":           1,
+		"FINISH_REASON_LENGTH":         2,
+		"FINISH_REASON_TOOL_CALLS":     3,
+		"FINISH_REASON_CONTENT_FILTER": 4,
 	}
 )
 
@@ -2770,12 +2774,13 @@ const file_sullae_v1_inference_proto_rawDesc = "" +
 	"vocab_size\x18\x04 \x01(\x05R\tvocabSize\x12#\n" +
 	"\rhas_tokenizer\x18\x05 \x01(\bR\fhasTokenizer\x12*\n" +
 	"\x11has_chat_template\x18\x06 \x01(\bR\x0fhasChatTemplate\x12!\n" +
-	"\fcreated_unix\x18\a \x01(\x03R\vcreatedUnix*}\n" +
+	"\fcreated_unix\x18\a \x01(\x03R\vcreatedUnix*\x9f\x01\n" +
 	"\fFinishReason\x12\x1d\n" +
 	"\x19FINISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FINISH_REASON_STOP\x10\x01\x12\x18\n" +
 	"\x14FINISH_REASON_LENGTH\x10\x02\x12\x1c\n" +
-	"\x18FINISH_REASON_TOOL_CALLS\x10\x032\xef\x02\n" +
+	"\x18FINISH_REASON_TOOL_CALLS\x10\x03\x12 \n" +
+	"\x1cFINISH_REASON_CONTENT_FILTER\x10\x042\xef\x02\n" +
 	"\x10InferenceService\x12E\n" +
 	"\bGenerate\x12\x1a.sullae.v1.GenerateRequest\x1a\x1b.sullae.v1.GenerateResponse0\x01\x129\n" +
 	"\x04Chat\x12\x16.sullae.v1.ChatRequest\x1a\x17.sullae.v1.ChatResponse0\x01\x12C\n" +
