@@ -131,9 +131,7 @@ func (c *benchServeCmd) config() (cfg loadtest.Config, err error) {
 // show writes the report in all ways that were asked for.
 func (c *benchServeCmd) show(rep *loadtest.Report, std streams) error {
 	whole := func(w io.Writer) error {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(rep)
+		return printJSON(w, rep)
 	}
 	if c.SVG != "" {
 		if err := writeFile(c.SVG, rep.Draw); err != nil {

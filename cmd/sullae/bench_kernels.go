@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
@@ -59,9 +58,7 @@ func (c *benchKernelsCmd) run(ctx context.Context, std streams) error {
 		return err
 	}
 	if c.JSON {
-		enc := json.NewEncoder(std.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(rep)
+		return printJSON(std.out, rep)
 	}
 	_, err = io.WriteString(std.out, kernelReport(rep))
 	return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -85,9 +84,7 @@ func (c *benchModelCmd) run(ctx context.Context, std streams) error {
 		return err
 	}
 	if c.JSON {
-		enc := json.NewEncoder(std.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(struct {
+		return printJSON(std.out, struct {
 			Model string `json:"model"`
 			*measure.ModelReport
 		}{name, rep})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -109,10 +108,4 @@ func (e *evaluation) progress(w io.Writer, total int) (end func()) {
 	return batchrun.NewProgress(w, screen.IsTerminal(w), func() batchrun.Tally {
 		return batchrun.Tally{Total: total, Done: int(e.done.Sequences.Load()), Tokens: e.done.Tokens.Load()}
 	}, 0).Close
-}
-
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"os"
 )
@@ -12,3 +13,10 @@ type streams struct {
 }
 
 func standard() streams { return streams{os.Stdin, os.Stdout, os.Stderr} }
+
+// printJSON prints a value for people and programs alike.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

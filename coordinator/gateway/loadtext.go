@@ -45,6 +45,10 @@ func (m *Model) ReadText(fsys fs.FS) error {
 		if err != nil {
 			return err
 		}
+		if config == nil {
+			config = map[string]any{}
+		}
+		config["chat_template"] = source // wherever the folder has it
 		m.Template = fileTemplate{parsed, t.BOSToken(), t.EOSToken()}
 		m.ToolFormat = toolcall.Detect(source)
 	}
