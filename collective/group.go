@@ -107,7 +107,7 @@ func (g *Group) Err() error {
 }
 
 // Close implements Communicator. It returns once every link is down, which takes
-// as long as a peer needs to hear the goodbye, a second at most. Between
+// as long as a peer needs to hear the goodbye, a fraction of a second at most. Between
 // collectives it is a quiet goodbye: peers that are still finishing our last one
 // do so, and fail at the next one. Within a collective it is a failure to all.
 func (g *Group) Close() error {

@@ -13,7 +13,7 @@ import (
 )
 
 // linger is the longest that Close waits for a peer to hear the goodbye.
-const linger = 300 * time.Millisecond
+const linger = 200 * time.Millisecond
 
 // stream is what both ends of a gRPC stream have in common.
 type stream interface {
