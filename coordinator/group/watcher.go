@@ -12,8 +12,24 @@ import (
 	"github.com/sullae/sullae/collective/registry"
 )
 
-// suspicion is how long a worker that failed is left out while others could do.
-const suspicion = 3 * time.Second
+// suspicion is how long a worker that failed is left out while others could do;
+// twice as long each time that it fails again (it may be cut off from another
+// worker alone, which membership does not see), at most longSuspicion. It is
+// forgiven once it was not suspected for a while, and a new process is not the one
+// that failed.
+const (
+	suspicion     = 3 * time.Second
+	longSuspicion = time.Minute
+	forgiven      = 2 * time.Minute
+)
+
+// doubt is a suspicion.
+type doubt struct {
+	instance string // of the worker's process
+	since    time.Time
+	until    time.Time
+	times    int
+}
 
 // rankError is a failure that names its worker.
 type rankError struct {
@@ -33,15 +49,15 @@ type watcher struct {
 	cfg       Config
 	updates   <-chan []registry.Worker
 	workers   []registry.Worker
-	suspects  map[string]time.Time // until when
-	drained   map[string]bool      // by an operator
-	others    func() bool          // whether other groups serve; nil: there are none
-	last      []registry.Worker    // of the last epoch, by rank
-	moreSince time.Time            // since when more workers are there than the epoch has; zero: they are not
+	suspects  map[string]doubt  // by worker
+	drained   map[string]bool   // by an operator
+	others    func() bool       // whether other groups serve; nil: there are none
+	last      []registry.Worker // of the last epoch, by rank
+	moreSince time.Time         // since when more workers are there than the epoch has; zero: they are not
 }
 
 func newWatcher(ctx context.Context, cfg Config) *watcher {
-	return &watcher{cfg: cfg, updates: cfg.Placement.WatchWorkers(ctx), suspects: map[string]time.Time{}, drained: map[string]bool{}}
+	return &watcher{cfg: cfg, updates: cfg.Placement.WatchWorkers(ctx), suspects: map[string]doubt{}, drained: map[string]bool{}}
 }
 
 // inherit takes over the order of the epoch before this coordinator led, so that
@@ -63,8 +79,25 @@ func (w *watcher) inherit(ctx context.Context, cfg Config) []registry.Generation
 func (w *watcher) suspect(err error) {
 	var re *rankError
 	if errors.As(err, &re) && re.lost {
-		w.suspects[re.worker] = time.Now().Add(suspicion)
+		now, d := time.Now(), w.suspects[re.worker]
+		instance := w.instance(re.worker)
+		if d.instance != instance || now.Sub(d.until) > forgiven {
+			d = doubt{instance: instance}
+		}
+		d.since, d.until = now, now.Add(min(suspicion<<min(d.times, 8), longSuspicion))
+		d.times++
+		w.suspects[re.worker] = d
 	}
+}
+
+// instance is that of a worker's process, as it is registered now.
+func (w *watcher) instance(id string) string {
+	for _, x := range w.workers {
+		if x.ID == id {
+			return x.Instance
+		}
+	}
+	return ""
 }
 
 // settle is how long a newcomer must stay before a group forms anew for it.
@@ -99,13 +132,21 @@ func (w *watcher) grown(size int) bool {
 // protocol, and all of one arithmetic class. Those of the last epoch come first,
 // in their order, so that as many as can keep their share; then the others by id.
 func (w *watcher) usable() []registry.Worker {
+	if out := w.trusted(longSuspicion); len(out) >= w.cfg.MinWorkers {
+		return out
+	}
+	return w.trusted(suspicion) // without those that fail again and again it can't go on
+}
+
+// trusted is usable, with nobody suspected for longer than most.
+func (w *watcher) trusted(most time.Duration) []registry.Worker {
 	now := time.Now()
 	var out []registry.Worker
 	for _, x := range w.workers {
-		until, suspected := w.suspects[x.ID]
+		d, suspected := w.suspects[x.ID]
 		switch {
 		case x.ProtocolVersion != ProtocolVersion, x.State == registry.Draining, w.drained[x.ID]:
-		case suspected && now.Before(until):
+		case suspected && d.instance == x.Instance && now.Before(d.until) && now.Sub(d.since) < most:
 		case w.cfg.Dead != nil && w.cfg.Dead(x.ID):
 		case w.cfg.Refused != nil && w.cfg.Refused(x) != "":
 		case !w.cfg.Roster.free(w.cfg.Name, x.ID):

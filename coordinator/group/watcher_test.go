@@ -250,3 +250,43 @@ func TestStream(t *testing.T) {
 var testSequence = gateway.Sequence{RequestID: "r"}
 
 func eventOf(token int32) gateway.Event { return gateway.Event{Token: token, HasToken: true} }
+
+// TestSuspicionGrows: a worker that fails again and again is left out ever longer;
+// its restarted process is not.
+func TestSuspicionGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &watcher{suspects: map[string]doubt{}, workers: []registry.Worker{{ID: "a", Instance: "1", ProtocolVersion: ProtocolVersion}}}
+		w.cfg.MinWorkers = 0 // it can be done without
+		for i, want := range []time.Duration{suspicion, 2 * suspicion, 4 * suspicion, 8 * suspicion, 16 * suspicion, longSuspicion, longSuspicion} {
+			w.suspect(&rankError{worker: "a", lost: true, err: errors.New("gone")})
+			time.Sleep(want - 1)
+			if len(w.usable()) != 0 {
+				t.Errorf("failure %d: not left out for %v", i+1, want)
+			}
+			time.Sleep(1)
+			if len(w.usable()) != 1 {
+				t.Errorf("failure %d: left out for longer than %v", i+1, want)
+			}
+		}
+		w.suspect(&rankError{worker: "a", lost: true, err: errors.New("gone")})
+		w.workers[0].Instance = "2"
+		if len(w.usable()) != 1 {
+			t.Error("a new process is suspected")
+		}
+		w.workers[0].Instance = "1"
+		time.Sleep(longSuspicion + forgiven + 1)
+		w.suspect(&rankError{worker: "a", lost: true, err: errors.New("gone")})
+		time.Sleep(suspicion)
+		if len(w.usable()) != 1 {
+			t.Error("an old failure is not forgiven")
+		}
+		w.cfg.MinWorkers = 1
+		for range 3 {
+			w.suspect(&rankError{worker: "a", lost: true, err: errors.New("gone")})
+		}
+		time.Sleep(suspicion)
+		if len(w.usable()) != 1 {
+			t.Error("the only worker is left out for long")
+		}
+	})
+}

@@ -61,8 +61,10 @@ func TestMixedVersions(t *testing.T) {
 		return strings.Replace(s, "const ProtocolVersion = ", "const ProtocolVersion = 9", 1)
 	})
 	etcd := "127.0.0.1:" + freePort(t)
-	p := launch(t, "coordinator", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0",
+	http := "127.0.0.1:" + freePort(t)
+	p := launch(t, "coordinator", "--http", http, "--grpc", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0",
 		"--gossip", "127.0.0.1:0", "--etcd-listen", etcd, "--workers", "2", "--regroup", "300ms")
+	p.http = "http://" + http
 	awaitListener(t, etcd)
 	as := func(binary, id string) {
 		ours := sullae
