@@ -75,6 +75,9 @@ func (c *Cluster) Rounds(ctx context.Context, n int, seed uint64, only string) e
 	return nil
 }
 
+// deposed is how long a leader that was away may take to hear that another leads.
+const deposed = 5 * time.Second
+
 // round is one of them.
 func (c *Cluster) round(ctx context.Context, l *load, x loss, rng *rand.Rand) error {
 	spare, err := c.setSpare(ctx, x.spare)
@@ -154,6 +157,12 @@ func (c *Cluster) round(ctx context.Context, l *load, x loss, rng *rand.Rand) er
 	mended := time.Now()
 	if f.end != nil {
 		f.end(c, victim)
+	}
+	if x.of == "coordinator" {
+		// It hears within a few seconds that it was deposed, ends, and comes back.
+		if err := pause(ctx, deposed); err != nil {
+			return err
+		}
 	}
 	if err := c.awaitFull(ctx, time.Minute); err != nil {
 		return err
