@@ -103,7 +103,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	for _, n := range c.nodes {
 		c.wg.Go(n.supervise)
 	}
-	if err := c.awaitFull(ctx, 2*time.Minute); err != nil {
+	if err := c.awaitFull(ctx, 5*time.Minute); err != nil {
 		return nil, err
 	}
 	c.say("serving after %.1f s", time.Since(c.began).Seconds())
