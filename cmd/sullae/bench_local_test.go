@@ -40,7 +40,7 @@ func TestBenchKernels(t *testing.T) {
 			Rate   float64
 		}
 	}
-	if err := json.Unmarshal(out.Bytes(), &rep); err != nil || len(rep.Limits) != 1 || len(rep.Results) != 12 {
+	if err := json.Unmarshal(out.Bytes(), &rep); err != nil || len(rep.Limits) != 1 || len(rep.Results) < 12 {
 		t.Fatalf("%v: %s", err, out.Bytes())
 	}
 	for _, r := range rep.Results {

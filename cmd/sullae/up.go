@@ -55,6 +55,11 @@ func (c *upCmd) Run(ctx context.Context) error {
 	c.edgeFlags.set(&cfg)
 	cfg.ClusterAddr, cfg.GossipAddr, cfg.EtcdListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Etcd = c.etcdFlags.config(log)
+	if len(c.Etcd) == 0 {
+		// Nobody else can lead over an etcd of its own, so a busy machine must not
+		// cost this coordinator its leadership.
+		cfg.Etcd.TTL = max(cfg.Etcd.TTL, time.Minute)
+	}
 	if len(c.Etcd) > 0 && c.Cluster == "default" {
 		// Beside other clusters on a shared etcd this one keeps to itself.
 		cfg.Etcd.Cluster = cfg.ID
