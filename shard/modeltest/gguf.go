@@ -190,7 +190,7 @@ func GGUF(t testing.TB, dir string, typ func(name string) gguf.Type) (path strin
 			g.Set("tokenizer.ggml."+key+"_token_id", int(ids[0]))
 		}
 	}
-	addTokenizer(t, g, dir)
+	AddTokenizer(t, g, dir)
 	for _, stored := range s.Stored() {
 		values := Values(t, c, stored.Name)
 		name := ggufName(arch, stored.Name)
@@ -246,9 +246,9 @@ func sideBySide(rows [][]float32, headDim int) [][]float32 {
 	return out
 }
 
-// addTokenizer writes a folder's byte-level tokenizer and chat template, if it has
+// AddTokenizer writes a folder's byte-level tokenizer and chat template, if it has
 // them.
-func addTokenizer(t testing.TB, g *GGUFFile, dir string) {
+func AddTokenizer(t testing.TB, g *GGUFFile, dir string) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err != nil {
 		return
