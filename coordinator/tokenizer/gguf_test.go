@@ -79,6 +79,9 @@ func TestGGUFSplits(t *testing.T) {
 	for pre, want := range map[string][]string{
 		"llama-bpe": {"ab", "123", "4"},
 		"qwen2":     {"ab", "1", "2", "3", "4"},
+		"gpt-4o":    {"ab", "123", "4"},
+		"gpt-2":     {"ab", "1234"},
+		"exaone4":   {"ab", "1234"},
 	} {
 		g := &modeltest.GGUFFile{}
 		g.Set("tokenizer.ggml.model", "gpt2")
