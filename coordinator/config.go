@@ -18,6 +18,7 @@ import (
 	"github.com/sullae/sullae/coordinator/group"
 	"github.com/sullae/sullae/coordinator/policy"
 	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/ops/tracing"
 )
 
 // Config is a coordinator's configuration. Flags that errors name are those of
@@ -41,7 +42,8 @@ type Config struct {
 	Limits          gateway.Limits
 	MaxRequestBytes int64
 	// Audit is where requests for tokens are recorded; no file: nowhere.
-	Audit audit.Config
+	Audit   audit.Config
+	Tracing tracing.Config // of OpenTelemetry traces
 	// Policy is asked about requests and answers; no address: nobody is.
 	Policy policy.Config
 	// ClusterAddr is where workers fetch weights; Advertise is this host's name

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -36,6 +37,7 @@ import (
 	demomodel "github.com/sullae/sullae/deploy/demo-model"
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/ops"
+	"github.com/sullae/sullae/ops/tracing"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/shard/checkpoint"
 )
@@ -78,6 +80,8 @@ type coordinator struct {
 	metrics *prometheus.Registry
 	etcdUp  atomic.Bool
 	router  routerMetrics
+	traces  *tracing.Provider
+	tracer  trace.Tracer // nil: no traces are made
 	svc     *gateway.Service
 	events  events
 	opsAddr string // as others reach it; "": none
@@ -106,7 +110,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 			c.cleanup[i]()
 		}
 	}()
-	for _, step := range []func(context.Context) error{c.openOps, c.openModel, c.listen, c.openEtcd, c.joinCluster} {
+	for _, step := range []func(context.Context) error{c.openOps, c.openTraces, c.openModel, c.listen, c.openEtcd, c.joinCluster} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -119,6 +123,17 @@ func Run(ctx context.Context, cfg Config) (err error) {
 }
 
 func (c *coordinator) later(f func()) { c.cleanup = append(c.cleanup, f) }
+
+func (c *coordinator) openTraces(ctx context.Context) (err error) {
+	cfg := c.cfg.Tracing
+	cfg.Service, cfg.Version, cfg.Instance = "sullae-coordinator", c.cfg.Version, c.cfg.ID
+	if c.traces, err = tracing.Start(ctx, cfg, c.cfg.Logger); err != nil || c.traces == nil {
+		return err
+	}
+	c.tracer = c.traces.Tracer()
+	c.later(c.traces.Close)
+	return nil
+}
 
 func (c *coordinator) openModel(context.Context) (err error) {
 	if c.ckpt, err = OpenModel(c.cfg.Model); err != nil {
@@ -254,7 +269,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	}
 	c.later(policies.Close)
 	svc := gateway.New(gateway.Config{Model: c.model, Engine: c.groups, Logger: c.cfg.Logger, Registry: metrics, Limits: c.cfg.Limits,
-		Auditor: record.Auditor(), AuditContent: c.cfg.Audit.Content, Policy: policies.Policy(), PolicyConfig: c.cfg.Policy.PolicyConfig, PromptLookup: c.cfg.PromptLookup})
+		Auditor: record.Auditor(), AuditContent: c.cfg.Audit.Content, Tracer: c.tracer, Policy: policies.Policy(), PolicyConfig: c.cfg.Policy.PolicyConfig, PromptLookup: c.cfg.PromptLookup})
 
 	c.svc = svc
 	v1 := openai.NewHandler(openai.Config{Service: svc, Metrics: metrics, Version: c.cfg.Version, MaxBodyBytes: c.cfg.MaxRequestBytes})
@@ -264,6 +279,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 		ops.WatchExpiry(metrics, "api", security.NotAfter)
 		options = append(options, grpc.Creds(credentials.NewTLS(security.Config("h2"))))
 	}
+	options = append(options, c.traces.GRPC()...)
 	api := grpc.NewServer(append(options, yieldToStreams(batches))...)
 	health := rpc.Register(api, svc)
 	cluster := grpc.NewServer(grpc.Creds(c.cfg.NodeTLS.Server()))
@@ -276,7 +292,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	mux.HandleFunc("GET "+console.Path+"{$}", console.Serve)
 	mux.HandleFunc("GET /{$}", console.Redirect)
 	mux.HandleFunc("GET /console", console.Redirect)
-	web := openai.NewServer("", guard.HTTP(mux, refuse(openai.Refuse(svc))))
+	web := openai.NewServer("", c.traces.HTTP(guard.HTTP(mux, refuse(openai.Refuse(svc)))))
 	c.routes = routes{HTTP: slices.Concat(mux.Patterns(), v1.Patterns(), batches.Patterns()), GRPC: grpcMethods(api)}
 
 	servers := servers{web: web, api: api, cluster: cluster}
@@ -339,7 +355,7 @@ func (c *coordinator) addGroup(name string, roster *group.Roster) error {
 		CollectiveTimeout: c.cfg.CollectiveTimeout,
 		DialOptions:       c.cfg.NodeTLS.DialOptions(),
 		Refused:           c.vet.refused,
-		Logger:            c.cfg.Logger.With("group", name), OnProgress: c.onProgress, OnEvent: c.events.add, Metrics: gm,
+		Logger:            c.cfg.Logger.With("group", name), OnProgress: c.onProgress, OnEvent: c.events.add, Metrics: gm, Tracer: c.tracer,
 	})
 	if err != nil {
 		return err

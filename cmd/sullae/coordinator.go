@@ -28,6 +28,7 @@ type coordinatorCmd struct {
 	etcdFlags
 	gossipFlags
 	tlsFlags
+	traceFlags
 	logFlags
 }
 
@@ -47,6 +48,7 @@ func (c *coordinatorCmd) Run(ctx context.Context) error {
 	cfg.Model, cfg.MinWorkers, cfg.Regroup = c.Model, c.MinWorkers, c.Regroup
 	cfg.DrainTimeout = c.DrainTimeout
 	c.edgeFlags.set(&cfg)
+	cfg.Tracing = c.traceFlags.config()
 	cfg.ClusterAddr, cfg.Advertise = c.ClusterListen, c.Advertise
 	cfg.GossipAddr, cfg.GossipKey = c.Gossip, key
 	cfg.NodeTLS = security

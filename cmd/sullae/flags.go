@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/sullae/sullae/collective/nodetls"
 	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/ops/tracing"
 )
 
 // logFlags are common to the server commands. Logs go to stderr.
@@ -23,6 +25,29 @@ func (f logFlags) logger() *slog.Logger {
 		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+}
+
+// traceFlags say where OpenTelemetry traces go. OTEL_* variables say more.
+type traceFlags struct {
+	OTLPEndpoint string  `name:"otlp-endpoint" placeholder:"URL" help:"Send OpenTelemetry traces to this collector, such as http://collector:4317; default: OTEL_EXPORTER_OTLP_ENDPOINT, or none are made."`
+	OTLPProtocol string  `name:"otlp-protocol" placeholder:"PROTOCOL" help:"grpc or http/protobuf; default: OTEL_EXPORTER_OTLP_PROTOCOL, or grpc."`
+	TraceRatio   float64 `default:"-1" placeholder:"R" help:"Share of the traces that begin here that is recorded, 0 to 1; default: OTEL_TRACES_SAMPLER, or all. Callers that sent a traceparent have decided."`
+}
+
+func (f traceFlags) config() tracing.Config {
+	return tracing.Config{Endpoint: f.OTLPEndpoint, Protocol: f.OTLPProtocol, Ratio: f.TraceRatio}
+}
+
+// args repeat the flags for another process.
+func (f traceFlags) args() []string {
+	args := []string{"--trace-ratio=" + strconv.FormatFloat(f.TraceRatio, 'g', -1, 64)}
+	if f.OTLPEndpoint != "" {
+		args = append(args, "--otlp-endpoint", f.OTLPEndpoint)
+	}
+	if f.OTLPProtocol != "" {
+		args = append(args, "--otlp-protocol", f.OTLPProtocol)
+	}
+	return args
 }
 
 // etcdFlags say where etcd is.

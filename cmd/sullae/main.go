@@ -27,6 +27,7 @@ type cli struct {
 	Generate    generateCmd    `cmd:"" help:"Continue a prompt."`
 	Batch       batchCmd       `cmd:"" help:"Answer a file of requests; it may be killed and goes on where it was."`
 	Drain       drainCmd       `cmd:"" help:"Take a worker out of the group; its requests go on."`
+	Top         topCmd         `cmd:"" help:"Watch the cluster live: workers, ranks, steps, queue, KV."`
 	Status      statusCmd      `cmd:"" help:"Show the cluster: workers, epoch, plan, health."`
 	Check       checkCmd       `cmd:"" help:"Check a served cluster: health, one completion, one gRPC stream, workers."`
 	Model       modelCmd       `cmd:"" help:"Look at, plan or make model folders."`

@@ -31,6 +31,7 @@ type upCmd struct {
 	packFlags
 	etcdFlags
 	tlsFlags
+	traceFlags
 	logFlags
 }
 
@@ -53,6 +54,7 @@ func (c *upCmd) Run(ctx context.Context) error {
 	cfg := c.servingFlags.config()
 	cfg.ID, cfg.Model = nodeID("", "up"), c.Model
 	c.edgeFlags.set(&cfg)
+	cfg.Tracing = c.traceFlags.config()
 	cfg.ClusterAddr, cfg.GossipAddr, cfg.EtcdListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Etcd = c.etcdFlags.config(log)
 	if len(c.Etcd) == 0 {
@@ -146,6 +148,7 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 			"--etcd", strings.Join(etcd, ","), "--etcd-prefix", c.EtcdPrefix, "--cluster", cluster,
 			"--log-level", c.LogLevel.String(), "--log-format", c.LogFormat}
 		args = append(args, certs.args()...)
+		args = append(args, c.traceFlags.args()...)
 		if c.CUDAExact {
 			args = append(args, "--cuda-exact")
 		}

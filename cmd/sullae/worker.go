@@ -26,6 +26,7 @@ type workerCmd struct {
 	etcdFlags
 	gossipFlags
 	tlsFlags
+	traceFlags
 	logFlags
 }
 
@@ -49,7 +50,7 @@ func (c *workerCmd) Run(ctx context.Context) error {
 	cfg := node.Config{
 		ID: nodeID(c.ID, "worker"), Version: version, Listen: c.Listen, Advertise: c.Advertise,
 		GossipAddr: c.Gossip, GossipKey: key, NodeTLS: security, Etcd: c.etcdFlags.config(log),
-		Threads: c.Threads, Variant: c.CPUVariant, Memory: int64(c.Memory), Speed: c.Capacity, DrainTimeout: c.DrainTimeout, OpsAddr: c.Ops, Logger: log,
+		Threads: c.Threads, Variant: c.CPUVariant, Memory: int64(c.Memory), Speed: c.Capacity, DrainTimeout: c.DrainTimeout, OpsAddr: c.Ops, Tracing: c.traceFlags.config(), Logger: log,
 		PackCache: c.PackCache, PackCacheSize: int64(c.PackCacheSize), Device: c.Device, ExactCUDA: c.CUDAExact,
 	}
 	if c.Model != "" {

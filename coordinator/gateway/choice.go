@@ -94,7 +94,9 @@ func (c *choice) step(finish *Finish, err error) (ended bool) {
 
 func (c *choice) end(reason string, err error) {
 	s := c.stream.svc
-	s.metrics.ended(reason, len(c.seq.Prompt), c.generated, times{c.stream.start, c.scheduled, c.first, c.last, s.now()})
+	t := times{c.stream.start, c.scheduled, c.first, c.last, s.now()}
+	s.metrics.ended(reason, len(c.seq.Prompt), c.generated, t)
+	c.traceStages(reason, t)
 	c.stream.choiceEnded(err)
 }
 

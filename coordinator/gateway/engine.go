@@ -7,6 +7,8 @@ package gateway
 import (
 	"context"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Engine generates tokens. coordinator/group implements it over the workers;
@@ -46,6 +48,8 @@ type Sequence struct {
 	// Constraint, if not nil, says which tokens may follow (structured output). It
 	// is the sequence's own; the engine calls it one step at a time.
 	Constraint Constraint
+	// Trace is the request's span, where its trace is recorded.
+	Trace trace.SpanContext
 	// Priority: a lower value comes first. Within a priority tenants share alike.
 	Priority int
 	Tenant   string

@@ -45,6 +45,7 @@ func (s *Service) begin(ctx context.Context, st *Stream, r Request) (err error) 
 	ctx, cancel := context.WithCancelCause(ctx)
 	st.ctx, st.left = ctx, len(p.prompts)*p.n
 	st.cancel = func(err error) { cancel(err); stop() }
+	st.traceRequest(p)
 	for i := range p.prompts {
 		st.prompts = append(st.prompts, newPromptState(s, p, i))
 	}
@@ -52,6 +53,7 @@ func (s *Service) begin(ctx context.Context, st *Stream, r Request) (err error) 
 	choices, err := st.submit()
 	if err != nil {
 		st.cancel(err)
+		st.traceEnd(0, err)
 		return err
 	}
 	s.metrics.started(p)
@@ -73,6 +75,7 @@ func (st *Stream) submit() ([]*choice, error) {
 				RequestID: p.id, Index: i*p.n + j, Prompt: pp.ids, MaxTokens: pp.maxTokens,
 				StopTokens: p.stopTokens, Sampling: p.sampling,
 				Logprobs: p.logprobs, PromptLogprobs: -1, Priority: p.priority, Tenant: p.tenant, MaxDrafts: p.maxDrafts,
+				Trace: st.spanContext(),
 			}
 			if seq.LeastTokens = p.sampling.MinTokens; len(p.stopTokens)+len(p.stops) == 0 && p.grammar == nil {
 				seq.LeastTokens = seq.MaxTokens

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Config is what a Service is made of. Model and Engine are required.
@@ -27,6 +28,8 @@ type Config struct {
 	// refused; nil: nobody. AuditContent tells it what was said, too.
 	Auditor      Auditor
 	AuditContent bool
+	// Tracer makes the requests' spans; nil: there are none.
+	Tracer trace.Tracer
 	// Policy is asked about every request for tokens; nil: all pass.
 	Policy       Policy
 	PolicyConfig PolicyConfig
@@ -86,6 +89,7 @@ type Service struct {
 
 	promptLookup int
 	traffic      struct{ requests, prompt, generated atomic.Int64 }
+	tracer       trace.Tracer
 	policy       Policy
 	policyConfig PolicyConfig // how output waits for it
 	auditor      Auditor
@@ -112,6 +116,7 @@ func New(c Config) *Service {
 		newSeed: c.NewSeed, now: c.Now, limits: c.Limits.withDefaults(), promptLookup: c.PromptLookup,
 		metrics: newMetrics(c.Registry, c.Model.Name),
 		policy:  c.Policy, policyConfig: c.PolicyConfig,
+		tracer:  c.Tracer,
 		auditor: c.Auditor, content: c.AuditContent,
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // errClosed is the cause that a Stream's sequences see when it is closed.
@@ -26,6 +28,7 @@ type Stream struct {
 	prompts []*promptState
 	closed  bool
 	caller  Caller
+	span    trace.Span // nil: no traces are made
 	usage   Usage
 	content *content // what was said, where the audit keeps it
 
@@ -116,6 +119,7 @@ func (st *Stream) Close() {
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
 	st.svc.log.LogAttrs(context.WithoutCancel(st.ctx), slog.LevelInfo, "request ended", attrs...)
+	st.traceEnd(completion, err)
 	st.svc.auditEnd(st, prompt, completion, err)
 }
 

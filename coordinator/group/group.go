@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
 	"github.com/sullae/sullae/collective/registry"
@@ -85,6 +86,8 @@ type Config struct {
 	Logger                       *slog.Logger
 	// OnProgress is told how far loading is; may be nil.
 	OnProgress func(Progress)
+	// Tracer makes the spans of steps; nil: there are none.
+	Tracer trace.Tracer
 	// OnEvent is told what happens to the group; may be nil.
 	OnEvent func(Event)
 	Metrics *Metrics

@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/sullae/sullae/coordinator/gateway"
 	"github.com/sullae/sullae/coordinator/sched"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
@@ -24,6 +26,7 @@ type flight struct {
 	busy    bool // another step was computed until it could begin
 	missing int
 	result  *clusterv1.StepResult // rank 0's
+	spans   []trace.Span          // of the traces that are recorded
 }
 
 // serve runs steps until the epoch fails, ctx ends, or a larger group can form.
@@ -86,6 +89,7 @@ func (g *Group) send(e *epoch) (*flight, error) {
 		return nil, nil
 	}
 	msg := g.message(e, step)
+	spans := g.traceStep(e, msg.GetStep())
 	g.mu.Unlock()
 	for r, s := range e.runs {
 		// A stream that has ended says so by EOF here; the reason comes from Recv.
@@ -93,7 +97,7 @@ func (g *Group) send(e *epoch) (*flight, error) {
 			return nil, &rankError{worker: e.members[r].ID, lost: true, err: err}
 		}
 	}
-	return &flight{id: e.step, plan: step, sent: time.Now(), missing: len(e.runs)}, nil
+	return &flight{id: e.step, plan: step, sent: time.Now(), missing: len(e.runs), spans: spans}, nil
 }
 
 // take notes a rank's result. Ranks answer in order, so it is of the first step
@@ -121,6 +125,9 @@ func (e *epoch) take(flights []*flight, r rankResult) error {
 // finish applies a step's results.
 func (g *Group) finish(f *flight) error {
 	g.cfg.Metrics.observe(time.Since(f.sent), f)
+	for _, s := range f.spans {
+		s.End()
+	}
 	seconds := float64(f.result.GetComputeNs()+f.result.GetCollectiveNs()) / 1e9
 	g.mu.Lock()
 	defer g.mu.Unlock()

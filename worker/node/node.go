@@ -23,6 +23,7 @@ import (
 	"github.com/sullae/sullae/collective/member"
 	"github.com/sullae/sullae/collective/nodetls"
 	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/ops/tracing"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/packcache"
@@ -67,6 +68,8 @@ type Config struct {
 	PackCache     string
 	PackCacheSize int64
 
+	Tracing tracing.Config // of OpenTelemetry traces
+
 	// OpsAddr is the plaintext port for probes, metrics and /debug/; "": none.
 	OpsAddr string
 
@@ -104,6 +107,15 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		packs: packs{cache: cache, log: log},
 	}
 	svc.metrics.watch(svc)
+	cfg.Tracing.Service, cfg.Tracing.Version, cfg.Tracing.Instance = "sullae-worker", cfg.Version, cfg.ID
+	traces, err := tracing.Start(ctx, cfg.Tracing, log)
+	if err != nil {
+		return err
+	}
+	defer traces.Close()
+	if traces != nil {
+		svc.tracer = traces.Tracer()
+	}
 	opsServer, opsAddress, err := listenOps(cfg, svc, svc.metrics)
 	if err != nil {
 		return err

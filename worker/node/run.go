@@ -84,6 +84,7 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 			return status.Errorf(codes.Unavailable, "worker %s leaves epoch %d", s.id, r.req.Epoch)
 		}
 		idle := time.Since(ended)
+		began := time.Now()
 		res, err := e.Step(ctx, stepOf(m.GetStep()))
 		if err != nil {
 			if lost := s.backend.lost(); lost != nil {
@@ -96,6 +97,7 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		}
 		ended = time.Now()
 		spent := meter.stepped(res)
+		s.traceStep(m.GetStep().GetTraces(), r, began, res, spent)
 		s.mu.Lock()
 		r.lastStep, r.stepped = res.Step, time.Now()
 		s.mu.Unlock()

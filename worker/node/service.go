@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -42,6 +43,7 @@ type service struct {
 	idle    time.Time
 	leaving bool
 	metrics *metrics
+	tracer  trace.Tracer // nil: no traces are made
 }
 
 // rank is this worker's part in one epoch.
