@@ -273,7 +273,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 
 	c.svc = svc
 	v1 := openai.NewHandler(openai.Config{Service: svc, Metrics: metrics, Version: c.cfg.Version, MaxBodyBytes: c.cfg.MaxRequestBytes})
-	batches := batch.New(batch.Config{API: v1, Dir: c.cfg.BatchDir, Logger: c.cfg.Logger.With("part", "batch")})
+	batches := batch.New(batch.Config{API: v1, Caller: guard.Named(), Dir: c.cfg.BatchDir, Logger: c.cfg.Logger.With("part", "batch")})
 	options := append(rpc.ServerOptions(svc, int(c.cfg.MaxRequestBytes)), guard.GRPC()...)
 	if security != nil {
 		ops.WatchExpiry(metrics, "api", security.NotAfter)

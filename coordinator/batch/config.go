@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/sullae/sullae/coordinator/gateway"
 )
 
 // Config is how batches are served. API is required.
@@ -23,7 +25,10 @@ type Config struct {
 	Dir string
 	// Busy, if set, reports interactive requests besides those that pass
 	// through Wrap: gRPC's.
-	Busy   func() bool
+	Busy func() bool
+	// Caller finds the owner of an API key, whose limits its batches' lines have;
+	// nil: there are none.
+	Caller func(name string) gateway.Caller
 	Logger *slog.Logger // nil: discarded
 	Now    func() time.Time
 

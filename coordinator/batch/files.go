@@ -9,14 +9,14 @@ import (
 
 // addFile makes the record of a file whose data is at path, and moves that into
 // place. Data that is in its place already is kept: an earlier try came so far.
-func (st *store) addFile(path string, f File, order int64) error {
+func (st *store) addFile(path string, f File, owner string, order int64) error {
 	err := moveTo(path, st.data(f.ID))
 	if err != nil {
 		if info, serr := os.Stat(st.data(f.ID)); serr != nil || info.Size() != f.Bytes {
 			return err
 		}
 	}
-	r := &fileRecord{File: f, Order: order}
+	r := &fileRecord{File: f, Order: order, Owner: owner}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if err := writeRecord(st.path(filesDir, f.ID, ".json"), r); err != nil {

@@ -35,7 +35,7 @@ func (s *Service) finish(st *store, b *batchRecord) error {
 		err = st.addFile(path, File{
 			ID: f.id, Object: "file", Bytes: info.Size(), CreatedAt: now.Unix(), ExpiresAt: now.Unix() + b.KeepSeconds,
 			Filename: batch.ID + f.name, Purpose: "batch_output", Status: "processed",
-		}, now.UnixNano())
+		}, b.Owner, now.UnixNano())
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sullae/sullae/coordinator/batch/batchfile"
+	"github.com/sullae/sullae/coordinator/gateway"
 )
 
 const (
@@ -81,11 +82,11 @@ func (s *Service) createBatch(st *store, w http.ResponseWriter, r *http.Request)
 	}
 	now := st.now()
 	b := &batchRecord{
-		Order: now.UnixNano(), OutputID: newID("file-"), ErrorsID: newID("file-"), KeepSeconds: int64(keep / time.Second),
+		Order: now.UnixNano(), Owner: owner(r), OutputID: newID("file-"), ErrorsID: newID("file-"), KeepSeconds: int64(keep / time.Second),
 		Batch: Batch{ID: newID("batch_"), Object: "batch", Endpoint: n.Endpoint, InputFileID: n.InputFileID, CompletionWindow: n.CompletionWindow,
 			Status: validating, CreatedAt: now.Unix(), ExpiresAt: now.Add(window).Unix(), Metadata: n.Metadata},
 	}
-	if err := s.add(st, b); err != nil {
+	if err := s.add(st, b, gateway.CallerOf(r.Context())); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, st.view(b))
@@ -93,11 +94,11 @@ func (s *Service) createBatch(st *store, w http.ResponseWriter, r *http.Request)
 }
 
 // add enters a new batch, if its file is there and there are not too many.
-func (s *Service) add(st *store, b *batchRecord) error {
+func (s *Service) add(st *store, b *batchRecord, who gateway.Caller) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	f := st.files[b.Batch.InputFileID]
-	if f == nil {
+	if f == nil || !sees(who, f.Owner) {
 		e := notFound("file", b.Batch.InputFileID)
 		e.Status, e.Param = http.StatusBadRequest, "input_file_id"
 		return e
@@ -129,7 +130,9 @@ func (s *Service) listBatches(st *store, w http.ResponseWriter, r *http.Request)
 	var all []batchRecord
 	st.mu.Lock()
 	for _, b := range st.batches {
-		all = append(all, *b)
+		if sees(gateway.CallerOf(r.Context()), b.Owner) {
+			all = append(all, *b)
+		}
 	}
 	st.mu.Unlock()
 	part, more, err := slicePage(p, all, func(b batchRecord) int64 { return b.Order }, func(b batchRecord) string { return b.Batch.ID })
@@ -144,17 +147,18 @@ func (s *Service) listBatches(st *store, w http.ResponseWriter, r *http.Request)
 	return nil
 }
 
-func (st *store) batch(id string) (*batchRecord, error) {
+func (st *store) batch(r *http.Request) (*batchRecord, error) {
+	id := r.PathValue("id")
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if b := st.batches[id]; b != nil {
+	if b := st.batches[id]; b != nil && sees(gateway.CallerOf(r.Context()), b.Owner) {
 		return b, nil
 	}
 	return nil, notFound("batch", id)
 }
 
 func (s *Service) getBatch(st *store, w http.ResponseWriter, r *http.Request) error {
-	b, err := st.batch(r.PathValue("id"))
+	b, err := st.batch(r)
 	if err == nil {
 		writeJSON(w, http.StatusOK, st.view(b))
 	}
@@ -163,7 +167,7 @@ func (s *Service) getBatch(st *store, w http.ResponseWriter, r *http.Request) er
 
 // cancelBatch ends a batch's work at once: what is under way is dropped.
 func (s *Service) cancelBatch(st *store, w http.ResponseWriter, r *http.Request) error {
-	b, err := st.batch(r.PathValue("id"))
+	b, err := st.batch(r)
 	if err != nil {
 		return err
 	}

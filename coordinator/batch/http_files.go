@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/sullae/sullae/coordinator/gateway"
 )
 
 func (s *Service) listFiles(st *store, w http.ResponseWriter, r *http.Request) error {
@@ -15,7 +17,7 @@ func (s *Service) listFiles(st *store, w http.ResponseWriter, r *http.Request) e
 	var all []fileRecord
 	st.mu.Lock()
 	for _, f := range st.files {
-		if purpose == "" || f.File.Purpose == purpose {
+		if (purpose == "" || f.File.Purpose == purpose) && sees(gateway.CallerOf(r.Context()), f.Owner) {
 			all = append(all, *f)
 		}
 	}
@@ -32,17 +34,18 @@ func (s *Service) listFiles(st *store, w http.ResponseWriter, r *http.Request) e
 	return nil
 }
 
-func (st *store) file(id string) (File, error) {
+func (st *store) file(r *http.Request) (File, error) {
+	id := r.PathValue("id")
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if f := st.files[id]; f != nil {
+	if f := st.files[id]; f != nil && sees(gateway.CallerOf(r.Context()), f.Owner) {
 		return f.File, nil
 	}
 	return File{}, notFound("file", id)
 }
 
 func (s *Service) getFile(st *store, w http.ResponseWriter, r *http.Request) error {
-	f, err := st.file(r.PathValue("id"))
+	f, err := st.file(r)
 	if err == nil {
 		writeJSON(w, http.StatusOK, f)
 	}
@@ -51,6 +54,9 @@ func (s *Service) getFile(st *store, w http.ResponseWriter, r *http.Request) err
 
 func (s *Service) deleteFile(st *store, w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
+	if _, err := st.file(r); err != nil {
+		return err
+	}
 	if err := st.deleteFile(id); err != nil {
 		return err
 	}
@@ -59,7 +65,7 @@ func (s *Service) deleteFile(st *store, w http.ResponseWriter, r *http.Request) 
 }
 
 func (s *Service) content(st *store, w http.ResponseWriter, r *http.Request) error {
-	f, err := st.file(r.PathValue("id"))
+	f, err := st.file(r)
 	if err != nil {
 		return err
 	}

@@ -24,11 +24,14 @@ type store struct {
 type fileRecord struct {
 	File  File  `json:"file"`
 	Order int64 `json:"order"` // creation in nanoseconds: seconds don't order a list
+	// Owner is the name of the API key that made it; "": there were no keys.
+	Owner string `json:"owner,omitempty"`
 }
 
 type batchRecord struct {
-	Batch Batch `json:"batch"`
-	Order int64 `json:"order"`
+	Batch Batch  `json:"batch"`
+	Order int64  `json:"order"`
+	Owner string `json:"owner,omitempty"` // as of a file
 	// OutputID and ErrorsID are the files that the answers will be.
 	OutputID string `json:"output_id"`
 	ErrorsID string `json:"errors_id"`

@@ -60,7 +60,7 @@ func (s *Service) upload(st *store, w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	if err := st.addFile(u.path, f, st.now().UnixNano()); err != nil {
+	if err := st.addFile(u.path, f, owner(r), st.now().UnixNano()); err != nil {
 		return err
 	}
 	u.path = ""

@@ -140,7 +140,10 @@ func (s *Service) work(ctx context.Context, st *store, b *batchRecord) (end stri
 		st.mu.Unlock()
 	}()
 
-	r := &runner.Runner{Do: s.call, Write: j.write, Limit: s.limit, Attempts: attempts}
+	do := func(ctx context.Context, req batchfile.Request) (runner.Reply, error) {
+		return s.call(s.as(ctx, b.Owner), req)
+	}
+	r := &runner.Runner{Do: do, Write: j.write, Limit: s.limit, Attempts: attempts}
 	err = j.eachLeft(func(next func() (batchfile.Request, error)) error { return r.Run(run, next) })
 	switch {
 	case ctx.Err() != nil:

@@ -115,5 +115,21 @@ func (g *Guard) caller(k Key, via, remote string) gateway.Caller {
 	q.mu.Lock()
 	q.limits = k.Limits
 	q.mu.Unlock()
-	return gateway.Caller{Name: k.Name, Via: via, Remote: remote, MinPriority: k.MinPriority, Quota: q}
+	return gateway.Caller{Name: k.Name, Admin: k.Admin, Via: via, Remote: remote, MinPriority: k.MinPriority, Quota: q}
+}
+
+// Named is the owner of the key of that name, for what is done later in its name;
+// nil where no keys are needed. A key that is gone has no limits any more.
+func (g *Guard) Named() func(name string) gateway.Caller {
+	if g == nil {
+		return nil
+	}
+	return func(name string) gateway.Caller {
+		for _, k := range g.file.Get() {
+			if k.Name == name {
+				return g.caller(k, "batch", "")
+			}
+		}
+		return gateway.Caller{Name: name, Via: "batch"}
+	}
 }

@@ -39,6 +39,7 @@ type Caller struct {
 	Name string
 	// Via and Remote say how and from where: "http" or "grpc", host:port.
 	Via, Remote string
+	Admin       bool // may see and change what is others'
 	// MinPriority is the best (lowest) priority that the caller's requests have.
 	MinPriority *int
 	Quota       Quota // nil: no limits

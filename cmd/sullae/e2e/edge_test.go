@@ -68,6 +68,7 @@ func TestKeys(t *testing.T) {
 	dir := t.TempDir()
 	keys, audit := filepath.Join(dir, "keys.json"), filepath.Join(dir, "audit.jsonl")
 	alice := run(t, "keys", "add", "--file", keys, "alice", "--requests-per-minute", "3", "--min-priority", "5")
+	bob := run(t, "keys", "add", "--file", keys, "bob")
 	admin := run(t, "keys", "add", "--file", keys, "root", "--admin")
 	ops := "127.0.0.1:" + freePort(t)
 	p := up(t, "--workers", "2", "--api-keys", keys, "--ops", ops, "--audit-log", audit, "--max-output-tokens", "100", "--log-level", "debug", "--batch-dir", filepath.Join(dir, "batches"))
@@ -143,6 +144,34 @@ func TestKeys(t *testing.T) {
 	}
 	if res, _ := call(t, "POST", p.http+"/cluster/workers/worker-0/drain", alice, ""); res.StatusCode != 403 {
 		t.Errorf("alice drains: %d", res.StatusCode)
+	}
+	// What one key has uploaded is not there for another.
+	form := "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n{}\n\r\n--b--\r\n"
+	req, _ := http.NewRequest("POST", p.http+"/v1/files", strings.NewReader(form))
+	req.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+	req.Header.Set("Authorization", "Bearer "+alice)
+	var file struct{ ID string }
+	uploaded, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = json.NewDecoder(uploaded.Body).Decode(&file)
+	uploaded.Body.Close()
+	if err != nil || file.ID == "" {
+		t.Fatalf("upload: %s, %v", uploaded.Status, err)
+	}
+	for key, want := range map[string]int{alice: 200, bob: 404, admin: 200} {
+		for _, path := range []string{"/v1/files/" + file.ID, "/v1/files/" + file.ID + "/content"} {
+			if res, _ := call(t, "GET", p.http+path, key, ""); res.StatusCode != want {
+				t.Errorf("%s: %d, want %d", path, res.StatusCode, want)
+			}
+		}
+	}
+	if _, raw := call(t, "GET", p.http+"/v1/files", bob, ""); strings.Contains(raw, file.ID) {
+		t.Errorf("bob's list: %s", raw)
+	}
+	if res, _ := call(t, "DELETE", p.http+"/v1/files/"+file.ID, bob, ""); res.StatusCode != 404 {
+		t.Errorf("bob deletes alice's file: %d", res.StatusCode)
 	}
 	if res, raw := call(t, "POST", p.http+"/v1/completions", admin, `{"prompt": "x", "max_tokens": 101}`); res.StatusCode != 400 || !strings.Contains(raw, "at most 100") {
 		t.Errorf("a long answer: %d %s", res.StatusCode, raw)
