@@ -13,7 +13,7 @@ import (
 // Metrics are a group's own figures. A nil Metrics records nothing.
 type Metrics struct {
 	step, compute, collective prometheus.Histogram
-	rows, gap                 prometheus.Histogram
+	rows, gap, mask           prometheus.Histogram
 
 	drafts, draftTokens, accepted prometheus.Counter
 	acceptedAt                    *prometheus.CounterVec // by position
@@ -46,6 +46,7 @@ func NewMetrics(reg prometheus.Registerer, model, group string) *Metrics {
 		compute:     h("sullae_step_compute_seconds", "Time of a step that rank 0 spent computing.", seconds),
 		collective:  h("sullae_step_collective_seconds", "Time of a step that rank 0 spent in collectives.", seconds),
 		gap:         h("sullae_step_gap_seconds", "Between two steps' computing on rank 0, while there was work: what the ranks wait for the coordinator.", prometheus.ExponentialBuckets(0.00001, 2, 18)),
+		mask:        h("sullae_step_mask_seconds", "Making the masks of a step's structured outputs.", prometheus.ExponentialBuckets(0.00001, 2, 18)),
 		rows:        h("vllm:iteration_tokens_total", "Tokens computed per step.", prometheus.ExponentialBuckets(1, 2, 14)),
 	}
 }
@@ -143,6 +144,12 @@ func (m *Metrics) observe(d time.Duration, f *flight) {
 	m.compute.Observe(time.Duration(r.GetComputeNs()).Seconds())
 	m.collective.Observe(time.Duration(r.GetCollectiveNs()).Seconds())
 	m.rows.Observe(float64(r.GetRows()))
+}
+
+func (m *Metrics) masked(d time.Duration) {
+	if m != nil {
+		m.mask.Observe(d.Seconds())
+	}
 }
 
 // verified counts one draft.
