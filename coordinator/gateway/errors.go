@@ -18,7 +18,7 @@ var (
 	ErrOverloaded = errors.New("too many requests are waiting")
 	// ErrTooLate: the request's deadline can't be kept; it is a
 	// context.DeadlineExceeded, before anything is computed.
-	ErrTooLate = fmt.Errorf("the deadline is too soon: %w", context.DeadlineExceeded)
+	ErrTooLate error = tooLate{}
 	// ErrNoTokenizer: a text call to a model that has no tokenizer.json.
 	ErrNoTokenizer = errors.New("has no tokenizer: send token ids instead of text")
 	// ErrNoTemplate: a chat call to a model that has no chat template.
@@ -29,6 +29,11 @@ var (
 	// ErrModelNotFound marks ModelNotFoundErrors.
 	ErrModelNotFound = errors.New("model not found")
 )
+
+type tooLate struct{}
+
+func (tooLate) Error() string { return "the deadline is too soon" }
+func (tooLate) Unwrap() error { return context.DeadlineExceeded }
 
 // FieldError says which field of a request is wrong, and how. Fields have the
 // names of the HTTP API ("max_tokens"); the gRPC edge turns them into its paths.

@@ -64,12 +64,21 @@ func (m *Metrics) Watch(reg prometheus.Registerer, model string, g *Group) {
 		return float64(l.BlocksTotal-l.BlocksFree) / float64(l.BlocksTotal)
 	})
 	gauge("sullae_group_epoch", "Epoch of the group.", func() float64 { return float64(g.State().Epoch) })
-	gauge("sullae_group_serving", "1 while the group runs steps.", func() float64 {
+	serving := func() float64 {
 		if g.Ready() == nil {
 			return 1
 		}
 		return 0
-	})
+	}
+	gauge("sullae_group_serving", "1 while the group runs steps.", serving)
+	gauge("vllm:engine_healthy", "1 while the group runs steps.", serving)
+	counters := func(name, help string, labels prometheus.Labels, f func(sched.Stats) uint64) {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return float64(f(g.sched.Stats()))
+		}))
+	}
 	queries := func(s sched.Stats) uint64 { return s.PrefixQueries }
 	hits := func(s sched.Stats) uint64 { return s.PrefixHits }
 	for name, f := range map[string]func(sched.Stats) uint64{
@@ -80,11 +89,15 @@ func (m *Metrics) Watch(reg prometheus.Registerer, model string, g *Group) {
 		"vllm:gpu_prefix_cache_queries_total": queries,
 		"vllm:gpu_prefix_cache_hits_total":    hits,
 	} {
-		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: "Tokens looked up in, or had from, the prefix cache.", ConstLabels: labels}, func() float64 {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			return float64(f(g.sched.Stats()))
-		}))
+		counters(name, "Tokens looked up in, or had from, the prefix cache.", labels, f)
+	}
+	for source, f := range map[string]func(sched.Stats) uint64{
+		"local_cache_hit": hits,
+		"local_compute":   func(s sched.Stats) uint64 { return s.PrefixQueries - s.PrefixHits },
+	} {
+		own := prometheus.Labels{"source": source}
+		maps.Copy(own, labels)
+		counters("vllm:prompt_tokens_by_source_total", "Prompt tokens, by where their keys and values came from.", own, f)
 	}
 	reg.MustRegister(newRankCollector(g, labels))
 	info := func(name, help string, own prometheus.Labels) {
