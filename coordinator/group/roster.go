@@ -9,10 +9,12 @@ import (
 
 // Roster says which worker is in which of several groups. A worker belongs to the
 // group that formed with it last, until that forms without it; the others are
-// free for any group. Nil is the roster of a single group, which may use all.
+// free for any group. All are of one arithmetic class, since a sequence may move
+// from group to group. Nil is the roster of a single group, which may use all.
 type Roster struct {
 	mu     sync.Mutex
 	owner  map[string]string // by worker id
+	class  string            // of the workers of the group that formed last; "": none has
 	absent int               // groups that have not told yet whom they had before
 	all    chan struct{}     // closed when none is absent
 }
@@ -47,14 +49,32 @@ func (r *Roster) arrive(ctx context.Context, group string, before []registry.Wor
 }
 
 // free tells whether a group may use a worker.
-func (r *Roster) free(group, worker string) bool {
+func (r *Roster) free(group string, w registry.Worker) bool {
 	if r == nil {
 		return true
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	o := r.owner[worker]
-	return o == "" || o == group
+	return r.fits(group, w)
+}
+
+// fits tells whether a worker is no other group's, and of the others' class. r.mu
+// is held.
+func (r *Roster) fits(group string, w registry.Worker) bool {
+	if o := r.owner[w.ID]; o != "" && o != group {
+		return false
+	}
+	return r.class == "" || w.Class == r.class || !r.others(group)
+}
+
+// others tells whether any other group has workers. r.mu is held.
+func (r *Roster) others(group string) bool {
+	for _, o := range r.owner {
+		if o != group {
+			return true
+		}
+	}
+	return false
 }
 
 // claim makes workers a group's, and those that it had before free; false, and
@@ -66,7 +86,7 @@ func (r *Roster) claim(group string, workers []registry.Worker) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range workers {
-		if o := r.owner[w.ID]; o != "" && o != group {
+		if !r.fits(group, w) {
 			return false
 		}
 	}
@@ -76,7 +96,7 @@ func (r *Roster) claim(group string, workers []registry.Worker) bool {
 		}
 	}
 	for _, w := range workers {
-		r.owner[w.ID] = group
+		r.owner[w.ID], r.class = group, w.Class
 	}
 	return true
 }

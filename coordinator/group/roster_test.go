@@ -15,7 +15,7 @@ func TestRoster(t *testing.T) { synctest.Test(t, testRoster) }
 func testRoster(t *testing.T) {
 	w := func(ids ...string) (out []registry.Worker) {
 		for _, id := range ids {
-			out = append(out, registry.Worker{ID: id})
+			out = append(out, registry.Worker{ID: id, Class: "cpu"})
 		}
 		return out
 	}
@@ -38,7 +38,7 @@ func testRoster(t *testing.T) {
 		t.Helper()
 		got := ""
 		for _, id := range []string{"a", "b", "c", "d"} {
-			if r.free(group, id) {
+			if r.free(group, registry.Worker{ID: id, Class: "cpu"}) {
 				got += id
 			}
 		}
@@ -61,13 +61,18 @@ func testRoster(t *testing.T) {
 	free("0", "abd")
 	free("1", "ac")
 
+	other := registry.Worker{ID: "e", Class: "other"}
+	if r.free("1", other) || r.claim("1", []registry.Worker{other}) {
+		t.Error("groups of two arithmetic classes: a sequence that moves would change")
+	}
+
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if NewRoster(2).arrive(gone, "0", nil) == nil {
 		t.Error("waits for ever for the other group")
 	}
 	var none *Roster
-	if !none.free("0", "a") || !none.claim("0", w("a")) || none.arrive(t.Context(), "0", nil) != nil {
+	if !none.free("0", registry.Worker{ID: "a"}) || !none.claim("0", w("a")) || none.arrive(t.Context(), "0", nil) != nil {
 		t.Error("a single group may use all")
 	}
 }

@@ -149,7 +149,7 @@ func (w *watcher) trusted(most time.Duration) []registry.Worker {
 		case suspected && d.instance == x.Instance && now.Before(d.until) && now.Sub(d.since) < most:
 		case w.cfg.Dead != nil && w.cfg.Dead(x.ID):
 		case w.cfg.Refused != nil && w.cfg.Refused(x) != "":
-		case !w.cfg.Roster.free(w.cfg.Name, x.ID):
+		case !w.cfg.Roster.free(w.cfg.Name, x):
 		case len(out) > 0 && x.Class != out[0].Class:
 		default:
 			out = append(out, x)
