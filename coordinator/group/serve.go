@@ -81,7 +81,7 @@ func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 func (g *Group) send(e *epoch) (*flight, error) {
 	g.mu.Lock()
 	if g.cfg.MaxPrefillChunk > 0 {
-		g.sched.LimitPrefill(g.prefill.chunk(g.streams))
+		g.sched.Pace(g.prefill.chunk(g.streams))
 	}
 	step, ok := g.sched.Schedule()
 	if !ok {

@@ -11,11 +11,13 @@ import (
 // the first in order, if it is a prompt: it must move in every step.
 func (s *Scheduler) deal() {
 	budget, kept := s.cfg.MaxBatchedTokens, 0
-	streams, first := false, true
+	streams, first := 0, true
 	var prompts []*sequence
 	for _, q := range s.running {
 		q.rows = 0
-		streams = streams || q.streams()
+		if q.streams() {
+			streams++
+		}
 		want := q.wants()
 		switch {
 		case want > 1:
@@ -29,8 +31,12 @@ func (s *Scheduler) deal() {
 		}
 		first = first && want == 0
 	}
-	if streams && s.cfg.MaxPrefillChunk > 0 {
+	if streams > 0 && s.cfg.MaxPrefillChunk > 0 {
 		budget = min(budget, s.cfg.MaxPrefillChunk)
+	}
+	// Where more wait for their first token than for the next one, prompts go first.
+	if s.pace > 0 && len(prompts)+s.waiting.len <= streams {
+		budget = min(budget, s.pace)
 	}
 	for len(prompts) > 0 && budget > 0 {
 		n := 1

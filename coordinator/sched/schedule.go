@@ -1,7 +1,8 @@
 package sched
 
-// LimitPrefill sets Config.MaxPrefillChunk for the steps to come.
-func (s *Scheduler) LimitPrefill(rows int) { s.cfg.MaxPrefillChunk = rows }
+// Pace bounds the prompt rows of the steps to come, below Config.MaxPrefillChunk,
+// where no more sequences wait for their first token than stream: rows 0 doesn't.
+func (s *Scheduler) Pace(rows int) { s.pace = rows }
 
 // Schedule plans a step; ok is false while there is nothing to compute, or
 // nothing before the results of the steps in flight are in.

@@ -15,6 +15,7 @@ type Scheduler struct {
 	waiting queue
 	running []*sequence // in order of before
 	byID    map[uint64]*sequence
+	pace    int      // Pace's rows
 	dropped []uint64 // sequences that the ranks must forget
 	// computing finds the running sequence that is to compute a block.
 	computing map[block.Hash]*sequence
