@@ -38,7 +38,7 @@ type Checkpoint struct {
 	blobs  []*blob
 	data   map[string]located // what is stored
 	// tensors are what the model reads; parts are the names in data of what they
-	// are made of.
+	// and the config are made of.
 	tensors map[string]matrix
 	parts   map[string]bool
 	id      string

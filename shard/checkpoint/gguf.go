@@ -124,6 +124,7 @@ func (c *Checkpoint) addGGUF(file, shown string, h *identity) (*gguf.File, *blob
 func (c *Checkpoint) readMetadata(f *gguf.File) error {
 	var err error
 	c.config, err = f.Config(func(t gguf.Tensor) ([]float32, error) {
+		c.parts[t.Name] = true // of the config
 		raw := make([]byte, t.Bytes)
 		if err := c.data[t.Name].blob.read(raw, t.Offset); err != nil {
 			return nil, err
