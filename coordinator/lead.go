@@ -81,15 +81,23 @@ func (c *coordinator) leadAndRun(ctx, run context.Context) error {
 	defer func() {
 		rctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
-		l.Resign(rctx)
+		c.lead.get().Resign(rctx)
 	}()
 	run, cancel := context.WithCancelCause(run)
 	defer cancel(nil)
 	go func() {
-		select {
-		case <-l.Lost():
-			cancel(registry.ErrNotLeader)
-		case <-run.Done():
+		for {
+			select {
+			case <-c.lead.get().Lost():
+			case <-run.Done():
+				return
+			}
+			again := c.regain(run)
+			if again == nil {
+				cancel(registry.ErrNotLeader)
+				return
+			}
+			c.lead.set(again)
 		}
 	}()
 	err = c.groups.Run(run)
@@ -97,4 +105,32 @@ func (c *coordinator) leadAndRun(ctx, run context.Context) error {
 		return errors.New("another coordinator leads now: leadership in etcd was lost; start again to stand by")
 	}
 	return err
+}
+
+// regainTimeout is how long a leader whose lease ran out tries to lead again.
+const regainTimeout = 2 * time.Second
+
+// regain leads again after the lease ran out while etcd was away, if nobody else
+// has led meanwhile: then the groups have gone on all the time, and go on. nil:
+// another one leads, or is about to.
+func (c *coordinator) regain(ctx context.Context) *registry.Leadership {
+	rctx, cancel := context.WithTimeout(ctx, regainTimeout)
+	defer cancel()
+	l, err := c.reg.Campaign(rctx, c.cfg.ID)
+	if err != nil {
+		return nil
+	}
+	for _, g := range c.groups.Groups() {
+		gen, err := c.reg.ReadGeneration(rctx, g.Name())
+		if err != nil && !errors.Is(err, registry.ErrNoGeneration) || err == nil && gen.Leader != c.cfg.ID {
+			l.Resign(ctx)
+			return nil
+		}
+	}
+	if ctx.Err() != nil {
+		l.Resign(context.WithoutCancel(ctx))
+		return nil
+	}
+	c.cfg.Logger.Info("leading again after etcd was away", "coordinator", c.cfg.ID)
+	return l
 }

@@ -125,13 +125,14 @@ func (c *chaosElasticCmd) Run(ctx context.Context) error {
 
 // chaosEtcdAwayCmd is `sullae chaos etcd-away`.
 type chaosEtcdAwayCmd struct {
-	For durationFlag `env:"-" default:"120s" help:"How long (${default})."`
+	For    durationFlag `env:"-" default:"120s" help:"How long (${default})."`
+	Frozen bool         `env:"-" help:"Stop it by SIGSTOP, so that all leases have run out when it goes on."`
 	chaosFlags
 }
 
 // Run disturbs.
 func (c *chaosEtcdAwayCmd) Run(ctx context.Context) error {
-	return c.run(ctx, 3, 0, 2, func(cl *chaos.Cluster) error { return cl.EtcdAway(ctx, c.For) })
+	return c.run(ctx, 3, 0, 2, func(cl *chaos.Cluster) error { return cl.EtcdAway(ctx, c.For, c.Frozen) })
 }
 
 // chaosBlipsCmd is `sullae chaos blips`.

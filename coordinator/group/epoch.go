@@ -35,6 +35,7 @@ type epoch struct {
 	runs    []clusterv1.WorkerService_RunClient
 	results chan rankResult // from the receivers
 	cancel  context.CancelFunc
+	over    <-chan struct{} // closed by cancel
 	wg      sync.WaitGroup // receivers
 	step    uint64
 	// Of the step loop, by rank: where its time goes, and the last step answered.
@@ -81,7 +82,7 @@ func (g *Group) form(ctx context.Context, workers, all []registry.Worker) (_ *ep
 	ectx, cancel := context.WithCancel(ctx)
 	previous := g.last.token
 	g.last = formed{id, token}
-	e := &epoch{id: id, members: workers, plan: p, cancel: cancel, results: make(chan rankResult, 2*len(workers)), timing: make([]Timing, len(workers)), answered: make([]uint64, len(workers))}
+	e := &epoch{id: id, members: workers, plan: p, cancel: cancel, over: ectx.Done(), results: make(chan rankResult, 2*len(workers)), timing: make([]Timing, len(workers)), answered: make([]uint64, len(workers))}
 	defer func() {
 		if err != nil {
 			e.close()

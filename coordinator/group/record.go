@@ -58,8 +58,8 @@ func (g *Group) recordLater(ctx context.Context, e *epoch, gen registry.Generati
 		case err == nil && id == e.id:
 			g.cfg.Logger.Info("epoch recorded", "epoch", e.id)
 			return
-		case err != nil && (registry.Away(err) || errors.Is(err, registry.ErrConflict)):
-			continue
+		case err != nil && (registry.Away(err) || errors.Is(err, registry.ErrConflict) || errors.Is(err, registry.ErrNotLeader)):
+			continue // a leadership that is lost for good ends the epoch by itself
 		}
 		g.cfg.Logger.Error("the epoch is not the one in etcd: it ends", "epoch", e.id, "recorded", id, "err", err)
 		e.cancel()

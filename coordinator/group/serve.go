@@ -58,6 +58,8 @@ func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-e.over:
+			return errors.New("the epoch is not the one in etcd")
 		case <-wake:
 		case <-look.C:
 			if err := g.look(e, watch); err != nil {
