@@ -59,6 +59,7 @@ resilience: build
 	bin/sullae chaos rolling
 	bin/sullae chaos elastic
 	bin/sullae chaos etcd-away
+	bin/sullae chaos etcd-away --frozen --for 30s
 	bin/sullae chaos blips
 	bin/sullae chaos slow
 	bin/sullae chaos calm
