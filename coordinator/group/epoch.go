@@ -36,7 +36,7 @@ type epoch struct {
 	results chan rankResult // from the receivers
 	cancel  context.CancelFunc
 	over    <-chan struct{} // closed by cancel
-	wg      sync.WaitGroup // receivers
+	wg      sync.WaitGroup  // receivers
 	step    uint64
 	// Of the step loop, by rank: where its time goes, and the last step answered.
 	timing   []Timing
