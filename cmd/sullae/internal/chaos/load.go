@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func (o outcome) pause(t time.Time) (longest time.Duration) {
 // ask puts one question. The answer is a text that has everything: tokens, text,
 // log-probabilities bit for bit, reasons of the end. onDelta may be nil.
 func (c *Cluster) ask(ctx context.Context, q question, onDelta func()) (answer string, o outcome) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(q.patience, askTimeout))
 	defer cancel()
 	o.began = time.Now()
 	var s *client.Stream

@@ -3,6 +3,7 @@ package chaos
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	sullaev1 "github.com/sullae/sullae/proto/sullae/v1"
 )
@@ -12,6 +13,7 @@ type question struct {
 	name     string
 	generate *sullaev1.GenerateRequest // or
 	chat     *sullaev1.ChatRequest
+	patience time.Duration // 0: askTimeout
 }
 
 // questions are n requests that together use what must survive: seeds, several
@@ -68,7 +70,7 @@ func longPrompt(i, tokens int) question {
 		ids[j] = int32(10 + (i*7919+j*31)%500)
 	}
 	one := int32(1)
-	return question{name: "a long prompt", generate: &sullaev1.GenerateRequest{
+	return question{name: "a long prompt", patience: 20 * time.Minute, generate: &sullaev1.GenerateRequest{
 		Prompt:   &sullaev1.GenerateRequest_TokenIds{TokenIds: &sullaev1.TokenIds{Ids: ids}},
 		Stopping: &sullaev1.Stopping{MaxTokens: &one, IgnoreEos: true}}}
 }

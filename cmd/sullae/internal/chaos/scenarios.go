@@ -219,6 +219,9 @@ func (c *Cluster) Calm(ctx context.Context, total time.Duration, promptTokens, s
 		if o.err != nil && ctx.Err() == nil {
 			c.violate("a long prompt: %v", o.err)
 		}
+		if o.err != nil {
+			time.Sleep(time.Second)
+		}
 		if len(o.deltas) > 0 {
 			done <- o.deltas[0].Sub(o.began)
 		} else {
