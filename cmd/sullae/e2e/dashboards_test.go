@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/yaml"
 )
@@ -57,6 +58,10 @@ func TestDashboards(t *testing.T) {
 	if err := json.Unmarshal([]byte(run(t, "status", "--json", "--http", p.http)), &s); err != nil || len(s.Workers) != 2 {
 		t.Fatalf("%v: %+v", err, s)
 	}
+	eventually(t, 10*time.Second, "the ranks' timing is published", func() bool {
+		_, text := call(t, "GET", "http://"+s.OpsAddress+"/metrics", "", "")
+		return strings.Contains(text, "\nsullae_straggler_score{")
+	})
 	series := map[string]bool{}
 	var all string
 	for _, addr := range []string{s.OpsAddress, s.Workers[0].OpsAddress, s.Workers[1].OpsAddress} {
