@@ -174,6 +174,22 @@ func (c *cluster) real(ctx context.Context, repo string) error {
 			}
 			return awaitRanks(ctx, url, 3)
 		}},
+		{"delete etcd's pod", func() error {
+			before, err := r.restarts(ctx)
+			if err != nil {
+				return err
+			}
+			if _, err := r.kubectl(ctx, "delete", "pod", "demo-sullae-etcd-0"); err != nil {
+				return err
+			}
+			if _, err := r.kubectl(ctx, "rollout", "status", "statefulset/demo-sullae-etcd", "--timeout=2m"); err != nil {
+				return err
+			}
+			if after, err := r.restarts(ctx); err != nil || after != before {
+				return fmt.Errorf("containers were restarted for want of etcd: %s, before %s: %w", after, before, err)
+			}
+			return awaitRanks(ctx, url, 3)
+		}},
 		{"kill a worker's process", func() error {
 			if err := r.kill(ctx, "demo-sullae-cpu-2"); err != nil {
 				return err
@@ -245,6 +261,11 @@ func (r release) kill(ctx context.Context, pod string) error {
 		}
 		return err
 	})
+}
+
+// restarts are those of all coordinators and workers.
+func (r release) restarts(ctx context.Context) (string, error) {
+	return r.kubectl(ctx, "get", "pods", "-l", "app.kubernetes.io/component in (coordinator,worker)", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}")
 }
 
 // imagesAre checks that every container of the project runs the tag, and waits
