@@ -36,6 +36,10 @@
 - name: SULLAE_ETCD_PASSWORD
   valueFrom: {secretKeyRef: {name: {{ .Values.etcd.external.authSecret }}, key: password}}
 {{- end }}
+{{- with .Values.tracing.otlp.endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
@@ -75,9 +79,6 @@
 - --node-cert=/etc/sullae/node/tls.crt
 - --node-key=/etc/sullae/node/tls.key
 - --node-name={{ .Values.nodeTLS.nodeName }}
-{{- end }}
-{{- with .Values.tracing.otlp.endpoint }}
-- --otlp={{ . }}
 {{- end }}
 {{- end }}
 
