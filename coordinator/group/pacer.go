@@ -5,7 +5,8 @@ import "math/bits"
 // pacer chooses how many rows of prompts go with a step in which others stream,
 // from how long steps have taken: so many that the step is about twice as long as
 // without them. So a long prompt never makes the streams stutter, whatever the
-// model and the machine, and has half of the time.
+// model and the machine, and has half of the time. (Where more prompts wait than
+// streams run, the scheduler lets them go first.)
 type pacer struct {
 	limit int // never more
 	// alone is how long a step without prompts takes, in seconds, by the size of its
