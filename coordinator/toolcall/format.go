@@ -34,6 +34,8 @@ func Detect(template string) Format {
 	switch {
 	case !strings.Contains(template, "tools"):
 		return None
+	case strings.Contains(template, "<function="), strings.Contains(template, "<arg_key>"):
+		return Unknown // XML inside <tool_call>: Qwen3-Coder's, GLM's
 	case strings.Contains(template, callBegin):
 		return Hermes
 	case strings.Contains(template, callsTag):

@@ -102,6 +102,7 @@ func TestDetect(t *testing.T) {
 		"{% if tools %}<|python_tag|>{% endif %}":             Llama,
 		"{% if tools %}[TOOL_CALLS]{% endif %}":               Mistral,
 		"{% if tools %}{{ tools | tojson }}<call>{% endif %}": Unknown,
+		"{% if tools %}<tool_call><function=f>{% endif %}":    Unknown,
 	} {
 		if got := Detect(source); got != want {
 			t.Errorf("%s: %v, want %v", source, got, want)
