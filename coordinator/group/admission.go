@@ -14,7 +14,13 @@ import (
 type speed struct {
 	rows float64 // computed per second
 	step float64 // seconds of a step
+	wide int     // rows of the step that showed the most per second
+	seen int     // steps
 }
+
+// enough is how many steps must have been seen: the first ones of an epoch, after a
+// failure, are slow.
+const enough = 64
 
 // forgetting is how much worse a step's bound becomes with each step.
 const forgetting = 1.0005
@@ -23,7 +29,14 @@ func (s *speed) note(rows int, seconds float64) {
 	if seconds <= 0 {
 		return
 	}
-	s.rows = max(s.rows/forgetting, float64(rows)/seconds)
+	s.seen++
+	// A step of few rows can't show how many could be computed, nor that it is less.
+	if 2*rows >= s.wide {
+		s.rows /= forgetting
+	}
+	if v := float64(rows) / seconds; v > s.rows {
+		s.rows, s.wide = v, rows
+	}
 	if s.step *= forgetting; s.step == 0 || seconds < s.step {
 		s.step = seconds
 	}
@@ -32,8 +45,8 @@ func (s *speed) note(rows int, seconds float64) {
 // atLeast estimates from below how long it takes to compute tokens of prompts and
 // then to generate others, one step for each.
 func (s speed) atLeast(prompt, steps int) time.Duration {
-	if s.rows == 0 {
-		return 0 // nothing is known
+	if s.seen < enough {
+		return 0 // too little is known
 	}
 	seconds := float64(prompt)/s.rows + float64(steps)*s.step
 	return time.Duration(min(seconds, 1e9) * float64(time.Second))

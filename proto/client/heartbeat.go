@@ -27,7 +27,7 @@ func (s *Stream) attempt(had *sullaev1.Resume, seed *uint64) (func() (response, 
 	recv, err := s.open(ctx, had, seed)
 	if err != nil {
 		cancel()
-		return nil, err
+		return nil, s.givenUp(err)
 	}
 	return func() (response, error) {
 		var silent atomic.Bool
@@ -43,12 +43,21 @@ func (s *Stream) attempt(had *sullaev1.Resume, seed *uint64) (func() (response, 
 			case silent.Load():
 				s.client.renew(conn)
 				err = status.Errorf(codes.Unavailable, "nothing was heard from the cluster for %v", silence)
-			case conn != s.client.Conn(): // another stream heard nothing over it
-				err = status.Error(codes.Unavailable, "the connection was given up")
+			default:
+				err = s.givenUp(err)
 			}
 		}
 		return resp, err
 	}, nil
+}
+
+// givenUp is err, or, where a call was cancelled though nobody did that here, that
+// its connection was given up: another stream heard nothing over it.
+func (s *Stream) givenUp(err error) error {
+	if s.ctx.Err() == nil && status.Code(err) == codes.Canceled {
+		return status.Error(codes.Unavailable, "the connection was given up")
+	}
+	return err
 }
 
 // listen receives a call's messages, and learns from the first whether heartbeats
