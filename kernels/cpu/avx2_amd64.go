@@ -32,11 +32,6 @@ var avx2 = &variant{
 	rotate:      rotateVec,
 }
 
-type gemmTile func(c *float32, ldc int, a *float32, lda int, b *byte, k, ahead int)
-
-// gemmTiles are by type and rows.
-type gemmTiles [tensor.F16 + 1][maxTileRows + 1]gemmTile
-
 var gemmTiles256 = gemmTiles{
 	tensor.F32:  {1: gemmF32_1x4, gemmF32_2x2, gemmF32_3x2, gemmF32_4x1, gemmF32_5x1, gemmF32_6x1},
 	tensor.BF16: {1: gemmBF16_1x4, gemmBF16_2x2, gemmBF16_3x2, gemmBF16_4x1, gemmBF16_5x1, gemmBF16_6x1},
@@ -45,23 +40,6 @@ var gemmTiles256 = gemmTiles{
 
 func gemmAVX2(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, ahead int) {
 	gemmVec(&gemmTiles256, &strips256, d, c, ldc, a, lda, b, m, p, k, ahead)
-}
-
-func gemmVec(tiles *gemmTiles, strips *[maxTileRows + 1]int, d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, ahead int) {
-	if p != strips[m] {
-		panic("cpu: gemm: no such tile")
-	}
-	if k == 0 {
-		return
-	}
-	last := place(k-1, p-1, d) + stripWidth*d.Size() - 1
-	_, _, _ = c[(m-1)*ldc+p*stripWidth-1], a[(m-1)*lda+k-1], b[last]
-	raceRead(b[:last+1])
-	for r := range m {
-		raceRead(a[r*lda:][:k])
-		raceWrite(c[r*ldc:][:p*stripWidth])
-	}
-	tiles[d][m](&c[0], ldc, &a[0], lda, &b[0], k, ahead)
 }
 
 func scaleMaxVec(s []float32, f float32) float32 {

@@ -31,8 +31,6 @@ var avxvnni = func() *variant {
 	return &v
 }()
 
-type quantGemmTile func(c *float32, ldc int, x, scales, lines *byte, groups, ahead int)
-
 // quantTiles are by format and rows.
 var quantTiles = [...][]quantGemmTile{
 	kernels.Q8: {1: quantGemmQ8_1},
@@ -68,20 +66,6 @@ func quantGemmAVX512(f kernels.Format, c []float32, ldc int, wide bool, x, w []b
 
 func quantGemmAVXVNNI(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, ahead int) {
 	quantGemmVec(quantTilesAVXVNNI[f][m], tileStride(4, false), f, c, ldc, x, w, m, groups, ahead)
-}
-
-func quantGemmVec(tile quantGemmTile, stride int, f kernels.Format, c []float32, ldc int, x, w []byte, m, groups, ahead int) {
-	if groups == 0 {
-		return
-	}
-	x, w = x[:groups*stride], w[:groups*quantGroupBytes(f)]
-	_ = c[(m-1)*ldc+panelWidth-1]
-	raceRead(x)
-	raceRead(w)
-	for r := range m {
-		raceWrite(c[r*ldc:][:panelWidth])
-	}
-	tile(&c[0], ldc, &x[0], &w[0], &w[quantScaleBytes], groups, ahead)
 }
 
 func quantizeVec(tile []byte, tileRows int, wide bool, slot int, x []float32, offset int32) {
