@@ -48,16 +48,25 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 			}
 			step := max(1, itemPairs/len(heads))
 			for i := 0; i < s.N; i += step {
-				b.items = append(b.items, attnItem{seq: s, kvHead: g, row: s.Row + i, n: min(step, s.N-i), pos: s.Pos + i})
+				it := attnItem{seq: s, kvHead: g, row: s.Row + i, n: min(step, s.N-i), pos: s.Pos + i}
+				it.from, it.to = a.sees(it.pos)/chunk, (it.pos+it.n-1)/chunk+1
+				b.items = append(b.items, it)
 			}
 		}
 	}
-	b.pool.run(len(b.items), 1, func(worker, lo, hi int) {
+	whole := b.items
+	items := a.split(whole)
+	b.pool.run(len(items), 1, func(worker, lo, hi int) {
 		s := &b.scratch[worker].attn
 		for i := lo; i < hi; i++ {
-			a.item(s, &b.items[i])
+			a.item(s, &items[i])
 		}
 	})
+	if len(items) > len(whole) {
+		for i := range whole {
+			a.combine(&b.scratch[0].attn.sums, &whole[i])
+		}
+	}
 }
 
 // attention is one call of Attention.
@@ -76,6 +85,77 @@ type attnItem struct {
 	seq         kernels.SeqRows
 	kvHead      int
 	row, n, pos int
+	from, to    int // chunks of positions
+	// apart is where each chunk's sums go if the item is one of several parts; they
+	// are merged at the end, in the order in which one would have merged them.
+	apart []sums
+}
+
+// sums are what one or more chunks of positions give each pair.
+type sums struct {
+	o    []float32 // [pairs, pad], for the maximum m
+	m, l []float32 // [pairs]; l < 0 while a pair has seen no position
+}
+
+func (s *sums) reset(pairs, pad int) {
+	s.o, s.m, s.l = grow(s.o, pairs*pad), grow(s.m, pairs), grow(s.l, pairs)
+	fill(s.l, -1)
+}
+
+// splitChunks chunks or more of positions are worth more than one thread.
+const splitChunks = 3
+
+// split cuts items along their positions where there are too few for the threads.
+func (a *attention) split(items []attnItem) []attnItem {
+	b, threads := a.b, a.b.pool.threads
+	if threads == 1 || len(items) >= 2*threads {
+		return items
+	}
+	total := 0
+	for _, it := range items {
+		total += it.to - it.from
+	}
+	for len(b.apart) < total {
+		b.apart = append(b.apart, sums{})
+	}
+	parts, apart := b.parts[:0], b.apart
+	for i := range items {
+		it := &items[i]
+		chunks := it.to - it.from
+		n := min(chunks, (4*threads+len(items)-1)/len(items))
+		if chunks < splitChunks {
+			n = 1
+		}
+		it.apart, apart = apart[:chunks], apart[chunks:]
+		for j := range n {
+			lo, hi := chunks*j/n, chunks*(j+1)/n
+			part := *it
+			part.from, part.to, part.apart = it.from+lo, it.from+hi, it.apart[lo:hi]
+			parts = append(parts, part)
+		}
+	}
+	b.parts = parts
+	if len(parts) == len(items) {
+		for i := range items {
+			items[i].apart = nil
+		}
+		return items
+	}
+	return parts
+}
+
+// combine merges the sums of an item's chunks.
+func (a *attention) combine(s *sums, it *attnItem) {
+	pairs, pad := it.n*len(a.heads[it.kvHead]), a.kv.pad
+	s.reset(pairs, pad)
+	for _, c := range it.apart {
+		for i := range pairs {
+			if c.l[i] >= 0 || c.l[i] != c.l[i] {
+				a.merge(s, i, c.m[i], c.l[i], c.o[i*pad:(i+1)*pad])
+			}
+		}
+	}
+	a.finish(s, it)
 }
 
 func (a *attention) group(kvHeads int) {
@@ -89,8 +169,7 @@ func (a *attention) group(kvHeads int) {
 // pairs are ordered by row, then head.
 type attnScratch struct {
 	q    []float32 // [pairs, headDim]
-	o    []float32 // [pairs, pad], of the chunks so far, for the maximum m
-	m, l []float32 // [pairs]; l < 0 while a pair has seen no position
+	sums           // of the chunks so far
 	// Of one tile of at most 6 pairs in one chunk:
 	score []float32 // [6, scoreStride]
 	part  []float32 // [6, pad]
@@ -117,23 +196,34 @@ func (a *attention) sees(p int) int {
 func (a *attention) item(s *attnScratch, it *attnItem) {
 	heads, d, pad := a.heads[it.kvHead], a.spec.HeadDim, a.kv.pad
 	pairs := it.n * len(heads)
-	s.q, s.o = grow(s.q, pairs*d), grow(s.o, pairs*pad)
-	s.m, s.l = grow(s.m, pairs), grow(s.l, pairs)
+	s.q = grow(s.q, pairs*d)
 	s.score, s.part = grow(s.score, maxTileRows*scoreStride), grow(s.part, maxTileRows*pad)
 	for i := range pairs {
 		copy(s.q[i*d:(i+1)*d], a.q[a.at(it, i):])
 	}
-	fill(s.l, -1)
-
-	last := it.pos + it.n - 1
+	to := &s.sums
+	to.reset(pairs, pad)
+	end := it.pos + it.n
 	tiles := (pairs + maxTileRows - 1) / maxTileRows
-	for c := a.sees(it.pos) / chunk * chunk; c <= last; c += chunk {
-		keys := a.locate(s, it, c, min(c+chunk, last+1))
+	for c := it.from; c < it.to; c++ {
+		if it.apart != nil {
+			to = &it.apart[c-it.from]
+			to.reset(pairs, pad)
+		}
+		keys := a.locate(s, it, c*chunk, min((c+1)*chunk, end))
 		for t := range tiles {
-			a.tile(s, it, keys, c, pairs*t/tiles, pairs*(t+1)/tiles)
+			a.tile(s, to, it, keys, c*chunk, pairs*t/tiles, pairs*(t+1)/tiles)
 		}
 	}
-	for i := range pairs {
+	if it.apart == nil {
+		a.finish(to, it)
+	}
+}
+
+// finish divides an item's sums into dst.
+func (a *attention) finish(s *sums, it *attnItem) {
+	d, pad := a.spec.HeadDim, a.kv.pad
+	for i := range it.n * len(a.heads[it.kvHead]) {
 		inv := 1 / s.l[i]
 		out := a.dst[a.at(it, i):][:d]
 		for j := range out {
@@ -190,8 +280,8 @@ func (a *attention) locate(s *attnScratch, it *attnItem, c, end int) []byte {
 	return mem
 }
 
-// tile merges the positions of the chunk from c on into pairs [i0, i1).
-func (a *attention) tile(s *attnScratch, it *attnItem, keys []byte, c, i0, i1 int) {
+// tile merges the positions of the chunk from c on into pairs [i0, i1) of to.
+func (a *attention) tile(s *attnScratch, to *sums, it *attnItem, keys []byte, c, i0, i1 int) {
 	group, pad := len(a.heads[it.kvHead]), a.kv.pad
 	span := func(i int) (lo, hi int) { // what pair i sees of the chunk, relative to c
 		p := it.pos + i/group
@@ -257,7 +347,7 @@ func (a *attention) tile(s *attnScratch, it *attnItem, keys []byte, c, i0, i1 in
 		}
 	}
 	for i := range n {
-		a.merge(s, i0+i, top[i], sum[i], s.part[i*pad:(i+1)*pad])
+		a.merge(to, i0+i, top[i], sum[i], s.part[i*pad:(i+1)*pad])
 	}
 }
 
@@ -300,7 +390,7 @@ func (a *attention) weigh(s *attnScratch, i, n, lo, hi int) {
 }
 
 // merge adds a chunk's maximum m, sum l and weighted values o to pair i.
-func (a *attention) merge(s *attnScratch, i int, m, l float32, o []float32) {
+func (a *attention) merge(s *sums, i int, m, l float32, o []float32) {
 	to := s.o[i*len(o):][:len(o)]
 	if s.l[i] < 0 {
 		s.m[i], s.l[i] = m, l

@@ -26,6 +26,8 @@ type Backend struct {
 	pool    *pool
 	scratch []scratch // of each worker of the pool
 	items   []attnItem
+	parts   []attnItem // of items, where they are split
+	apart   []sums
 	// Of the products that run:
 	rows     quantRows
 	products []matmul
