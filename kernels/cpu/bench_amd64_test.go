@@ -266,13 +266,16 @@ func BenchmarkRows(b *testing.B) {
 
 // BenchmarkPack reports packing from memory, in bytes of weights.
 func BenchmarkPack(b *testing.B) {
-	for _, d := range []tensor.DType{tensor.BF16, tensor.F32} {
-		b.Run(d.String(), func(b *testing.B) {
+	for _, c := range []struct {
+		d tensor.DType
+		f kernels.Format
+	}{{tensor.BF16, kernels.AsStored}, {tensor.F32, kernels.AsStored}, {tensor.BF16, kernels.Q8}, {tensor.BF16, kernels.Q4}} {
+		b.Run(fmt.Sprint(c.d, "/", c.f), func(b *testing.B) {
 			be := newTest(b, "avx2", 1)
-			row := make(noise, 4096*d.Size())
+			row := make(noise, 4096*c.d.Size())
 			b.SetBytes(int64(2048 * len(row)))
 			for b.Loop() {
-				w, err := be.Pack(kernels.WeightSpec{Out: 2048, K: 4096, DType: d}, row)
+				w, err := be.Pack(kernels.WeightSpec{Out: 2048, K: 4096, DType: c.d, Format: c.f}, row)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -104,9 +104,8 @@ func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader, pieces .
 type panelReader struct {
 	w    *weight
 	rows kernels.RowReader
-	buf  []byte    // 64 rows as stored
-	part []byte    // columns of some of them
-	row  []float32 // one row, widened
+	buf  []byte // 64 rows as stored
+	part []byte // columns of some of them
 }
 
 func (r *panelReader) read(p int, holes []hole) error {
@@ -150,10 +149,7 @@ func (r *panelReader) read(p int, holes []hole) error {
 		packPanel(panel, r.buf, spec.K, spec.DType)
 		return nil
 	}
-	if r.row == nil {
-		r.row = make([]float32, spec.K)
-	}
-	return r.w.quantPanel(panel, r.buf[:n*rowBytes], r.row, p*panelWidth)
+	return r.w.quantPanel(panel, r.buf[:n*rowBytes], p*panelWidth)
 }
 
 // readCoded is read for codes.

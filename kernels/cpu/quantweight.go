@@ -46,21 +46,28 @@ func (w *weight) layGroups() {
 	w.panelBytes = w.groupOf[len(w.leaves)-1] * quantGroupBytes(w.spec.Format)
 }
 
+// quantAhead groups of all rows are quantized together: their part of the panel
+// stays in the first cache, which row by row the whole panel would not.
+const quantAhead = 4
+
 // quantPanel quantizes rows of stored values into a panel, the first of which is
 // row first of the matrix.
-func (w *weight) quantPanel(dst, rows []byte, row []float32, first int) error {
-	d, k := w.spec.DType, w.spec.K
+func (w *weight) quantPanel(dst, rows []byte, first int) error {
+	d, f, rowBytes := w.spec.DType, w.spec.Format, w.spec.K*w.spec.DType.Size()
 	clear(dst)
-	for j := range len(rows) / (k * d.Size()) {
-		tensor.Widen(row[:k], rows[j*k*d.Size():], d)
-		for i := range len(w.leaves) - 1 {
-			leaf, g := row[w.leaves[i]:w.leaves[i+1]], w.groupOf[i]
-			for ; len(leaf) > 0; g++ {
-				n := min(kernels.Group, len(leaf))
-				if err := quantGroup(dst[g*quantGroupBytes(w.spec.Format):], leaf[:n], j, w.spec.Format); err != nil {
-					return fmt.Errorf("%s: row %d: %w", w.spec.Name, first+j, err)
+	var wide [quantAhead * kernels.Group]float32
+	for i := range len(w.leaves) - 1 {
+		end := w.leaves[i+1]
+		for k, g := w.leaves[i], w.groupOf[i]; k < end; k, g = k+len(wide), g+quantAhead {
+			block := wide[:min(len(wide), end-k)]
+			for j := range len(rows) / rowBytes {
+				tensor.Widen(block, rows[j*rowBytes+k*d.Size():], d)
+				for n := 0; n < len(block); n += kernels.Group {
+					group := block[n:min(n+kernels.Group, len(block))]
+					if err := quantGroup(dst[(g+n/kernels.Group)*quantGroupBytes(f):], group, j, f); err != nil {
+						return fmt.Errorf("%s: row %d: %w", w.spec.Name, first+j, err)
+					}
 				}
-				leaf = leaf[n:]
 			}
 		}
 	}
@@ -69,40 +76,44 @@ func (w *weight) quantPanel(dst, rows []byte, row []float32, first int) error {
 
 // quantGroup is reference.QuantizeWeights for one group of output j of a panel.
 func quantGroup(dst []byte, w []float32, j int, f kernels.Format) error {
-	top, size := float32(0), float32(0)
+	size := uint32(0) // of the largest magnitude, as bits: they order as the values do
 	for _, v := range w {
-		if a := math.Float32frombits(math.Float32bits(v) & 0x7fffffff); a > size {
-			top, size = v, a
-		}
+		size = max(size, math.Float32bits(v)&0x7fffffff)
 	}
-	scale, least, most := top/-8, float32(-8), float32(7)
-	if f == kernels.Q8 {
-		scale, least, most = size/127, -127, 127
+	scale, least, most := math.Float32frombits(size)/127, int32(-127), int32(127)
+	if f == kernels.Q4 {
+		least, most = -8, 7
+		for _, v := range w {
+			if math.Float32bits(v)&0x7fffffff == size {
+				scale = v / -8
+				break
+			}
+		}
 	}
 	half := tensor.Float32ToF16(scale)
 	if half&0x7c00 == 0x7c00 {
-		return fmt.Errorf("a weight of %v is too large to be quantized", top)
+		return fmt.Errorf("a weight of size %v is too large to be quantized", math.Float32frombits(size))
 	}
 	binary.LittleEndian.PutUint16(dst[2*j:], half)
 	inv := float32(0)
 	if s := tensor.HalfToFloat32(half); s != 0 {
-		inv = 1 / s
+		inv = 1 / s // which is at most twice what the scale was before it was rounded
 	}
-	var q [kernels.Group]byte
+	var q [kernels.Group / 4]uint32 // bytes, four to a word
 	for i, v := range w {
-		q[i] = byte(roundInt(min(max(float32(v*inv), least), most)))
+		n := min(max(roundInt(float32(v*inv)), least), most)
+		q[i/4] |= uint32(n&0xff) << (i % 4 * 8)
 	}
 	lines := dst[quantScaleBytes+(j/stripWidth*quantLines(f)*lineBytes)+j%stripWidth*4:]
 	if f == kernels.Q8 {
-		for l := range 8 {
-			copy(lines[l*lineBytes:][:4], q[4*l:])
+		for l, word := range q {
+			binary.LittleEndian.PutUint32(lines[l*lineBytes:], word)
 		}
 		return nil
 	}
 	for l := range 4 {
-		lo, hi := binary.LittleEndian.Uint32(q[8*l:]), binary.LittleEndian.Uint32(q[8*l+4:])
 		// Integers are -8 to 7; flipping bit 3 of a nibble adds 8 to it.
-		binary.LittleEndian.PutUint32(lines[l*lineBytes:], (lo&0x0f0f0f0f|hi&0x0f0f0f0f<<4)^0x88888888)
+		binary.LittleEndian.PutUint32(lines[l*lineBytes:], (q[2*l]&0x0f0f0f0f|q[2*l+1]&0x0f0f0f0f<<4)^0x88888888)
 	}
 	return nil
 }

@@ -69,6 +69,13 @@ func Widen(dst []float32, src []byte, d DType) {
 			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
 		}
 	case BF16:
+		for ; len(dst) >= 4 && len(src) >= 8; dst, src = dst[4:], src[8:] {
+			four, to := binary.LittleEndian.Uint64(src), (*[4]float32)(dst)
+			to[0] = math.Float32frombits(uint32(four) << 16)
+			to[1] = math.Float32frombits(uint32(four) & 0xffff0000)
+			to[2] = math.Float32frombits(uint32(four>>32) << 16)
+			to[3] = math.Float32frombits(uint32(four>>32) & 0xffff0000)
+		}
 		for i := range dst {
 			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
 		}
