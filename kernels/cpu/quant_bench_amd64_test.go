@@ -18,6 +18,8 @@ func intLimit(variant string, f kernels.Format, threads int) float64 {
 	switch {
 	case variant == "avx512vnni":
 		return rate(threads, 1536*n, func(int) { vnniProbe(n) })
+	case variant == "avxvnni":
+		return rate(threads, 768*n, func(int) { vnniProbe256(n) })
 	case f == kernels.Q8:
 		return rate(threads, 256*n, func(int) { dot3Probe(n) })
 	}
