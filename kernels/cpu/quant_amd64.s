@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func quantGemmQ8Wide_1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·quantGemmQ8Wide_1(SB), NOSPLIT, $0-56
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
@@ -18,6 +18,7 @@ TEXT ·quantGemmQ8Wide_1(SB), NOSPLIT, $0-56
 
 group:
 	// strip + 0
+	PREFETCHT0   3072(BX)
 	VMOVDQU      (BX), Y2
 	VMOVDQU      32(BX), Y3
 	VPSLLW       $0x08, Y2, Y0
@@ -34,6 +35,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3136(BX)
 	VMOVDQU      64(BX), Y2
 	VMOVDQU      96(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -52,6 +54,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3200(BX)
 	VMOVDQU      128(BX), Y2
 	VMOVDQU      160(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -70,6 +73,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3264(BX)
 	VMOVDQU      192(BX), Y2
 	VMOVDQU      224(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -88,6 +92,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3328(BX)
 	VMOVDQU      256(BX), Y2
 	VMOVDQU      288(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -106,6 +111,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3392(BX)
 	VMOVDQU      320(BX), Y2
 	VMOVDQU      352(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -124,6 +130,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3456(BX)
 	VMOVDQU      384(BX), Y2
 	VMOVDQU      416(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -142,6 +149,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3520(BX)
 	VMOVDQU      448(BX), Y2
 	VMOVDQU      480(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -173,6 +181,7 @@ group:
 	VMOVUPS      Y1, 32(AX)
 
 	// strip + 1
+	PREFETCHT0   3584(BX)
 	VMOVDQU      512(BX), Y2
 	VMOVDQU      544(BX), Y3
 	VPSLLW       $0x08, Y2, Y0
@@ -189,6 +198,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3648(BX)
 	VMOVDQU      576(BX), Y2
 	VMOVDQU      608(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -207,6 +217,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3712(BX)
 	VMOVDQU      640(BX), Y2
 	VMOVDQU      672(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -225,6 +236,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3776(BX)
 	VMOVDQU      704(BX), Y2
 	VMOVDQU      736(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -243,6 +255,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3840(BX)
 	VMOVDQU      768(BX), Y2
 	VMOVDQU      800(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -261,6 +274,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3904(BX)
 	VMOVDQU      832(BX), Y2
 	VMOVDQU      864(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -279,6 +293,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   3968(BX)
 	VMOVDQU      896(BX), Y2
 	VMOVDQU      928(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -297,6 +312,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4032(BX)
 	VMOVDQU      960(BX), Y2
 	VMOVDQU      992(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -328,6 +344,7 @@ group:
 	VMOVUPS      Y1, 96(AX)
 
 	// strip + 2
+	PREFETCHT0   4096(BX)
 	VMOVDQU      1024(BX), Y2
 	VMOVDQU      1056(BX), Y3
 	VPSLLW       $0x08, Y2, Y0
@@ -344,6 +361,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4160(BX)
 	VMOVDQU      1088(BX), Y2
 	VMOVDQU      1120(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -362,6 +380,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4224(BX)
 	VMOVDQU      1152(BX), Y2
 	VMOVDQU      1184(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -380,6 +399,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4288(BX)
 	VMOVDQU      1216(BX), Y2
 	VMOVDQU      1248(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -398,6 +418,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4352(BX)
 	VMOVDQU      1280(BX), Y2
 	VMOVDQU      1312(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -416,6 +437,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4416(BX)
 	VMOVDQU      1344(BX), Y2
 	VMOVDQU      1376(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -434,6 +456,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4480(BX)
 	VMOVDQU      1408(BX), Y2
 	VMOVDQU      1440(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -452,6 +475,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4544(BX)
 	VMOVDQU      1472(BX), Y2
 	VMOVDQU      1504(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -483,6 +507,7 @@ group:
 	VMOVUPS      Y1, 160(AX)
 
 	// strip + 3
+	PREFETCHT0   4608(BX)
 	VMOVDQU      1536(BX), Y2
 	VMOVDQU      1568(BX), Y3
 	VPSLLW       $0x08, Y2, Y0
@@ -499,6 +524,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4672(BX)
 	VMOVDQU      1600(BX), Y2
 	VMOVDQU      1632(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -517,6 +543,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4736(BX)
 	VMOVDQU      1664(BX), Y2
 	VMOVDQU      1696(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -535,6 +562,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4800(BX)
 	VMOVDQU      1728(BX), Y2
 	VMOVDQU      1760(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -553,6 +581,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4864(BX)
 	VMOVDQU      1792(BX), Y2
 	VMOVDQU      1824(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -571,6 +600,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4928(BX)
 	VMOVDQU      1856(BX), Y2
 	VMOVDQU      1888(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -589,6 +619,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   4992(BX)
 	VMOVDQU      1920(BX), Y2
 	VMOVDQU      1952(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -607,6 +638,7 @@ group:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y4, Y3, Y4
 	VPADDD       Y4, Y1, Y1
+	PREFETCHT0   5056(BX)
 	VMOVDQU      1984(BX), Y2
 	VMOVDQU      2016(BX), Y3
 	VPSLLW       $0x08, Y2, Y4
@@ -645,7 +677,7 @@ group:
 	RET
 
 // func quantGemmQ8Wide_2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·quantGemmQ8Wide_2(SB), NOSPLIT, $0-56
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
@@ -658,6 +690,7 @@ TEXT ·quantGemmQ8Wide_2(SB), NOSPLIT, $0-56
 
 group:
 	// strip + 0
+	PREFETCHT0   3072(SI)
 	VMOVDQU      (SI), Y4
 	VMOVDQU      32(SI), Y5
 	VPSLLW       $0x08, Y4, Y2
@@ -682,6 +715,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3136(SI)
 	VMOVDQU      64(SI), Y4
 	VMOVDQU      96(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -710,6 +744,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3200(SI)
 	VMOVDQU      128(SI), Y4
 	VMOVDQU      160(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -738,6 +773,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3264(SI)
 	VMOVDQU      192(SI), Y4
 	VMOVDQU      224(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -766,6 +802,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3328(SI)
 	VMOVDQU      256(SI), Y4
 	VMOVDQU      288(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -794,6 +831,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3392(SI)
 	VMOVDQU      320(SI), Y4
 	VMOVDQU      352(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -822,6 +860,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3456(SI)
 	VMOVDQU      384(SI), Y4
 	VMOVDQU      416(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -850,6 +889,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3520(SI)
 	VMOVDQU      448(SI), Y4
 	VMOVDQU      480(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -900,6 +940,7 @@ group:
 	VMOVUPS      Y3, 32(AX)(CX*1)
 
 	// strip + 1
+	PREFETCHT0   3584(SI)
 	VMOVDQU      512(SI), Y4
 	VMOVDQU      544(SI), Y5
 	VPSLLW       $0x08, Y4, Y2
@@ -924,6 +965,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3648(SI)
 	VMOVDQU      576(SI), Y4
 	VMOVDQU      608(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -952,6 +994,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3712(SI)
 	VMOVDQU      640(SI), Y4
 	VMOVDQU      672(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -980,6 +1023,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3776(SI)
 	VMOVDQU      704(SI), Y4
 	VMOVDQU      736(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1008,6 +1052,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3840(SI)
 	VMOVDQU      768(SI), Y4
 	VMOVDQU      800(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1036,6 +1081,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3904(SI)
 	VMOVDQU      832(SI), Y4
 	VMOVDQU      864(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1064,6 +1110,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   3968(SI)
 	VMOVDQU      896(SI), Y4
 	VMOVDQU      928(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1092,6 +1139,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4032(SI)
 	VMOVDQU      960(SI), Y4
 	VMOVDQU      992(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1142,6 +1190,7 @@ group:
 	VMOVUPS      Y3, 96(AX)(CX*1)
 
 	// strip + 2
+	PREFETCHT0   4096(SI)
 	VMOVDQU      1024(SI), Y4
 	VMOVDQU      1056(SI), Y5
 	VPSLLW       $0x08, Y4, Y2
@@ -1166,6 +1215,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4160(SI)
 	VMOVDQU      1088(SI), Y4
 	VMOVDQU      1120(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1194,6 +1244,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4224(SI)
 	VMOVDQU      1152(SI), Y4
 	VMOVDQU      1184(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1222,6 +1273,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4288(SI)
 	VMOVDQU      1216(SI), Y4
 	VMOVDQU      1248(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1250,6 +1302,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4352(SI)
 	VMOVDQU      1280(SI), Y4
 	VMOVDQU      1312(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1278,6 +1331,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4416(SI)
 	VMOVDQU      1344(SI), Y4
 	VMOVDQU      1376(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1306,6 +1360,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4480(SI)
 	VMOVDQU      1408(SI), Y4
 	VMOVDQU      1440(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1334,6 +1389,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4544(SI)
 	VMOVDQU      1472(SI), Y4
 	VMOVDQU      1504(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1384,6 +1440,7 @@ group:
 	VMOVUPS      Y3, 160(AX)(CX*1)
 
 	// strip + 3
+	PREFETCHT0   4608(SI)
 	VMOVDQU      1536(SI), Y4
 	VMOVDQU      1568(SI), Y5
 	VPSLLW       $0x08, Y4, Y2
@@ -1408,6 +1465,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4672(SI)
 	VMOVDQU      1600(SI), Y4
 	VMOVDQU      1632(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1436,6 +1494,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4736(SI)
 	VMOVDQU      1664(SI), Y4
 	VMOVDQU      1696(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1464,6 +1523,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4800(SI)
 	VMOVDQU      1728(SI), Y4
 	VMOVDQU      1760(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1492,6 +1552,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4864(SI)
 	VMOVDQU      1792(SI), Y4
 	VMOVDQU      1824(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1520,6 +1581,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4928(SI)
 	VMOVDQU      1856(SI), Y4
 	VMOVDQU      1888(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1548,6 +1610,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   4992(SI)
 	VMOVDQU      1920(SI), Y4
 	VMOVDQU      1952(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1576,6 +1639,7 @@ group:
 	VPADDD       Y4, Y2, Y2
 	VPMADDWD     Y6, Y5, Y6
 	VPADDD       Y6, Y3, Y3
+	PREFETCHT0   5056(SI)
 	VMOVDQU      1984(SI), Y4
 	VMOVDQU      2016(SI), Y5
 	VPSLLW       $0x08, Y4, Y6
@@ -1633,7 +1697,7 @@ group:
 	RET
 
 // func quantGemmQ8Wide_3(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·quantGemmQ8Wide_3(SB), NOSPLIT, $0-56
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
@@ -1646,6 +1710,7 @@ TEXT ·quantGemmQ8Wide_3(SB), NOSPLIT, $0-56
 
 group:
 	// strip + 0
+	PREFETCHT0   3072(SI)
 	VMOVDQU      (SI), Y6
 	VMOVDQU      32(SI), Y7
 	VPSLLW       $0x08, Y6, Y4
@@ -1678,6 +1743,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3136(SI)
 	VMOVDQU      64(SI), Y6
 	VMOVDQU      96(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -1716,6 +1782,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3200(SI)
 	VMOVDQU      128(SI), Y6
 	VMOVDQU      160(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -1754,6 +1821,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3264(SI)
 	VMOVDQU      192(SI), Y6
 	VMOVDQU      224(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -1792,6 +1860,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3328(SI)
 	VMOVDQU      256(SI), Y6
 	VMOVDQU      288(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -1830,6 +1899,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3392(SI)
 	VMOVDQU      320(SI), Y6
 	VMOVDQU      352(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -1868,6 +1938,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3456(SI)
 	VMOVDQU      384(SI), Y6
 	VMOVDQU      416(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -1906,6 +1977,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3520(SI)
 	VMOVDQU      448(SI), Y6
 	VMOVDQU      480(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -1975,6 +2047,7 @@ group:
 	VMOVUPS      Y5, 32(AX)(CX*2)
 
 	// strip + 1
+	PREFETCHT0   3584(SI)
 	VMOVDQU      512(SI), Y6
 	VMOVDQU      544(SI), Y7
 	VPSLLW       $0x08, Y6, Y4
@@ -2007,6 +2080,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3648(SI)
 	VMOVDQU      576(SI), Y6
 	VMOVDQU      608(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2045,6 +2119,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3712(SI)
 	VMOVDQU      640(SI), Y6
 	VMOVDQU      672(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2083,6 +2158,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3776(SI)
 	VMOVDQU      704(SI), Y6
 	VMOVDQU      736(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2121,6 +2197,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3840(SI)
 	VMOVDQU      768(SI), Y6
 	VMOVDQU      800(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2159,6 +2236,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3904(SI)
 	VMOVDQU      832(SI), Y6
 	VMOVDQU      864(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2197,6 +2275,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   3968(SI)
 	VMOVDQU      896(SI), Y6
 	VMOVDQU      928(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2235,6 +2314,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4032(SI)
 	VMOVDQU      960(SI), Y6
 	VMOVDQU      992(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2304,6 +2384,7 @@ group:
 	VMOVUPS      Y5, 96(AX)(CX*2)
 
 	// strip + 2
+	PREFETCHT0   4096(SI)
 	VMOVDQU      1024(SI), Y6
 	VMOVDQU      1056(SI), Y7
 	VPSLLW       $0x08, Y6, Y4
@@ -2336,6 +2417,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4160(SI)
 	VMOVDQU      1088(SI), Y6
 	VMOVDQU      1120(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2374,6 +2456,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4224(SI)
 	VMOVDQU      1152(SI), Y6
 	VMOVDQU      1184(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2412,6 +2495,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4288(SI)
 	VMOVDQU      1216(SI), Y6
 	VMOVDQU      1248(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2450,6 +2534,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4352(SI)
 	VMOVDQU      1280(SI), Y6
 	VMOVDQU      1312(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2488,6 +2573,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4416(SI)
 	VMOVDQU      1344(SI), Y6
 	VMOVDQU      1376(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2526,6 +2612,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4480(SI)
 	VMOVDQU      1408(SI), Y6
 	VMOVDQU      1440(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2564,6 +2651,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4544(SI)
 	VMOVDQU      1472(SI), Y6
 	VMOVDQU      1504(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2633,6 +2721,7 @@ group:
 	VMOVUPS      Y5, 160(AX)(CX*2)
 
 	// strip + 3
+	PREFETCHT0   4608(SI)
 	VMOVDQU      1536(SI), Y6
 	VMOVDQU      1568(SI), Y7
 	VPSLLW       $0x08, Y6, Y4
@@ -2665,6 +2754,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4672(SI)
 	VMOVDQU      1600(SI), Y6
 	VMOVDQU      1632(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2703,6 +2793,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4736(SI)
 	VMOVDQU      1664(SI), Y6
 	VMOVDQU      1696(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2741,6 +2832,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4800(SI)
 	VMOVDQU      1728(SI), Y6
 	VMOVDQU      1760(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2779,6 +2871,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4864(SI)
 	VMOVDQU      1792(SI), Y6
 	VMOVDQU      1824(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2817,6 +2910,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4928(SI)
 	VMOVDQU      1856(SI), Y6
 	VMOVDQU      1888(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2855,6 +2949,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   4992(SI)
 	VMOVDQU      1920(SI), Y6
 	VMOVDQU      1952(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -2893,6 +2988,7 @@ group:
 	VPADDD       Y6, Y4, Y4
 	VPMADDWD     Y8, Y7, Y8
 	VPADDD       Y8, Y5, Y5
+	PREFETCHT0   5056(SI)
 	VMOVDQU      1984(SI), Y6
 	VMOVDQU      2016(SI), Y7
 	VPSLLW       $0x08, Y6, Y8
@@ -4687,7 +4783,7 @@ group:
 	RET
 
 // func quantGemmQ4_1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·quantGemmQ4_1(SB), NOSPLIT, $0-56
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
@@ -4710,6 +4806,7 @@ TEXT ·quantGemmQ4_1(SB), NOSPLIT, $0-56
 
 group:
 	// strip + 0
+	PREFETCHT0   3072(BX)
 	VMOVDQU      (BX), Y4
 	VMOVDQU      32(BX), Y5
 	VPAND        Y1, Y4, Y2
@@ -4726,6 +4823,7 @@ group:
 	VPADDW       Y4, Y2, Y2
 	VPMADDUBSW   Y6, Y5, Y6
 	VPADDW       Y6, Y3, Y3
+	PREFETCHT0   3136(BX)
 	VMOVDQU      64(BX), Y4
 	VMOVDQU      96(BX), Y5
 	VPAND        Y1, Y4, Y6
@@ -4744,6 +4842,7 @@ group:
 	VPADDW       Y4, Y2, Y2
 	VPMADDUBSW   Y6, Y5, Y6
 	VPADDW       Y6, Y3, Y3
+	PREFETCHT0   3200(BX)
 	VMOVDQU      128(BX), Y4
 	VMOVDQU      160(BX), Y5
 	VPAND        Y1, Y4, Y6
@@ -4762,6 +4861,7 @@ group:
 	VPADDW       Y4, Y2, Y2
 	VPMADDUBSW   Y6, Y5, Y6
 	VPADDW       Y6, Y3, Y3
+	PREFETCHT0   3264(BX)
 	VMOVDQU      192(BX), Y4
 	VMOVDQU      224(BX), Y5
 	VPAND        Y1, Y4, Y6
@@ -4798,6 +4898,7 @@ group:
 	VMOVUPS      Y3, 32(AX)
 
 	// strip + 1
+	PREFETCHT0   3328(BX)
 	VMOVDQU      256(BX), Y4
 	VMOVDQU      288(BX), Y5
 	VPAND        Y1, Y4, Y2
@@ -4814,6 +4915,7 @@ group:
 	VPADDW       Y4, Y2, Y2
 	VPMADDUBSW   Y6, Y5, Y6
 	VPADDW       Y6, Y3, Y3
+	PREFETCHT0   3392(BX)
 	VMOVDQU      320(BX), Y4
 	VMOVDQU      352(BX), Y5
 	VPAND        Y1, Y4, Y6
@@ -4832,6 +4934,7 @@ group:
 	VPADDW       Y4, Y2, Y2
 	VPMADDUBSW   Y6, Y5, Y6
 	VPADDW       Y6, Y3, Y3
+	PREFETCHT0   3456(BX)
 	VMOVDQU      384(BX), Y4
 	VMOVDQU      416(BX), Y5
 	VPAND        Y1, Y4, Y6
@@ -4850,6 +4953,7 @@ group:
 	VPADDW       Y4, Y2, Y2
 	VPMADDUBSW   Y6, Y5, Y6
 	VPADDW       Y6, Y3, Y3
+	PREFETCHT0   3520(BX)
 	VMOVDQU      448(BX), Y4
 	VMOVDQU      480(BX), Y5
 	VPAND        Y1, Y4, Y6
@@ -4886,6 +4990,7 @@ group:
 	VMOVUPS      Y3, 96(AX)
 
 	// strip + 2
+	PREFETCHT0   3584(BX)
 	VMOVDQU      512(BX), Y4
 	VMOVDQU      544(BX), Y5
 	VPAND        Y1, Y4, Y2
@@ -4902,6 +5007,7 @@ group:
 	VPADDW       Y4, Y2, Y2
 	VPMADDUBSW   Y6, Y5, Y6
 	VPADDW       Y6, Y3, Y3
+	PREFETCHT0   3648(BX)
 	VMOVDQU      576(BX), Y4
 	VMOVDQU      608(BX), Y5
 	VPAND        Y1, Y4, Y6
@@ -4920,6 +5026,7 @@ group:
 	VPADDW       Y4, Y2, Y2
 	VPMADDUBSW   Y6, Y5, Y6
 	VPADDW       Y6, Y3, Y3
+	PREFETCHT0   3712(BX)
 	VMOVDQU      640(BX), Y4
 	VMOVDQU      672(BX), Y5
 	VPAND        Y1, Y4, Y6
@@ -4938,6 +5045,7 @@ group:
 	VPADDW       Y4, Y2, Y2
 	VPMADDUBSW   Y6, Y5, Y6
 	VPADDW       Y6, Y3, Y3
+	PREFETCHT0   3776(BX)
 	VMOVDQU      704(BX), Y4
 	VMOVDQU      736(BX), Y5
 	VPAND        Y1, Y4, Y6
@@ -4974,6 +5082,7 @@ group:
 	VMOVUPS      Y3, 160(AX)
 
 	// strip + 3
+	PREFETCHT0   3840(BX)
 	VMOVDQU      768(BX), Y4
 	VMOVDQU      800(BX), Y5
 	VPAND        Y1, Y4, Y2
@@ -4990,6 +5099,7 @@ group:
 	VPADDW       Y4, Y2, Y2
 	VPMADDUBSW   Y6, Y5, Y6
 	VPADDW       Y6, Y3, Y3
+	PREFETCHT0   3904(BX)
 	VMOVDQU      832(BX), Y4
 	VMOVDQU      864(BX), Y5
 	VPAND        Y1, Y4, Y6
@@ -5008,6 +5118,7 @@ group:
 	VPADDW       Y4, Y2, Y2
 	VPMADDUBSW   Y6, Y5, Y6
 	VPADDW       Y6, Y3, Y3
+	PREFETCHT0   3968(BX)
 	VMOVDQU      896(BX), Y4
 	VMOVDQU      928(BX), Y5
 	VPAND        Y1, Y4, Y6
@@ -5026,6 +5137,7 @@ group:
 	VPADDW       Y4, Y2, Y2
 	VPMADDUBSW   Y6, Y5, Y6
 	VPADDW       Y6, Y3, Y3
+	PREFETCHT0   4032(BX)
 	VMOVDQU      960(BX), Y4
 	VMOVDQU      992(BX), Y5
 	VPAND        Y1, Y4, Y6
@@ -5069,7 +5181,7 @@ group:
 	RET
 
 // func quantGemmQ4_2(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·quantGemmQ4_2(SB), NOSPLIT, $0-56
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
@@ -5092,6 +5204,7 @@ TEXT ·quantGemmQ4_2(SB), NOSPLIT, $0-56
 
 group:
 	// strip + 0
+	PREFETCHT0   3072(SI)
 	VMOVDQU      (SI), Y6
 	VMOVDQU      32(SI), Y7
 	VPAND        Y1, Y6, Y4
@@ -5116,6 +5229,7 @@ group:
 	VPADDW       Y6, Y4, Y4
 	VPMADDUBSW   Y8, Y7, Y8
 	VPADDW       Y8, Y5, Y5
+	PREFETCHT0   3136(SI)
 	VMOVDQU      64(SI), Y6
 	VMOVDQU      96(SI), Y7
 	VPAND        Y1, Y6, Y8
@@ -5144,6 +5258,7 @@ group:
 	VPADDW       Y6, Y4, Y4
 	VPMADDUBSW   Y8, Y7, Y8
 	VPADDW       Y8, Y5, Y5
+	PREFETCHT0   3200(SI)
 	VMOVDQU      128(SI), Y6
 	VMOVDQU      160(SI), Y7
 	VPAND        Y1, Y6, Y8
@@ -5172,6 +5287,7 @@ group:
 	VPADDW       Y6, Y4, Y4
 	VPMADDUBSW   Y8, Y7, Y8
 	VPADDW       Y8, Y5, Y5
+	PREFETCHT0   3264(SI)
 	VMOVDQU      192(SI), Y6
 	VMOVDQU      224(SI), Y7
 	VPAND        Y1, Y6, Y8
@@ -5232,6 +5348,7 @@ group:
 	VMOVUPS      Y5, 32(AX)(CX*1)
 
 	// strip + 1
+	PREFETCHT0   3328(SI)
 	VMOVDQU      256(SI), Y6
 	VMOVDQU      288(SI), Y7
 	VPAND        Y1, Y6, Y4
@@ -5256,6 +5373,7 @@ group:
 	VPADDW       Y6, Y4, Y4
 	VPMADDUBSW   Y8, Y7, Y8
 	VPADDW       Y8, Y5, Y5
+	PREFETCHT0   3392(SI)
 	VMOVDQU      320(SI), Y6
 	VMOVDQU      352(SI), Y7
 	VPAND        Y1, Y6, Y8
@@ -5284,6 +5402,7 @@ group:
 	VPADDW       Y6, Y4, Y4
 	VPMADDUBSW   Y8, Y7, Y8
 	VPADDW       Y8, Y5, Y5
+	PREFETCHT0   3456(SI)
 	VMOVDQU      384(SI), Y6
 	VMOVDQU      416(SI), Y7
 	VPAND        Y1, Y6, Y8
@@ -5312,6 +5431,7 @@ group:
 	VPADDW       Y6, Y4, Y4
 	VPMADDUBSW   Y8, Y7, Y8
 	VPADDW       Y8, Y5, Y5
+	PREFETCHT0   3520(SI)
 	VMOVDQU      448(SI), Y6
 	VMOVDQU      480(SI), Y7
 	VPAND        Y1, Y6, Y8
@@ -5372,6 +5492,7 @@ group:
 	VMOVUPS      Y5, 96(AX)(CX*1)
 
 	// strip + 2
+	PREFETCHT0   3584(SI)
 	VMOVDQU      512(SI), Y6
 	VMOVDQU      544(SI), Y7
 	VPAND        Y1, Y6, Y4
@@ -5396,6 +5517,7 @@ group:
 	VPADDW       Y6, Y4, Y4
 	VPMADDUBSW   Y8, Y7, Y8
 	VPADDW       Y8, Y5, Y5
+	PREFETCHT0   3648(SI)
 	VMOVDQU      576(SI), Y6
 	VMOVDQU      608(SI), Y7
 	VPAND        Y1, Y6, Y8
@@ -5424,6 +5546,7 @@ group:
 	VPADDW       Y6, Y4, Y4
 	VPMADDUBSW   Y8, Y7, Y8
 	VPADDW       Y8, Y5, Y5
+	PREFETCHT0   3712(SI)
 	VMOVDQU      640(SI), Y6
 	VMOVDQU      672(SI), Y7
 	VPAND        Y1, Y6, Y8
@@ -5452,6 +5575,7 @@ group:
 	VPADDW       Y6, Y4, Y4
 	VPMADDUBSW   Y8, Y7, Y8
 	VPADDW       Y8, Y5, Y5
+	PREFETCHT0   3776(SI)
 	VMOVDQU      704(SI), Y6
 	VMOVDQU      736(SI), Y7
 	VPAND        Y1, Y6, Y8
@@ -5512,6 +5636,7 @@ group:
 	VMOVUPS      Y5, 160(AX)(CX*1)
 
 	// strip + 3
+	PREFETCHT0   3840(SI)
 	VMOVDQU      768(SI), Y6
 	VMOVDQU      800(SI), Y7
 	VPAND        Y1, Y6, Y4
@@ -5536,6 +5661,7 @@ group:
 	VPADDW       Y6, Y4, Y4
 	VPMADDUBSW   Y8, Y7, Y8
 	VPADDW       Y8, Y5, Y5
+	PREFETCHT0   3904(SI)
 	VMOVDQU      832(SI), Y6
 	VMOVDQU      864(SI), Y7
 	VPAND        Y1, Y6, Y8
@@ -5564,6 +5690,7 @@ group:
 	VPADDW       Y6, Y4, Y4
 	VPMADDUBSW   Y8, Y7, Y8
 	VPADDW       Y8, Y5, Y5
+	PREFETCHT0   3968(SI)
 	VMOVDQU      896(SI), Y6
 	VMOVDQU      928(SI), Y7
 	VPAND        Y1, Y6, Y8
@@ -5592,6 +5719,7 @@ group:
 	VPADDW       Y6, Y4, Y4
 	VPMADDUBSW   Y8, Y7, Y8
 	VPADDW       Y8, Y5, Y5
+	PREFETCHT0   4032(SI)
 	VMOVDQU      960(SI), Y6
 	VMOVDQU      992(SI), Y7
 	VPAND        Y1, Y6, Y8
@@ -5659,7 +5787,7 @@ group:
 	RET
 
 // func quantGemmQ4_3(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·quantGemmQ4_3(SB), NOSPLIT, $0-56
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
@@ -5682,6 +5810,7 @@ TEXT ·quantGemmQ4_3(SB), NOSPLIT, $0-56
 
 group:
 	// strip + 0
+	PREFETCHT0   3072(SI)
 	VMOVDQU      (SI), Y8
 	VMOVDQU      32(SI), Y9
 	VPAND        Y1, Y8, Y6
@@ -5714,6 +5843,7 @@ group:
 	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y7, Y7
+	PREFETCHT0   3136(SI)
 	VMOVDQU      64(SI), Y8
 	VMOVDQU      96(SI), Y9
 	VPAND        Y1, Y8, Y10
@@ -5752,6 +5882,7 @@ group:
 	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y7, Y7
+	PREFETCHT0   3200(SI)
 	VMOVDQU      128(SI), Y8
 	VMOVDQU      160(SI), Y9
 	VPAND        Y1, Y8, Y10
@@ -5790,6 +5921,7 @@ group:
 	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y7, Y7
+	PREFETCHT0   3264(SI)
 	VMOVDQU      192(SI), Y8
 	VMOVDQU      224(SI), Y9
 	VPAND        Y1, Y8, Y10
@@ -5874,6 +6006,7 @@ group:
 	VMOVUPS      Y7, 32(AX)(CX*2)
 
 	// strip + 1
+	PREFETCHT0   3328(SI)
 	VMOVDQU      256(SI), Y8
 	VMOVDQU      288(SI), Y9
 	VPAND        Y1, Y8, Y6
@@ -5906,6 +6039,7 @@ group:
 	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y7, Y7
+	PREFETCHT0   3392(SI)
 	VMOVDQU      320(SI), Y8
 	VMOVDQU      352(SI), Y9
 	VPAND        Y1, Y8, Y10
@@ -5944,6 +6078,7 @@ group:
 	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y7, Y7
+	PREFETCHT0   3456(SI)
 	VMOVDQU      384(SI), Y8
 	VMOVDQU      416(SI), Y9
 	VPAND        Y1, Y8, Y10
@@ -5982,6 +6117,7 @@ group:
 	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y7, Y7
+	PREFETCHT0   3520(SI)
 	VMOVDQU      448(SI), Y8
 	VMOVDQU      480(SI), Y9
 	VPAND        Y1, Y8, Y10
@@ -6066,6 +6202,7 @@ group:
 	VMOVUPS      Y7, 96(AX)(CX*2)
 
 	// strip + 2
+	PREFETCHT0   3584(SI)
 	VMOVDQU      512(SI), Y8
 	VMOVDQU      544(SI), Y9
 	VPAND        Y1, Y8, Y6
@@ -6098,6 +6235,7 @@ group:
 	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y7, Y7
+	PREFETCHT0   3648(SI)
 	VMOVDQU      576(SI), Y8
 	VMOVDQU      608(SI), Y9
 	VPAND        Y1, Y8, Y10
@@ -6136,6 +6274,7 @@ group:
 	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y7, Y7
+	PREFETCHT0   3712(SI)
 	VMOVDQU      640(SI), Y8
 	VMOVDQU      672(SI), Y9
 	VPAND        Y1, Y8, Y10
@@ -6174,6 +6313,7 @@ group:
 	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y7, Y7
+	PREFETCHT0   3776(SI)
 	VMOVDQU      704(SI), Y8
 	VMOVDQU      736(SI), Y9
 	VPAND        Y1, Y8, Y10
@@ -6258,6 +6398,7 @@ group:
 	VMOVUPS      Y7, 160(AX)(CX*2)
 
 	// strip + 3
+	PREFETCHT0   3840(SI)
 	VMOVDQU      768(SI), Y8
 	VMOVDQU      800(SI), Y9
 	VPAND        Y1, Y8, Y6
@@ -6290,6 +6431,7 @@ group:
 	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y7, Y7
+	PREFETCHT0   3904(SI)
 	VMOVDQU      832(SI), Y8
 	VMOVDQU      864(SI), Y9
 	VPAND        Y1, Y8, Y10
@@ -6328,6 +6470,7 @@ group:
 	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y7, Y7
+	PREFETCHT0   3968(SI)
 	VMOVDQU      896(SI), Y8
 	VMOVDQU      928(SI), Y9
 	VPAND        Y1, Y8, Y10
@@ -6366,6 +6509,7 @@ group:
 	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y7, Y7
+	PREFETCHT0   4032(SI)
 	VMOVDQU      960(SI), Y8
 	VMOVDQU      992(SI), Y9
 	VPAND        Y1, Y8, Y10
@@ -7481,7 +7625,7 @@ group:
 	RET
 
 // func quantGemmQ8_1(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·quantGemmQ8_1(SB), NOSPLIT, $0-56
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
@@ -7498,6 +7642,7 @@ TEXT ·quantGemmQ8_1(SB), NOSPLIT, $0-56
 
 group:
 	// strip + 0
+	PREFETCHT0   3072(BX)
 	VMOVDQU      (BX), Y1
 	VMOVDQU      32(BX), Y2
 	VPABSB       Y1, Y5
@@ -7509,6 +7654,7 @@ group:
 	VPSIGNB      Y2, Y4, Y4
 	VPMADDUBSW   Y4, Y3, Y4
 	VPMADDWD     Y0, Y4, Y2
+	PREFETCHT0   3136(BX)
 	VMOVDQU      64(BX), Y3
 	VMOVDQU      96(BX), Y4
 	VPABSB       Y3, Y5
@@ -7522,6 +7668,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   3200(BX)
 	VMOVDQU      128(BX), Y3
 	VMOVDQU      160(BX), Y4
 	VPABSB       Y3, Y5
@@ -7535,6 +7682,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   3264(BX)
 	VMOVDQU      192(BX), Y3
 	VMOVDQU      224(BX), Y4
 	VPABSB       Y3, Y5
@@ -7548,6 +7696,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   3328(BX)
 	VMOVDQU      256(BX), Y3
 	VMOVDQU      288(BX), Y4
 	VPABSB       Y3, Y5
@@ -7561,6 +7710,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   3392(BX)
 	VMOVDQU      320(BX), Y3
 	VMOVDQU      352(BX), Y4
 	VPABSB       Y3, Y5
@@ -7574,6 +7724,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   3456(BX)
 	VMOVDQU      384(BX), Y3
 	VMOVDQU      416(BX), Y4
 	VPABSB       Y3, Y5
@@ -7587,6 +7738,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   3520(BX)
 	VMOVDQU      448(BX), Y3
 	VMOVDQU      480(BX), Y4
 	VPABSB       Y3, Y5
@@ -7613,6 +7765,7 @@ group:
 	VMOVUPS      Y2, 32(AX)
 
 	// strip + 1
+	PREFETCHT0   3584(BX)
 	VMOVDQU      512(BX), Y1
 	VMOVDQU      544(BX), Y2
 	VPABSB       Y1, Y5
@@ -7624,6 +7777,7 @@ group:
 	VPSIGNB      Y2, Y4, Y4
 	VPMADDUBSW   Y4, Y3, Y4
 	VPMADDWD     Y0, Y4, Y2
+	PREFETCHT0   3648(BX)
 	VMOVDQU      576(BX), Y3
 	VMOVDQU      608(BX), Y4
 	VPABSB       Y3, Y5
@@ -7637,6 +7791,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   3712(BX)
 	VMOVDQU      640(BX), Y3
 	VMOVDQU      672(BX), Y4
 	VPABSB       Y3, Y5
@@ -7650,6 +7805,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   3776(BX)
 	VMOVDQU      704(BX), Y3
 	VMOVDQU      736(BX), Y4
 	VPABSB       Y3, Y5
@@ -7663,6 +7819,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   3840(BX)
 	VMOVDQU      768(BX), Y3
 	VMOVDQU      800(BX), Y4
 	VPABSB       Y3, Y5
@@ -7676,6 +7833,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   3904(BX)
 	VMOVDQU      832(BX), Y3
 	VMOVDQU      864(BX), Y4
 	VPABSB       Y3, Y5
@@ -7689,6 +7847,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   3968(BX)
 	VMOVDQU      896(BX), Y3
 	VMOVDQU      928(BX), Y4
 	VPABSB       Y3, Y5
@@ -7702,6 +7861,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   4032(BX)
 	VMOVDQU      960(BX), Y3
 	VMOVDQU      992(BX), Y4
 	VPABSB       Y3, Y5
@@ -7728,6 +7888,7 @@ group:
 	VMOVUPS      Y2, 96(AX)
 
 	// strip + 2
+	PREFETCHT0   4096(BX)
 	VMOVDQU      1024(BX), Y1
 	VMOVDQU      1056(BX), Y2
 	VPABSB       Y1, Y5
@@ -7739,6 +7900,7 @@ group:
 	VPSIGNB      Y2, Y4, Y4
 	VPMADDUBSW   Y4, Y3, Y4
 	VPMADDWD     Y0, Y4, Y2
+	PREFETCHT0   4160(BX)
 	VMOVDQU      1088(BX), Y3
 	VMOVDQU      1120(BX), Y4
 	VPABSB       Y3, Y5
@@ -7752,6 +7914,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   4224(BX)
 	VMOVDQU      1152(BX), Y3
 	VMOVDQU      1184(BX), Y4
 	VPABSB       Y3, Y5
@@ -7765,6 +7928,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   4288(BX)
 	VMOVDQU      1216(BX), Y3
 	VMOVDQU      1248(BX), Y4
 	VPABSB       Y3, Y5
@@ -7778,6 +7942,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   4352(BX)
 	VMOVDQU      1280(BX), Y3
 	VMOVDQU      1312(BX), Y4
 	VPABSB       Y3, Y5
@@ -7791,6 +7956,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   4416(BX)
 	VMOVDQU      1344(BX), Y3
 	VMOVDQU      1376(BX), Y4
 	VPABSB       Y3, Y5
@@ -7804,6 +7970,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   4480(BX)
 	VMOVDQU      1408(BX), Y3
 	VMOVDQU      1440(BX), Y4
 	VPABSB       Y3, Y5
@@ -7817,6 +7984,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   4544(BX)
 	VMOVDQU      1472(BX), Y3
 	VMOVDQU      1504(BX), Y4
 	VPABSB       Y3, Y5
@@ -7843,6 +8011,7 @@ group:
 	VMOVUPS      Y2, 160(AX)
 
 	// strip + 3
+	PREFETCHT0   4608(BX)
 	VMOVDQU      1536(BX), Y1
 	VMOVDQU      1568(BX), Y2
 	VPABSB       Y1, Y5
@@ -7854,6 +8023,7 @@ group:
 	VPSIGNB      Y2, Y4, Y4
 	VPMADDUBSW   Y4, Y3, Y4
 	VPMADDWD     Y0, Y4, Y2
+	PREFETCHT0   4672(BX)
 	VMOVDQU      1600(BX), Y3
 	VMOVDQU      1632(BX), Y4
 	VPABSB       Y3, Y5
@@ -7867,6 +8037,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   4736(BX)
 	VMOVDQU      1664(BX), Y3
 	VMOVDQU      1696(BX), Y4
 	VPABSB       Y3, Y5
@@ -7880,6 +8051,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   4800(BX)
 	VMOVDQU      1728(BX), Y3
 	VMOVDQU      1760(BX), Y4
 	VPABSB       Y3, Y5
@@ -7893,6 +8065,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   4864(BX)
 	VMOVDQU      1792(BX), Y3
 	VMOVDQU      1824(BX), Y4
 	VPABSB       Y3, Y5
@@ -7906,6 +8079,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   4928(BX)
 	VMOVDQU      1856(BX), Y3
 	VMOVDQU      1888(BX), Y4
 	VPABSB       Y3, Y5
@@ -7919,6 +8093,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   4992(BX)
 	VMOVDQU      1920(BX), Y3
 	VMOVDQU      1952(BX), Y4
 	VPABSB       Y3, Y5
@@ -7932,6 +8107,7 @@ group:
 	VPMADDUBSW   Y7, Y6, Y7
 	VPMADDWD     Y0, Y7, Y7
 	VPADDD       Y7, Y2, Y2
+	PREFETCHT0   5056(BX)
 	VMOVDQU      1984(BX), Y3
 	VMOVDQU      2016(BX), Y4
 	VPABSB       Y3, Y5

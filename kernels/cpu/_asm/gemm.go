@@ -162,8 +162,8 @@ func gemm(dtype string, m, p int) {
 		}
 		for q := range p {
 			at := Mem{Base: b, Disp: i/perLine*lineStep + q*64 + i%perLine*32}
-			if m > 1 && i%perLine == 0 {
-				PREFETCHT1(Mem{Base: b, Index: ahead, Scale: 1, Disp: at.Disp})
+			if i%perLine == 0 {
+				fetchLine(at, ahead, m)
 			}
 			w := widen(dtype, at, mask, m > 1)
 			for r := range m {
@@ -204,6 +204,18 @@ func gemm(dtype string, m, p int) {
 	t.store()
 	VZEROUPPER()
 	RET()
+}
+
+// fetchLine hints at a later line of weights, as far ahead as the caller says; one
+// row reads a panel as one stream.
+func fetchLine(at Mem, ahead Register, m int) {
+	if m == 1 {
+		at.Disp += streamAhead
+		PREFETCHT0(at)
+		return
+	}
+	at.Index, at.Scale = ahead, 1
+	PREFETCHT1(at)
 }
 
 // widen reads 16 weights as two vectors of float32.

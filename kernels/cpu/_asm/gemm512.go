@@ -58,8 +58,8 @@ func gemm512(dtype string, m, p int) {
 		for q := range w {
 			w[q] = ZMM()
 			line := Mem{Base: b, Disp: i/perLine*lineStep + q*64}
-			if m > 1 && i%perLine == 0 {
-				PREFETCHT1(Mem{Base: b, Index: ahead, Scale: 1, Disp: line.Disp})
+			if i%perLine == 0 {
+				fetchLine(line, ahead, m)
 			}
 			switch dtype {
 			case "F32":

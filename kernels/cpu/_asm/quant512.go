@@ -74,9 +74,7 @@ func quantGemm512(format string, m int) {
 		}
 		for l := range quantLines[format] {
 			at := Mem{Base: a.lines, Disp: 64 * (quantLines[format]*s + l)}
-			if m == quantTile5 {
-				a.fetch(format, s, l)
-			}
+			a.fetch(format, s, l, m == quantTile5)
 			w := ZMM()
 			if format == "Q8" {
 				VPXORD(at, fix, w)

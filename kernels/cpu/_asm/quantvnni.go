@@ -64,9 +64,7 @@ func quantGemmVNNI(format string, m int) {
 			}
 		}
 		for l := range quantLines[format] {
-			if m == quantTile2 {
-				a.fetch(format, s, l)
-			}
+			a.fetch(format, s, l, m == quantTile2)
 			w, high := [2]VecVirtual{YMM(), YMM()}, [2]VecVirtual{}
 			for h := range w {
 				at := Mem{Base: a.lines, Disp: 64*(quantLines[format]*s+l) + 32*h}
