@@ -77,9 +77,10 @@ func localWinner(w Want, row Row) (candidate, float64) {
 	logits, base := row.Processed, row.Base
 	t := float64(w.Params.Temperature)
 	win, key := candidate{id: -1}, math.Inf(-1)
+	noise := newNoise(w.Params.Seed, w.Position)
 	consider := func(i int) {
-		k := float64(float64(logits[i])/t) + gumbel(w.Params.Seed, w.Position, base+int32(i))
 		id := base + int32(i)
+		k := float64(float64(logits[i])/t) + noise.of(id)
 		if k > key || k == key && id < win.id {
 			win, key = candidate{id, logits[i], row.Raw[i]}, k
 		}
@@ -95,7 +96,8 @@ func localWinner(w Want, row Row) (candidate, float64) {
 	}
 	consider(first) // a high bar at once spares most others their noise
 	for i, x := range logits {
-		if i != first && float64(float64(x)/t)+maxGumbel >= key {
+		scaled := float64(float64(x) / t)
+		if scaled+maxGumbel >= key && scaled+noise.bound(base+int32(i)) >= key && i != first {
 			consider(i)
 		}
 	}

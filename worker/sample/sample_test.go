@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -346,4 +347,45 @@ func FuzzMerge(f *testing.F) {
 		m := NewMerger(Vocab{Blocks: 1, Ranks: []tree.Range{{Lo: 0, Hi: 1}}}, [][]byte{data})
 		_, _, _ = m.Next(w, true, false)
 	})
+}
+
+// TestNoiseBound: no noise is above its bound, at the edges of each number of
+// leading ones and in between.
+func TestNoiseBound(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for i := range 200_000 {
+		r := rng.Uint32()
+		switch ones := i % 33; i % 4 {
+		case 0:
+			r = ^(^uint32(0) >> ones) // the least with as many
+		case 1:
+			r |= ^(^uint32(0) >> ones)
+		case 2:
+			if ones < 32 {
+				r = ^(uint32(1) << (31 - ones)) // the largest
+			}
+		}
+		if g, b := gumbelOf(r), gumbelBounds[bits.LeadingZeros32(^r)]; g > b {
+			t.Fatalf("noise %v of %#x is above its bound %v", g, r, b)
+		}
+	}
+}
+
+// BenchmarkLocal is a sampled token's cost over a vocabulary of 152,000 whose logits
+// are flat, the worst case, and peaked.
+func BenchmarkLocal(b *testing.B) {
+	for _, spread := range []float32{1, 20} {
+		b.Run(fmt.Sprint("spread=", spread), func(b *testing.B) {
+			rng := rand.New(rand.NewPCG(1, 2))
+			logits := make([]float32, 152_000)
+			for i := range logits {
+				logits[i] = (rng.Float32() - 0.5) * spread
+			}
+			w := Want{Sample: true, Params: Params{Temperature: 1, Seed: 7}, Target: -1, Scores: -1}
+			for i := 0; b.Loop(); i++ {
+				w.Position = i
+				Local(nil, w, Row{Raw: logits, Processed: logits}, false)
+			}
+		})
+	}
 }
