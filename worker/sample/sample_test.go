@@ -381,7 +381,7 @@ func BenchmarkLocal(b *testing.B) {
 			for i := range logits {
 				logits[i] = (rng.Float32() - 0.5) * spread
 			}
-			w := Want{Sample: true, Params: Params{Temperature: 1, Seed: 7}, Target: -1, Scores: -1}
+			w := Want{Sample: true, Params: Params{Temperature: 1, TopP: 1, Seed: 7}, Target: -1, Scores: -1}
 			for i := 0; b.Loop(); i++ {
 				w.Position = i
 				Local(nil, w, Row{Raw: logits, Processed: logits}, false)
