@@ -135,9 +135,10 @@ func (t *truth) probe(ctx context.Context, c *Cluster) {
 }
 
 // judge holds what was said to what was: completions that fail, more than the one
-// that a takeover broke, must have been announced by a "no" not more than slack away; after one that succeeded, and
-// while others do, "yes" must be said within slack; and the three ways to ask
-// must not differ for longer than that.
+// that a takeover broke (these are counted and printed), must have been announced
+// by a "no" not more than slack away; after one that succeeded, and while others
+// do, "yes" must be said within slack; and the three ways to ask must not differ
+// for longer than that.
 func (t *truth) judge(c *Cluster) {
 	said := func(from, to time.Time, what func(sample) bool) (yes, no int) {
 		for _, s := range t.samples {
@@ -159,8 +160,7 @@ func (t *truth) judge(c *Cluster) {
 	} {
 		for i, p := range t.probes {
 			if !p.ok {
-				// The next one succeeds where another coordinator took over at once.
-				if i+1 < len(t.probes) && t.probes[i+1].ok && t.probes[i+1].ended.Sub(p.ended) < slack {
+				if t.alone(i) {
 					continue
 				}
 				if yes, no := said(p.began.Add(-slack), p.ended.Add(slack), what); yes > 0 && no == 0 {
@@ -171,6 +171,12 @@ func (t *truth) judge(c *Cluster) {
 			if yes, no := said(p.ended, p.ended.Add(slack), what); t.served(i, p.ended.Add(slack)) && no > 0 && yes == 0 {
 				c.violate("%s of %s says no for %v while completions succeed (%.1f s into the run)", name, t.n.name, slack, p.ended.Sub(c.began).Seconds())
 			}
+		}
+	}
+	alone := 0
+	for i := range t.probes {
+		if t.alone(i) {
+			alone++
 		}
 	}
 	var since time.Time
@@ -185,7 +191,13 @@ func (t *truth) judge(c *Cluster) {
 			since = s.at
 		}
 	}
-	c.say("truth of %s: %d samples, %d completions", t.n.name, len(t.samples), len(t.probes))
+	c.say("truth of %s: %d samples, %d completions, %d of them failed alone", t.n.name, len(t.samples), len(t.probes), alone)
+}
+
+// alone reports whether probe i failed and the next one did not, as where another
+// coordinator took over at once.
+func (t *truth) alone(i int) bool {
+	return !t.probes[i].ok && i+1 < len(t.probes) && t.probes[i+1].ok && t.probes[i+1].ended.Sub(t.probes[i].ended) < slack
 }
 
 // prompt is a completion of one token that did not wait for a group to form.
