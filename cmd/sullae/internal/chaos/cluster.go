@@ -217,6 +217,9 @@ func (c *Cluster) fetch(ctx context.Context, method string, n *node, path string
 		return nil, 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	// A new connection each time, as a probe makes: over one that stands a
+	// coordinator that stands by and drains still passes on to the leader.
+	req.Close = true
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, 0, err
