@@ -4,17 +4,17 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 
 	"github.com/sullae/sullae/cmd/sullae/internal/measure"
 	"github.com/sullae/sullae/cmd/sullae/internal/screen"
 	"github.com/sullae/sullae/kernels/cpu"
+	"github.com/sullae/sullae/ops/cgroup"
 )
 
 // benchKernelsCmd is `sullae bench kernels`.
 type benchKernelsCmd struct {
-	Threads    []int        `short:"t" env:"-" placeholder:"N,..." help:"Compute threads; default: 1 and all cores."`
+	Threads    []int        `short:"t" env:"-" placeholder:"N,..." help:"Compute threads; default: 1, and all cores or the CPU quota."`
 	CPUVariant string       `name:"cpu-variant" env:"-" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
 	Shape      []string     `env:"-" default:"2048x2048,2048x7168/32" placeholder:"OUTxK[/LEAVES],..." help:"Matrices (${default})."`
 	Rows       []int        `env:"-" default:"1,2,4,8,32,512" placeholder:"N,..." help:"Rows of the products (${default})."`
@@ -36,7 +36,7 @@ func (c *benchKernelsCmd) Run(ctx context.Context) error { return c.run(ctx, sta
 func (c *benchKernelsCmd) run(ctx context.Context, std streams) error {
 	cfg := measure.KernelConfig{Backend: cpu.Config{Variant: c.CPUVariant}, Threads: c.Threads, Rows: c.Rows, Context: c.Context, Time: c.Time}
 	if len(cfg.Threads) == 0 {
-		cfg.Threads = slices.Compact([]int{1, runtime.GOMAXPROCS(0)})
+		cfg.Threads = slices.Compact([]int{1, cgroup.Threads()})
 	}
 	for _, n := range append(append([]int{c.Context}, cfg.Threads...), c.Rows...) {
 		if n < 1 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"github.com/sullae/sullae/cmd/sullae/internal/screen"
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/cpu"
+	"github.com/sullae/sullae/ops/cgroup"
 	"github.com/sullae/sullae/shard/synth"
 )
 
@@ -19,7 +21,7 @@ type benchModelCmd struct {
 	Preset     string   `env:"-" default:"exaone-1b" placeholder:"NAME" help:"Without a folder: a shape that \"sullae model synth\" knows (${default})."`
 	Quant      []string `env:"-" default:"none,q8,q4" enum:"none,q8,q4" help:"Formats of the weights (${default})."`
 	KVType     string   `name:"kv-type" env:"-" default:"f32" enum:"f32,f16,bf16,q8" help:"How the KV cache is kept: f32, f16, bf16 or q8."`
-	Threads    int      `short:"t" env:"-" placeholder:"N" help:"Compute threads; default: all cores."`
+	Threads    int      `short:"t" env:"-" placeholder:"N" help:"Compute threads; default: all cores, or the CPU quota."`
 	CPUVariant string   `name:"cpu-variant" env:"-" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
 	Prompt     int      `env:"-" default:"512" help:"Tokens of the prompt that is timed (${default})."`
 	Decode     int      `env:"-" default:"64" help:"Steps of decoding that are timed (${default})."`
@@ -42,7 +44,7 @@ func (c *benchModelCmd) Run(ctx context.Context) error { return c.run(ctx, stand
 func (c *benchModelCmd) run(ctx context.Context, std streams) error {
 	cfg := measure.ModelConfig{
 		KVType:  kvType(c.KVType),
-		Backend: cpu.Config{Threads: c.Threads, Variant: c.CPUVariant},
+		Backend: cpu.Config{Threads: cmp.Or(c.Threads, cgroup.Threads()), Variant: c.CPUVariant},
 		Prompt:  c.Prompt, Decode: c.Decode, Context: c.Context, Batches: c.Batch, Repeat: c.Repeat,
 	}
 	for _, n := range append([]int{c.Prompt, c.Decode, c.Context, c.Repeat, len(c.Batch)}, c.Batch...) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/sullae/sullae/coordinator/tokenizer"
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/cpu"
+	"github.com/sullae/sullae/ops/cgroup"
 )
 
 // evalQuantCmd is `sullae eval quant`.
@@ -68,7 +70,7 @@ func (c *evalQuantCmd) run(ctx context.Context, std streams) error {
 	if len(ids) < 2 {
 		return fmt.Errorf("%s has %d tokens: nothing can be scored", c.File, len(ids))
 	}
-	cfg := measure.LossConfig{Spec: m.Spec(), Source: m, Backend: cpu.Config{Threads: c.Threads, Variant: c.CPUVariant}}
+	cfg := measure.LossConfig{Spec: m.Spec(), Source: m, Backend: cpu.Config{Threads: cmp.Or(c.Threads, cgroup.Threads()), Variant: c.CPUVariant}}
 	for _, w := range evaluate.Windows(len(ids), c.Context, c.Context-1) {
 		cfg.Texts = append(cfg.Texts, ids[w.From:w.To])
 	}

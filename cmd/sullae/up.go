@@ -17,12 +17,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sullae/sullae/coordinator"
+	"github.com/sullae/sullae/ops/cgroup"
 )
 
 // upCmd serves a model on this machine.
 type upCmd struct {
 	Model   string `placeholder:"PATH" help:"Model folder as Hugging Face publishes it, or a .gguf file; default: the built-in demo model."`
-	Threads int    `short:"t" help:"Compute threads of each worker; default: all cores, shared out."`
+	Threads int    `short:"t" help:"Compute threads of each worker; default: all cores, or the CPU quota, shared out."`
 	servingFlags
 	edgeFlags
 	CPUVariant string `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
@@ -134,7 +135,7 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 	}
 	threads := c.Threads
 	if threads == 0 {
-		threads = max(1, runtime.GOMAXPROCS(0)/(c.Groups*c.Workers))
+		threads = max(1, cgroup.Threads()/(c.Groups*c.Workers))
 	}
 	model := c.Model
 	if model == "" {

@@ -15,7 +15,7 @@ type workerCmd struct {
 	Listen    string   `default:"0.0.0.0:0" placeholder:"HOST:PORT" help:"Address for the coordinator and other workers; port 0 takes a free one."`
 	Advertise string   `placeholder:"HOST" help:"Name or address of this host for other nodes."`
 	Model     string   `placeholder:"PATH" help:"Model folder or .gguf file on this host, or \"demo\"; without it weights come from the coordinator."`
-	Threads   int      `short:"t" help:"Compute threads; default: all cores."`
+	Threads   int      `short:"t" help:"Compute threads; default: all cores, or the CPU quota."`
 	Memory    byteSize `placeholder:"SIZE" help:"Most memory for weights and KV cache, such as 8GB; default: what is free."`
 	Capacity  float64  `help:"Speed relative to the other workers, 1 being like most: shares are dealt by it. Default: as measured while the group works."`
 	deviceFlags

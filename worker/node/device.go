@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/cpu"
 	"github.com/sullae/sullae/kernels/cuda"
+	"github.com/sullae/sullae/ops/cgroup"
 )
 
 // device is what a worker computes on, and the memory that it has.
@@ -51,7 +53,7 @@ func openDevice(cfg Config, log *slog.Logger) (*device, error) {
 	default:
 		return nil, fmt.Errorf("--device %s: not known; cpu, cuda, cuda:N or auto", cfg.Device)
 	}
-	b, err := cpu.New(cpu.Config{Threads: cfg.Threads, Variant: cfg.Variant})
+	b, err := cpu.New(cpu.Config{Threads: cmp.Or(cfg.Threads, cgroup.Threads()), Variant: cfg.Variant})
 	if err != nil {
 		return nil, fmt.Errorf("--threads, --cpu-variant: %w", err)
 	}

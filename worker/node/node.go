@@ -49,7 +49,7 @@ type Config struct {
 	NodeTLS           *nodetls.Source // of the streams between nodes; nil: plain text
 	Etcd              registry.Config
 
-	Threads int     // 0: all
+	Threads int     // 0: what the CPU quota allows, or all cores
 	Variant string  // of the CPU kernels; "": the best
 	Memory  int64   // bytes that the share and its KV may take; 0: what is free
 	Speed   float64 // capacity relative to other workers; 0: as measured
