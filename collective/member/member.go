@@ -14,6 +14,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -50,6 +51,9 @@ type Members struct {
 	meta   *meta
 	events *feed
 	id     string
+
+	mu    sync.Mutex
+	known map[string]Node // by name: the last that Answers knew of
 }
 
 // nodeSeparator stands between a worker's name and its incarnation.
@@ -61,7 +65,7 @@ func Start(cfg Config) (*Members, error) {
 	if err != nil {
 		return nil, fmt.Errorf("member: %w", err)
 	}
-	m := &Members{meta: &meta{}, events: newFeed(), id: conf.Name}
+	m := &Members{meta: &meta{}, events: newFeed(), id: conf.Name, known: map[string]Node{}}
 	if err := m.meta.set(cfg.Meta); err != nil {
 		m.events.close()
 		return nil, fmt.Errorf("member: %w", err)

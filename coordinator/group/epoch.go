@@ -193,6 +193,7 @@ func quantName(f kernels.Format) string {
 func (g *Group) open(ctx context.Context, e *epoch) error {
 	e.runs = make([]clusterv1.WorkerService_RunClient, len(e.members))
 	var mu sync.Mutex
+	var complaints []complaint
 	formed := make(chan struct{})
 	// The streams live as long as the epoch, so they hang on its context; the
 	// time to form is watched from here.
@@ -212,6 +213,11 @@ func (g *Group) open(ctx context.Context, e *epoch) error {
 			var m *clusterv1.RunResponse
 			if m, err = stream.Recv(); err == nil && m.GetError() != nil {
 				err = errors.New(m.GetError().Message)
+				if of := e.rank(m.GetError().GetUnreachable()); of >= 0 {
+					mu.Lock()
+					complaints = append(complaints, complaint{r, of})
+					mu.Unlock()
+				}
 			}
 		}
 		if err != nil {
@@ -223,6 +229,9 @@ func (g *Group) open(ctx context.Context, e *epoch) error {
 		mu.Unlock()
 		return nil
 	})
+	if complaints != nil {
+		return e.blame(g.work(e.plan), complaints, <-g.ask(context.WithoutCancel(ctx), e), err)
+	}
 	if err != nil {
 		return err
 	}

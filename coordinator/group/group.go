@@ -50,6 +50,9 @@ type Config struct {
 	Placement      Placement
 	// Dead reports workers that membership says are gone, by id; nil: none.
 	Dead func(workerID string) bool
+	// Answers asks a worker directly, by id, for a tenth of a second at most,
+	// whether it is there; nil: nobody is asked.
+	Answers func(workerID string) bool
 	// Refused says why a worker cannot join (its certificate is not accepted), or
 	// ""; nil: all can.
 	Refused func(registry.Worker) string

@@ -66,6 +66,9 @@ func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 				return err
 			}
 		case r := <-e.results:
+			if r.msg.GetResult() == nil {
+				return g.failure(ctx, e, r)
+			}
 			if err := e.take(flights, r); err != nil {
 				return err
 			}
@@ -106,9 +109,6 @@ func (g *Group) send(e *epoch) (*flight, error) {
 // in flight that the rank has not answered yet.
 func (e *epoch) take(flights []*flight, r rankResult) error {
 	res := r.msg.GetResult()
-	if res == nil {
-		return e.failure(r)
-	}
 	e.answered[r.rank]++
 	for _, f := range flights {
 		if f.id != res.Step || f.id != e.answered[r.rank] {
@@ -214,40 +214,6 @@ func (g *Group) message(e *epoch, s sched.Step) *clusterv1.RunRequest {
 		g.cfg.Metrics.masked(time.Since(began))
 	}
 	return &clusterv1.RunRequest{Message: &clusterv1.RunRequest_Step{Step: p}}
-}
-
-// failure names the rank that ended the epoch. A rank that only lost a peer is
-// a witness: the lost one is looked for among the other streams for a moment.
-func (e *epoch) failure(first rankResult) error {
-	describe := func(r rankResult) (error, bool) {
-		id := e.members[r.rank].ID
-		if r.err != nil {
-			return &rankError{worker: id, lost: true, err: plain(r.err)}, true
-		}
-		er := r.msg.GetError()
-		witness := er.GetKind() == clusterv1.RunError_KIND_PEER_LOST || er.GetKind() == clusterv1.RunError_KIND_TIMEOUT
-		return &rankError{worker: id, sequence: er.GetSequence(), err: errors.New(er.GetMessage())}, !witness
-	}
-	err, sure := describe(first)
-	deadline := time.After(500 * time.Millisecond)
-	for !sure {
-		select {
-		case r := <-e.results:
-			if r.msg.GetResult() != nil {
-				continue
-			}
-			// A stream that merely ends after its error says nothing new.
-			if r.rank == first.rank || errors.Is(r.err, io.EOF) {
-				continue
-			}
-			if e2, s := describe(r); s {
-				err, sure = e2, true
-			}
-		case <-deadline:
-			return err
-		}
-	}
-	return err
 }
 
 // apply records a step's results and hands tokens to the readers. g.mu is held.

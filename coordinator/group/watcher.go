@@ -13,14 +13,13 @@ import (
 )
 
 // suspicion is how long a worker that failed is left out while others could do;
-// twice as long each time that it fails again (it may be cut off from another
-// worker alone, which membership does not see), at most longSuspicion. It is
+// twice as long each time that it fails again, at most longSuspicion. It is
 // forgiven once it was not suspected for a while, and a new process is not the one
-// that failed.
+// that failed. Workers that cannot reach each other are another matter (rift).
 const (
 	suspicion     = 3 * time.Second
-	longSuspicion = time.Minute
-	forgiven      = 2 * time.Minute
+	longSuspicion = 12 * time.Second
+	forgiven      = time.Minute
 )
 
 // doubt is a suspicion.
@@ -38,7 +37,9 @@ type rankError struct {
 	fatal  bool // trying again won't help: damaged weights, too little memory
 	// sequence, if not 0, is at fault by itself: it would fail again.
 	sequence uint64
-	err      error
+	// apart are workers that it and they cannot reach, though it answers.
+	apart []string
+	err   error
 }
 
 func (e *rankError) Error() string { return fmt.Sprintf("worker %s: %v", e.worker, e.err) }
@@ -46,18 +47,24 @@ func (e *rankError) Unwrap() error { return e.err }
 
 // watcher keeps the list of workers that a group may use. One goroutine uses it.
 type watcher struct {
+	ctx       context.Context // of all that it starts
 	cfg       Config
 	updates   <-chan []registry.Worker
 	workers   []registry.Worker
-	suspects  map[string]doubt  // by worker
-	drained   map[string]bool   // by an operator
-	others    func() bool       // whether other groups serve; nil: there are none
-	last      []registry.Worker // of the last epoch, by rank
-	moreSince time.Time         // since when more workers are there than the epoch has; zero: they are not
+	suspects  map[string]doubt // by worker
+	rifts     []*rift
+	heals     func(ctx context.Context, from registry.Worker, id string) bool // awaitReach
+	drained   map[string]bool                                                 // by an operator
+	others    func() bool                                                     // whether other groups serve; nil: there are none
+	last      []registry.Worker                                               // of the last epoch, by rank
+	moreSince time.Time                                                       // since when more workers are there than the epoch has; zero: they are not
 }
 
 func newWatcher(ctx context.Context, cfg Config) *watcher {
-	return &watcher{cfg: cfg, updates: cfg.Placement.WatchWorkers(ctx), suspects: map[string]doubt{}, drained: map[string]bool{}}
+	heals := func(ctx context.Context, from registry.Worker, id string) bool {
+		return awaitReach(ctx, from, id, cfg.DialOptions)
+	}
+	return &watcher{ctx: ctx, heals: heals, cfg: cfg, updates: cfg.Placement.WatchWorkers(ctx), suspects: map[string]doubt{}, drained: map[string]bool{}}
 }
 
 // inherit takes over the order of the epoch before this coordinator led, so that
@@ -78,7 +85,9 @@ func (w *watcher) inherit(ctx context.Context, cfg Config) []registry.Generation
 // suspect leaves a worker out for a while.
 func (w *watcher) suspect(err error) {
 	var re *rankError
-	if errors.As(err, &re) && re.lost {
+	if errors.As(err, &re) && len(re.apart) > 0 {
+		w.part(re.worker, re.apart)
+	} else if errors.As(err, &re) && re.lost {
 		now, d := time.Now(), w.suspects[re.worker]
 		instance := w.instance(re.worker)
 		if d.instance != instance || now.Sub(d.until) > forgiven {
@@ -132,8 +141,12 @@ func (w *watcher) grown(size int) bool {
 // protocol, and all of one arithmetic class. Those of the last epoch come first,
 // in their order, so that as many as can keep their share; then the others by id.
 func (w *watcher) usable() []registry.Worker {
-	if out := w.trusted(longSuspicion); len(out) >= w.cfg.MinWorkers {
+	trusted := w.trusted(longSuspicion)
+	if out := w.together(trusted); len(out) >= w.cfg.MinWorkers {
 		return out
+	}
+	if len(trusted) >= w.cfg.MinWorkers {
+		return trusted
 	}
 	return w.trusted(suspicion) // without those that fail again and again it can't go on
 }
@@ -227,7 +240,7 @@ func (w *watcher) spare() bool { return w.others != nil && w.others() }
 func (w *watcher) mayReturn() bool {
 	usable := w.usable()
 	for _, m := range w.last {
-		if slices.ContainsFunc(usable, func(x registry.Worker) bool { return x.ID == m.ID }) || w.drained[m.ID] {
+		if slices.ContainsFunc(usable, func(x registry.Worker) bool { return x.ID == m.ID }) || w.drained[m.ID] || w.parted(m.ID) {
 			continue
 		}
 		if slices.ContainsFunc(w.workers, func(x registry.Worker) bool { return x.ID == m.ID && x.State != registry.Draining }) {

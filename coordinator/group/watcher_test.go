@@ -257,7 +257,7 @@ func TestSuspicionGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &watcher{suspects: map[string]doubt{}, workers: []registry.Worker{{ID: "a", Instance: "1", ProtocolVersion: ProtocolVersion}}}
 		w.cfg.MinWorkers = 0 // it can be done without
-		for i, want := range []time.Duration{suspicion, 2 * suspicion, 4 * suspicion, 8 * suspicion, 16 * suspicion, longSuspicion, longSuspicion} {
+		for i, want := range []time.Duration{suspicion, 2 * suspicion, longSuspicion, longSuspicion} {
 			w.suspect(&rankError{worker: "a", lost: true, err: errors.New("gone")})
 			time.Sleep(want - 1)
 			if len(w.usable()) != 0 {

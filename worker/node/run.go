@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -55,6 +56,10 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 	log := s.log.With("epoch", r.req.Epoch, "rank", r.req.Rank)
 
 	e, comm, meter, err := s.form(ctx, r)
+	if err != nil && collective.UnreachableRank(err) >= 0 {
+		log.Warn("epoch not formed", "err", err)
+		return stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Error{Error: r.runError(0, err)}})
+	}
 	if err != nil {
 		return status.Errorf(codes.Unavailable, "worker %s: form epoch %d: %v", s.id, r.req.Epoch, err)
 	}
@@ -64,6 +69,13 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		return err
 	}
 	log.Info("epoch formed")
+	if w, ok := comm.(waiter); ok {
+		var watching sync.WaitGroup
+		defer watching.Wait()
+		wctx, stop := context.WithCancel(ctx)
+		defer stop()
+		watching.Go(func() { s.watchReach(wctx, w, int(r.req.Rank), r.workers()) })
+	}
 	orders := receive(ctx, stream)
 	ended := time.Now()
 	for {
@@ -79,7 +91,7 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 			}
 			m = o.msg
 		case <-broken(comm):
-			return s.fail(stream, comm, log, 0, brokenBy(comm))
+			return s.fail(stream, r, comm, log, 0, brokenBy(comm))
 		case <-ctx.Done():
 			return status.Errorf(codes.Unavailable, "worker %s leaves epoch %d", s.id, r.req.Epoch)
 		}
@@ -93,7 +105,7 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 				default: // it is known already
 				}
 			}
-			return s.fail(stream, comm, log, m.GetStep().GetStep(), err)
+			return s.fail(stream, r, comm, log, m.GetStep().GetStep(), err)
 		}
 		ended = time.Now()
 		spent := meter.stepped(res)
@@ -109,10 +121,10 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 
 // fail ends the epoch because of err. Closing the links first makes every peer
 // fail at once instead of waiting.
-func (s *service) fail(stream clusterv1.WorkerService_RunServer, comm collective.Communicator, log *slog.Logger, step uint64, err error) error {
+func (s *service) fail(stream clusterv1.WorkerService_RunServer, r *rank, comm collective.Communicator, log *slog.Logger, step uint64, err error) error {
 	log.Warn("epoch failed", "err", err)
 	comm.Close()
-	return stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Error{Error: runError(step, err)}})
+	return stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Error{Error: r.runError(step, err)}})
 }
 
 // order is what came over a Run stream.
@@ -172,14 +184,12 @@ func (s *service) start(open *clusterv1.Open, cancel context.CancelFunc) (*rank,
 func (s *service) form(ctx context.Context, r *rank) (*engine.Engine, collective.Communicator, *meter, error) {
 	f := Formation{Group: r.req.Group, Epoch: r.req.Epoch, Rank: int(r.req.Rank), Token: r.req.Token,
 		Timeout: time.Duration(r.req.CollectiveTimeoutMs) * time.Millisecond}
-	var ids []string
 	for _, p := range r.req.Ranks {
 		f.Peers = append(f.Peers, p.Address)
-		ids = append(ids, p.WorkerId)
 	}
 	jctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	comm, err := s.links.Join(jctx, f)
+	comm, err := s.join(jctx, f, r.workers())
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -188,7 +198,7 @@ func (s *service) form(ctx context.Context, r *rank) (*engine.Engine, collective
 		comm.Close()
 		return nil, nil, nil, err
 	}
-	meter := s.metrics.newMeter(comm, ids)
+	meter := s.metrics.newMeter(comm, r.workers())
 	e, err := engine.New(engine.Config{Model: r.model, Backend: s.backend.Backend, Comm: meter, Epoch: r.req.Epoch,
 		Blocks: int(r.req.Kv.Blocks), BlockSize: int(r.req.Kv.BlockSize), KVType: kvType})
 	if err != nil {
@@ -199,7 +209,7 @@ func (s *service) form(ctx context.Context, r *rank) (*engine.Engine, collective
 }
 
 // runError names what ended an epoch, for the coordinator to act on.
-func runError(step uint64, err error) *clusterv1.RunError {
+func (r *rank) runError(step uint64, err error) *clusterv1.RunError {
 	kind := clusterv1.RunError_KIND_BACKEND
 	switch {
 	case errors.Is(err, collective.ErrPeerLost), errors.Is(err, collective.ErrClosed), errors.Is(err, context.Canceled):
@@ -212,6 +222,9 @@ func runError(step uint64, err error) *clusterv1.RunError {
 		kind = clusterv1.RunError_KIND_PLAN
 	}
 	e := &clusterv1.RunError{Kind: kind, Step: step, Message: err.Error()}
+	if p := collective.UnreachableRank(err); p >= 0 {
+		e.Unreachable = r.req.Ranks[p].WorkerId
+	}
 	if se := (*engine.SequenceError)(nil); errors.As(err, &se) {
 		e.Sequence = se.ID
 	}

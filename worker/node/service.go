@@ -27,6 +27,7 @@ type service struct {
 	lost        chan error // why the device is lost
 	fence       Fence
 	links       Linker
+	peers       peers
 	weights     WeightSource
 	memoryLimit int64 // bytes that a rank may take; 0: what is free
 	log         *slog.Logger
@@ -57,6 +58,14 @@ type rank struct {
 	lastStep uint64
 	stepped  time.Time // when that ended
 	kvBytes  int64
+}
+
+// workers are the ranks' worker ids.
+func (r *rank) workers() (ids []string) {
+	for _, p := range r.req.Ranks {
+		ids = append(ids, p.WorkerId)
+	}
+	return ids
 }
 
 // Prepare implements WorkerService.

@@ -16,29 +16,32 @@ import (
 // loss is one way to lose a process in the middle of answers.
 type loss struct {
 	name  string
-	of    string // "worker", "coordinator"
+	of    string // "worker", "coordinator", "pair"
 	spare bool   // another worker stands ready
 	fault string // of faults
 }
 
 // losses are what Rounds goes through, in turn: those with only in their name.
 func (c *Cluster) losses(only string) (out []loss) {
+	var all []loss
 	for _, fault := range []string{"kill", "stop", "cut off"} {
-		if fault == "cut off" && c.lab == nil {
-			continue
-		}
-		for _, x := range []loss{
-			{fault + ", with a spare", "worker", true, fault},
-			{fault + ", without a spare", "worker", false, fault},
-			{fault + ", the coordinator", "coordinator", true, fault},
-		} {
-			if strings.Contains(x.name, only) {
-				out = append(out, x)
-			}
+		all = append(all, loss{fault + ", with a spare", "worker", true, fault},
+			loss{fault + ", without a spare", "worker", false, fault},
+			loss{fault + ", the coordinator", "coordinator", true, fault})
+	}
+	const apart = "cut from another worker"
+	all = append(all, loss{apart + ", with a spare", "pair", true, apart}, loss{apart + ", without a spare", "pair", false, apart})
+	for _, x := range all {
+		if strings.Contains(x.name, only) && (c.lab != nil || !x.does().wire) {
+			out = append(out, x)
 		}
 	}
 	return out
 }
+
+// noticedWithin is when the loss of a worker, or of the way between two, must be
+// noticed.
+const noticedWithin = 3 * time.Second
 
 // does finds what a loss does. A worker that is killed stays down, so that its
 // own return does not make up for it.
@@ -88,9 +91,15 @@ func (c *Cluster) round(ctx context.Context, l *load, x loss, rng *rand.Rand) er
 	if err != nil {
 		return err
 	}
+	f := x.does()
 	victim := lead
-	if x.of == "worker" {
-		victim = c.worker(s.Workers[rng.IntN(s.Group.WorldSize)].ID)
+	if x.of != "coordinator" {
+		ranks := rng.Perm(s.Group.WorldSize)
+		victim = c.worker(s.Workers[ranks[0]].ID)
+		if x.of == "pair" { // both are of the group
+			other := c.worker(s.Workers[ranks[1]].ID)
+			f.begin = func(c *Cluster, n *node, _ *rand.Rand) { c.lab.CutPair(n.host, other.host, true) }
+		}
 	}
 	pids := map[*node]int{}
 	for _, m := range c.nodes {
@@ -121,7 +130,7 @@ func (c *Cluster) round(ctx context.Context, l *load, x loss, rng *rand.Rand) er
 			return fmt.Errorf("%d of %d streams flow after a minute", flowing.Load(), len(l.questions))
 		}
 	}
-	f, at := x.does(), time.Now()
+	at := time.Now()
 	f.begin(c, victim, rng)
 	streams.Wait()
 	paused := time.Duration(0)
@@ -137,7 +146,11 @@ func (c *Cluster) round(ctx context.Context, l *load, x loss, rng *rand.Rand) er
 	if len(noticed) == 0 {
 		c.violate("%s of %s: nobody noticed", x.name, victim.name)
 	} else {
-		c.measure(x.name+": noticed", noticed[0].Time.Sub(at))
+		after := noticed[0].Time.Sub(at)
+		c.measure(x.name+": noticed", after)
+		if x.of != "coordinator" && after > noticedWithin {
+			c.violate("%s of %s: noticed after %.1f s", x.name, victim.name, after.Seconds())
+		}
 	}
 	c.measure(x.name+": longest pause", paused)
 	read := int64(0)
@@ -167,7 +180,7 @@ func (c *Cluster) round(ctx context.Context, l *load, x loss, rng *rand.Rand) er
 	if err := c.awaitFull(ctx, time.Minute); err != nil {
 		return err
 	}
-	if x.of == "worker" && !x.spare {
+	if x.of != "coordinator" && !x.spare {
 		c.measure(x.name+": to full speed once it is back", time.Since(mended))
 	}
 	c.say("%s: %s: noticed %.2f s, pause %.2f s, %.1f MB loaded", x.name, victim.name, first(noticed).Sub(at).Seconds(), paused.Seconds(), float64(read)/1e6)

@@ -356,7 +356,9 @@ type FetchResponse struct {
 	Offset int64  `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
 	Data   []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	// CRC-32C (Castagnoli) of data.
-	Crc32C        uint32 `protobuf:"fixed32,3,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	Crc32C uint32 `protobuf:"fixed32,3,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	// Bytes of the whole unit; 0 of a region, whose size the asker knows.
+	Total         int64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -412,6 +414,273 @@ func (x *FetchResponse) GetCrc32C() uint32 {
 	return 0
 }
 
+func (x *FetchResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+// HoldingsRequest asks for units as they are packed in one way.
+type HoldingsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CheckpointId  string                 `protobuf:"bytes,1,opt,name=checkpoint_id,json=checkpointId,proto3" json:"checkpoint_id,omitempty"`
+	Layout        string                 `protobuf:"bytes,2,opt,name=layout,proto3" json:"layout,omitempty"` // kernels.Storer's
+	Format        string                 `protobuf:"bytes,3,opt,name=format,proto3" json:"format,omitempty"` // kernels.Format's name
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldingsRequest) Reset() {
+	*x = HoldingsRequest{}
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldingsRequest) ProtoMessage() {}
+
+func (x *HoldingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldingsRequest.ProtoReflect.Descriptor instead.
+func (*HoldingsRequest) Descriptor() ([]byte, []int) {
+	return file_sullae_cluster_v1_weights_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *HoldingsRequest) GetCheckpointId() string {
+	if x != nil {
+		return x.CheckpointId
+	}
+	return ""
+}
+
+func (x *HoldingsRequest) GetLayout() string {
+	if x != nil {
+		return x.Layout
+	}
+	return ""
+}
+
+func (x *HoldingsRequest) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+// HoldingsResponse has the units [lo, hi) of each kind, of all layers.
+type HoldingsResponse struct {
+	state         protoimpl.MessageState    `protogen:"open.v1"`
+	Ranges        []*HoldingsResponse_Range `protobuf:"bytes,1,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldingsResponse) Reset() {
+	*x = HoldingsResponse{}
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldingsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldingsResponse) ProtoMessage() {}
+
+func (x *HoldingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldingsResponse.ProtoReflect.Descriptor instead.
+func (*HoldingsResponse) Descriptor() ([]byte, []int) {
+	return file_sullae_cluster_v1_weights_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *HoldingsResponse) GetRanges() []*HoldingsResponse_Range {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+// FetchUnitRequest names a unit as packcache.Key does.
+type FetchUnitRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	CheckpointId string                 `protobuf:"bytes,1,opt,name=checkpoint_id,json=checkpointId,proto3" json:"checkpoint_id,omitempty"`
+	Layout       string                 `protobuf:"bytes,2,opt,name=layout,proto3" json:"layout,omitempty"`
+	Format       string                 `protobuf:"bytes,3,opt,name=format,proto3" json:"format,omitempty"`
+	Layer        int32                  `protobuf:"varint,4,opt,name=layer,proto3" json:"layer,omitempty"` // 0 for what exists once
+	Kind         string                 `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
+	Index        int32                  `protobuf:"varint,6,opt,name=index,proto3" json:"index,omitempty"`
+	// Bytes that the asker holds already: a resumed transfer.
+	Offset        int64 `protobuf:"varint,7,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchUnitRequest) Reset() {
+	*x = FetchUnitRequest{}
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchUnitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchUnitRequest) ProtoMessage() {}
+
+func (x *FetchUnitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchUnitRequest.ProtoReflect.Descriptor instead.
+func (*FetchUnitRequest) Descriptor() ([]byte, []int) {
+	return file_sullae_cluster_v1_weights_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FetchUnitRequest) GetCheckpointId() string {
+	if x != nil {
+		return x.CheckpointId
+	}
+	return ""
+}
+
+func (x *FetchUnitRequest) GetLayout() string {
+	if x != nil {
+		return x.Layout
+	}
+	return ""
+}
+
+func (x *FetchUnitRequest) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *FetchUnitRequest) GetLayer() int32 {
+	if x != nil {
+		return x.Layer
+	}
+	return 0
+}
+
+func (x *FetchUnitRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *FetchUnitRequest) GetIndex() int32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *FetchUnitRequest) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+type HoldingsResponse_Range struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // "head", "kv", "mlp", "vocab"
+	Lo            int32                  `protobuf:"varint,2,opt,name=lo,proto3" json:"lo,omitempty"`
+	Hi            int32                  `protobuf:"varint,3,opt,name=hi,proto3" json:"hi,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldingsResponse_Range) Reset() {
+	*x = HoldingsResponse_Range{}
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldingsResponse_Range) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldingsResponse_Range) ProtoMessage() {}
+
+func (x *HoldingsResponse_Range) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldingsResponse_Range.ProtoReflect.Descriptor instead.
+func (*HoldingsResponse_Range) Descriptor() ([]byte, []int) {
+	return file_sullae_cluster_v1_weights_proto_rawDescGZIP(), []int{7, 0}
+}
+
+func (x *HoldingsResponse_Range) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *HoldingsResponse_Range) GetLo() int32 {
+	if x != nil {
+		return x.Lo
+	}
+	return 0
+}
+
+func (x *HoldingsResponse_Range) GetHi() int32 {
+	if x != nil {
+		return x.Hi
+	}
+	return 0
+}
+
 var File_sullae_cluster_v1_weights_proto protoreflect.FileDescriptor
 
 const file_sullae_cluster_v1_weights_proto_rawDesc = "" +
@@ -440,14 +709,35 @@ const file_sullae_cluster_v1_weights_proto_rawDesc = "" +
 	"\x04rows\x18\x04 \x01(\x03R\x04rows\x12\x10\n" +
 	"\x03col\x18\x05 \x01(\x03R\x03col\x12\x12\n" +
 	"\x04cols\x18\x06 \x01(\x03R\x04cols\x12\x16\n" +
-	"\x06offset\x18\a \x01(\x03R\x06offset\"S\n" +
+	"\x06offset\x18\a \x01(\x03R\x06offset\"i\n" +
 	"\rFetchResponse\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
-	"\x06crc32c\x18\x03 \x01(\aR\x06crc32c2\xb2\x01\n" +
+	"\x06crc32c\x18\x03 \x01(\aR\x06crc32c\x12\x14\n" +
+	"\x05total\x18\x04 \x01(\x03R\x05total\"f\n" +
+	"\x0fHoldingsRequest\x12#\n" +
+	"\rcheckpoint_id\x18\x01 \x01(\tR\fcheckpointId\x12\x16\n" +
+	"\x06layout\x18\x02 \x01(\tR\x06layout\x12\x16\n" +
+	"\x06format\x18\x03 \x01(\tR\x06format\"\x92\x01\n" +
+	"\x10HoldingsResponse\x12A\n" +
+	"\x06ranges\x18\x01 \x03(\v2).sullae.cluster.v1.HoldingsResponse.RangeR\x06ranges\x1a;\n" +
+	"\x05Range\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02lo\x18\x02 \x01(\x05R\x02lo\x12\x0e\n" +
+	"\x02hi\x18\x03 \x01(\x05R\x02hi\"\xbf\x01\n" +
+	"\x10FetchUnitRequest\x12#\n" +
+	"\rcheckpoint_id\x18\x01 \x01(\tR\fcheckpointId\x12\x16\n" +
+	"\x06layout\x18\x02 \x01(\tR\x06layout\x12\x16\n" +
+	"\x06format\x18\x03 \x01(\tR\x06format\x12\x14\n" +
+	"\x05layer\x18\x04 \x01(\x05R\x05layer\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05index\x18\x06 \x01(\x05R\x05index\x12\x16\n" +
+	"\x06offset\x18\a \x01(\x03R\x06offset2\xdd\x02\n" +
 	"\rWeightService\x12S\n" +
 	"\bDescribe\x12\".sullae.cluster.v1.DescribeRequest\x1a#.sullae.cluster.v1.DescribeResponse\x12L\n" +
-	"\x05Fetch\x12\x1f.sullae.cluster.v1.FetchRequest\x1a .sullae.cluster.v1.FetchResponse0\x01B<Z:github.com/sullae/sullae/proto/sullae/cluster/v1;clusterv1b\x06proto3"
+	"\x05Fetch\x12\x1f.sullae.cluster.v1.FetchRequest\x1a .sullae.cluster.v1.FetchResponse0\x01\x12S\n" +
+	"\bHoldings\x12\".sullae.cluster.v1.HoldingsRequest\x1a#.sullae.cluster.v1.HoldingsResponse\x12T\n" +
+	"\tFetchUnit\x12#.sullae.cluster.v1.FetchUnitRequest\x1a .sullae.cluster.v1.FetchResponse0\x01B<Z:github.com/sullae/sullae/proto/sullae/cluster/v1;clusterv1b\x06proto3"
 
 var (
 	file_sullae_cluster_v1_weights_proto_rawDescOnce sync.Once
@@ -461,27 +751,36 @@ func file_sullae_cluster_v1_weights_proto_rawDescGZIP() []byte {
 	return file_sullae_cluster_v1_weights_proto_rawDescData
 }
 
-var file_sullae_cluster_v1_weights_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_sullae_cluster_v1_weights_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_sullae_cluster_v1_weights_proto_goTypes = []any{
-	(*DescribeRequest)(nil),  // 0: sullae.cluster.v1.DescribeRequest
-	(*DescribeResponse)(nil), // 1: sullae.cluster.v1.DescribeResponse
-	(*Tensor)(nil),           // 2: sullae.cluster.v1.Tensor
-	(*Coding)(nil),           // 3: sullae.cluster.v1.Coding
-	(*FetchRequest)(nil),     // 4: sullae.cluster.v1.FetchRequest
-	(*FetchResponse)(nil),    // 5: sullae.cluster.v1.FetchResponse
+	(*DescribeRequest)(nil),        // 0: sullae.cluster.v1.DescribeRequest
+	(*DescribeResponse)(nil),       // 1: sullae.cluster.v1.DescribeResponse
+	(*Tensor)(nil),                 // 2: sullae.cluster.v1.Tensor
+	(*Coding)(nil),                 // 3: sullae.cluster.v1.Coding
+	(*FetchRequest)(nil),           // 4: sullae.cluster.v1.FetchRequest
+	(*FetchResponse)(nil),          // 5: sullae.cluster.v1.FetchResponse
+	(*HoldingsRequest)(nil),        // 6: sullae.cluster.v1.HoldingsRequest
+	(*HoldingsResponse)(nil),       // 7: sullae.cluster.v1.HoldingsResponse
+	(*FetchUnitRequest)(nil),       // 8: sullae.cluster.v1.FetchUnitRequest
+	(*HoldingsResponse_Range)(nil), // 9: sullae.cluster.v1.HoldingsResponse.Range
 }
 var file_sullae_cluster_v1_weights_proto_depIdxs = []int32{
 	2, // 0: sullae.cluster.v1.DescribeResponse.tensors:type_name -> sullae.cluster.v1.Tensor
 	3, // 1: sullae.cluster.v1.Tensor.coding:type_name -> sullae.cluster.v1.Coding
-	0, // 2: sullae.cluster.v1.WeightService.Describe:input_type -> sullae.cluster.v1.DescribeRequest
-	4, // 3: sullae.cluster.v1.WeightService.Fetch:input_type -> sullae.cluster.v1.FetchRequest
-	1, // 4: sullae.cluster.v1.WeightService.Describe:output_type -> sullae.cluster.v1.DescribeResponse
-	5, // 5: sullae.cluster.v1.WeightService.Fetch:output_type -> sullae.cluster.v1.FetchResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	9, // 2: sullae.cluster.v1.HoldingsResponse.ranges:type_name -> sullae.cluster.v1.HoldingsResponse.Range
+	0, // 3: sullae.cluster.v1.WeightService.Describe:input_type -> sullae.cluster.v1.DescribeRequest
+	4, // 4: sullae.cluster.v1.WeightService.Fetch:input_type -> sullae.cluster.v1.FetchRequest
+	6, // 5: sullae.cluster.v1.WeightService.Holdings:input_type -> sullae.cluster.v1.HoldingsRequest
+	8, // 6: sullae.cluster.v1.WeightService.FetchUnit:input_type -> sullae.cluster.v1.FetchUnitRequest
+	1, // 7: sullae.cluster.v1.WeightService.Describe:output_type -> sullae.cluster.v1.DescribeResponse
+	5, // 8: sullae.cluster.v1.WeightService.Fetch:output_type -> sullae.cluster.v1.FetchResponse
+	7, // 9: sullae.cluster.v1.WeightService.Holdings:output_type -> sullae.cluster.v1.HoldingsResponse
+	5, // 10: sullae.cluster.v1.WeightService.FetchUnit:output_type -> sullae.cluster.v1.FetchResponse
+	7, // [7:11] is the sub-list for method output_type
+	3, // [3:7] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_sullae_cluster_v1_weights_proto_init() }
@@ -495,7 +794,7 @@ func file_sullae_cluster_v1_weights_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sullae_cluster_v1_weights_proto_rawDesc), len(file_sullae_cluster_v1_weights_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,22 +19,30 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	WeightService_Describe_FullMethodName = "/sullae.cluster.v1.WeightService/Describe"
-	WeightService_Fetch_FullMethodName    = "/sullae.cluster.v1.WeightService/Fetch"
+	WeightService_Describe_FullMethodName  = "/sullae.cluster.v1.WeightService/Describe"
+	WeightService_Fetch_FullMethodName     = "/sullae.cluster.v1.WeightService/Fetch"
+	WeightService_Holdings_FullMethodName  = "/sullae.cluster.v1.WeightService/Holdings"
+	WeightService_FetchUnit_FullMethodName = "/sullae.cluster.v1.WeightService/FetchUnit"
 )
 
 // WeightServiceClient is the client API for WeightService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// WeightService is served by the coordinator to workers that have no path to
-// the checkpoint.
+// WeightService is where workers load from what they lack: the coordinator serves
+// the checkpoint's tensors to those that have no path to it, and every worker
+// serves the packed units that it holds to its peers.
 type WeightServiceClient interface {
 	// Describe lists a checkpoint's tensors.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
 	// Fetch streams one region of a tensor, row-major as stored, in order; of a
 	// quantized one, a record for each row (kernels.Coding).
 	Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchResponse], error)
+	// Holdings lists the units that a worker has in memory.
+	Holdings(ctx context.Context, in *HoldingsRequest, opts ...grpc.CallOption) (*HoldingsResponse, error)
+	// FetchUnit streams a packed unit as a file of the pack cache (shard/packcache),
+	// in order. NOT_FOUND where the worker has it no more.
+	FetchUnit(ctx context.Context, in *FetchUnitRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchResponse], error)
 }
 
 type weightServiceClient struct {
@@ -74,18 +82,53 @@ func (c *weightServiceClient) Fetch(ctx context.Context, in *FetchRequest, opts 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type WeightService_FetchClient = grpc.ServerStreamingClient[FetchResponse]
 
+func (c *weightServiceClient) Holdings(ctx context.Context, in *HoldingsRequest, opts ...grpc.CallOption) (*HoldingsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HoldingsResponse)
+	err := c.cc.Invoke(ctx, WeightService_Holdings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *weightServiceClient) FetchUnit(ctx context.Context, in *FetchUnitRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &WeightService_ServiceDesc.Streams[1], WeightService_FetchUnit_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FetchUnitRequest, FetchResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WeightService_FetchUnitClient = grpc.ServerStreamingClient[FetchResponse]
+
 // WeightServiceServer is the server API for WeightService service.
 // All implementations must embed UnimplementedWeightServiceServer
 // for forward compatibility.
 //
-// WeightService is served by the coordinator to workers that have no path to
-// the checkpoint.
+// WeightService is where workers load from what they lack: the coordinator serves
+// the checkpoint's tensors to those that have no path to it, and every worker
+// serves the packed units that it holds to its peers.
 type WeightServiceServer interface {
 	// Describe lists a checkpoint's tensors.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
 	// Fetch streams one region of a tensor, row-major as stored, in order; of a
 	// quantized one, a record for each row (kernels.Coding).
 	Fetch(*FetchRequest, grpc.ServerStreamingServer[FetchResponse]) error
+	// Holdings lists the units that a worker has in memory.
+	Holdings(context.Context, *HoldingsRequest) (*HoldingsResponse, error)
+	// FetchUnit streams a packed unit as a file of the pack cache (shard/packcache),
+	// in order. NOT_FOUND where the worker has it no more.
+	FetchUnit(*FetchUnitRequest, grpc.ServerStreamingServer[FetchResponse]) error
 	mustEmbedUnimplementedWeightServiceServer()
 }
 
@@ -101,6 +144,12 @@ func (UnimplementedWeightServiceServer) Describe(context.Context, *DescribeReque
 }
 func (UnimplementedWeightServiceServer) Fetch(*FetchRequest, grpc.ServerStreamingServer[FetchResponse]) error {
 	return status.Error(codes.Unimplemented, "method Fetch not implemented")
+}
+func (UnimplementedWeightServiceServer) Holdings(context.Context, *HoldingsRequest) (*HoldingsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Holdings not implemented")
+}
+func (UnimplementedWeightServiceServer) FetchUnit(*FetchUnitRequest, grpc.ServerStreamingServer[FetchResponse]) error {
+	return status.Error(codes.Unimplemented, "method FetchUnit not implemented")
 }
 func (UnimplementedWeightServiceServer) mustEmbedUnimplementedWeightServiceServer() {}
 func (UnimplementedWeightServiceServer) testEmbeddedByValue()                       {}
@@ -152,6 +201,35 @@ func _WeightService_Fetch_Handler(srv interface{}, stream grpc.ServerStream) err
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type WeightService_FetchServer = grpc.ServerStreamingServer[FetchResponse]
 
+func _WeightService_Holdings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HoldingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WeightServiceServer).Holdings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WeightService_Holdings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WeightServiceServer).Holdings(ctx, req.(*HoldingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WeightService_FetchUnit_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FetchUnitRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(WeightServiceServer).FetchUnit(m, &grpc.GenericServerStream[FetchUnitRequest, FetchResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WeightService_FetchUnitServer = grpc.ServerStreamingServer[FetchResponse]
+
 // WeightService_ServiceDesc is the grpc.ServiceDesc for WeightService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -163,11 +241,20 @@ var WeightService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Describe",
 			Handler:    _WeightService_Describe_Handler,
 		},
+		{
+			MethodName: "Holdings",
+			Handler:    _WeightService_Holdings_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Fetch",
 			Handler:       _WeightService_Fetch_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FetchUnit",
+			Handler:       _WeightService_FetchUnit_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -600,10 +600,13 @@ func (x *LoadProgress) GetBytesTotal() int64 {
 }
 
 type Ready struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	WeightBytes   int64                  `protobuf:"varint,1,opt,name=weight_bytes,json=weightBytes,proto3" json:"weight_bytes,omitempty"`
-	KvBytes       int64                  `protobuf:"varint,2,opt,name=kv_bytes,json=kvBytes,proto3" json:"kv_bytes,omitempty"`
-	Backend       string                 `protobuf:"bytes,3,opt,name=backend,proto3" json:"backend,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	WeightBytes int64                  `protobuf:"varint,1,opt,name=weight_bytes,json=weightBytes,proto3" json:"weight_bytes,omitempty"`
+	KvBytes     int64                  `protobuf:"varint,2,opt,name=kv_bytes,json=kvBytes,proto3" json:"kv_bytes,omitempty"`
+	Backend     string                 `protobuf:"bytes,3,opt,name=backend,proto3" json:"backend,omitempty"`
+	// Bytes of the share by where they came from: "memory", "cache", "folder",
+	// "peer", "coordinator". All of it is "memory" where nothing was loaded.
+	Loaded        map[string]int64 `protobuf:"bytes,4,rep,name=loaded,proto3" json:"loaded,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -657,6 +660,13 @@ func (x *Ready) GetBackend() string {
 		return x.Backend
 	}
 	return ""
+}
+
+func (x *Ready) GetLoaded() map[string]int64 {
+	if x != nil {
+		return x.Loaded
+	}
+	return nil
 }
 
 type RunRequest struct {
@@ -1624,7 +1634,10 @@ type RunError struct {
 	Message string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// The sequence whose own numbers are at fault, 0 for none: computing it again
 	// would fail again.
-	Sequence      uint64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Sequence uint64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The worker that this rank waited for and cannot reach, though others may;
+	// empty: none.
+	Unreachable   string `protobuf:"bytes,5,opt,name=unreachable,proto3" json:"unreachable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1687,6 +1700,101 @@ func (x *RunError) GetSequence() uint64 {
 	return 0
 }
 
+func (x *RunError) GetUnreachable() string {
+	if x != nil {
+		return x.Unreachable
+	}
+	return ""
+}
+
+type ReachRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReachRequest) Reset() {
+	*x = ReachRequest{}
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReachRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReachRequest) ProtoMessage() {}
+
+func (x *ReachRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReachRequest.ProtoReflect.Descriptor instead.
+func (*ReachRequest) Descriptor() ([]byte, []int) {
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ReachRequest) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+type ReachResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answers       bool                   `protobuf:"varint,1,opt,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReachResponse) Reset() {
+	*x = ReachResponse{}
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReachResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReachResponse) ProtoMessage() {}
+
+func (x *ReachResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReachResponse.ProtoReflect.Descriptor instead.
+func (*ReachResponse) Descriptor() ([]byte, []int) {
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ReachResponse) GetAnswers() bool {
+	if x != nil {
+		return x.Answers
+	}
+	return false
+}
+
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1695,7 +1803,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[19]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +1815,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[19]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1720,7 +1828,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 type GetStatusResponse struct {
@@ -1750,7 +1858,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[20]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1870,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[20]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1883,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetStatusResponse) GetWorkerId() string {
@@ -1931,11 +2039,15 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"bytes_done\x18\x02 \x01(\x03R\tbytesDone\x12\x1f\n" +
 	"\vbytes_total\x18\x03 \x01(\x03R\n" +
-	"bytesTotal\"_\n" +
+	"bytesTotal\"\xd8\x01\n" +
 	"\x05Ready\x12!\n" +
 	"\fweight_bytes\x18\x01 \x01(\x03R\vweightBytes\x12\x19\n" +
 	"\bkv_bytes\x18\x02 \x01(\x03R\akvBytes\x12\x18\n" +
-	"\abackend\x18\x03 \x01(\tR\abackend\"y\n" +
+	"\abackend\x18\x03 \x01(\tR\abackend\x12<\n" +
+	"\x06loaded\x18\x04 \x03(\v2$.sullae.cluster.v1.Ready.LoadedEntryR\x06loaded\x1a9\n" +
+	"\vLoadedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"y\n" +
 	"\n" +
 	"RunRequest\x12-\n" +
 	"\x04open\x18\x01 \x01(\v2\x17.sullae.cluster.v1.OpenH\x00R\x04open\x121\n" +
@@ -2017,19 +2129,24 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\vTokenScores\x12\x18\n" +
 	"\alogprob\x18\x01 \x01(\x02R\alogprob\x12\x17\n" +
 	"\atop_ids\x18\x02 \x03(\x05R\x06topIds\x12!\n" +
-	"\ftop_logprobs\x18\x03 \x03(\x02R\vtopLogprobs\"\x82\x02\n" +
+	"\ftop_logprobs\x18\x03 \x03(\x02R\vtopLogprobs\"\xa4\x02\n" +
 	"\bRunError\x124\n" +
 	"\x04kind\x18\x01 \x01(\x0e2 .sullae.cluster.v1.RunError.KindR\x04kind\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x1a\n" +
-	"\bsequence\x18\x04 \x01(\x04R\bsequence\"v\n" +
+	"\bsequence\x18\x04 \x01(\x04R\bsequence\x12 \n" +
+	"\vunreachable\x18\x05 \x01(\tR\vunreachable\"v\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eKIND_PEER_LOST\x10\x01\x12\x10\n" +
 	"\fKIND_TIMEOUT\x10\x02\x12\x11\n" +
 	"\rKIND_MISMATCH\x10\x03\x12\x10\n" +
 	"\fKIND_BACKEND\x10\x04\x12\r\n" +
-	"\tKIND_PLAN\x10\x05\"\x12\n" +
+	"\tKIND_PLAN\x10\x05\"+\n" +
+	"\fReachRequest\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\")\n" +
+	"\rReachResponse\x12\x18\n" +
+	"\aanswers\x18\x01 \x01(\bR\aanswers\"\x12\n" +
 	"\x10GetStatusRequest\"\xf5\x03\n" +
 	"\x11GetStatusResponse\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x18\n" +
@@ -2048,11 +2165,12 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\aloading\x18\f \x01(\v2\x1f.sullae.cluster.v1.LoadProgressR\aloading\x12,\n" +
 	"\x12memory_limit_bytes\x18\r \x01(\x03R\x10memoryLimitBytes\x12*\n" +
 	"\x11memory_free_bytes\x18\x0e \x01(\x03R\x0fmemoryFreeBytes\x12*\n" +
-	"\x11memory_held_bytes\x18\x0f \x01(\x03R\x0fmemoryHeldBytes2\x85\x02\n" +
+	"\x11memory_held_bytes\x18\x0f \x01(\x03R\x0fmemoryHeldBytes2\xd1\x02\n" +
 	"\rWorkerService\x12R\n" +
 	"\aPrepare\x12!.sullae.cluster.v1.PrepareRequest\x1a\".sullae.cluster.v1.PrepareResponse0\x01\x12H\n" +
 	"\x03Run\x12\x1d.sullae.cluster.v1.RunRequest\x1a\x1e.sullae.cluster.v1.RunResponse(\x010\x01\x12V\n" +
-	"\tGetStatus\x12#.sullae.cluster.v1.GetStatusRequest\x1a$.sullae.cluster.v1.GetStatusResponseB<Z:github.com/sullae/sullae/proto/sullae/cluster/v1;clusterv1b\x06proto3"
+	"\tGetStatus\x12#.sullae.cluster.v1.GetStatusRequest\x1a$.sullae.cluster.v1.GetStatusResponse\x12J\n" +
+	"\x05Reach\x12\x1f.sullae.cluster.v1.ReachRequest\x1a .sullae.cluster.v1.ReachResponseB<Z:github.com/sullae/sullae/proto/sullae/cluster/v1;clusterv1b\x06proto3"
 
 var (
 	file_sullae_cluster_v1_worker_proto_rawDescOnce sync.Once
@@ -2067,7 +2185,7 @@ func file_sullae_cluster_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_sullae_cluster_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sullae_cluster_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_sullae_cluster_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_sullae_cluster_v1_worker_proto_goTypes = []any{
 	(RunError_Kind)(0),        // 0: sullae.cluster.v1.RunError.Kind
 	(*Share)(nil),             // 1: sullae.cluster.v1.Share
@@ -2089,8 +2207,11 @@ var file_sullae_cluster_v1_worker_proto_goTypes = []any{
 	(*SequenceResult)(nil),    // 17: sullae.cluster.v1.SequenceResult
 	(*TokenScores)(nil),       // 18: sullae.cluster.v1.TokenScores
 	(*RunError)(nil),          // 19: sullae.cluster.v1.RunError
-	(*GetStatusRequest)(nil),  // 20: sullae.cluster.v1.GetStatusRequest
-	(*GetStatusResponse)(nil), // 21: sullae.cluster.v1.GetStatusResponse
+	(*ReachRequest)(nil),      // 20: sullae.cluster.v1.ReachRequest
+	(*ReachResponse)(nil),     // 21: sullae.cluster.v1.ReachResponse
+	(*GetStatusRequest)(nil),  // 22: sullae.cluster.v1.GetStatusRequest
+	(*GetStatusResponse)(nil), // 23: sullae.cluster.v1.GetStatusResponse
+	nil,                       // 24: sullae.cluster.v1.Ready.LoadedEntry
 }
 var file_sullae_cluster_v1_worker_proto_depIdxs = []int32{
 	1,  // 0: sullae.cluster.v1.Rank.share:type_name -> sullae.cluster.v1.Share
@@ -2098,30 +2219,33 @@ var file_sullae_cluster_v1_worker_proto_depIdxs = []int32{
 	3,  // 2: sullae.cluster.v1.PrepareRequest.kv:type_name -> sullae.cluster.v1.KvConfig
 	6,  // 3: sullae.cluster.v1.PrepareResponse.progress:type_name -> sullae.cluster.v1.LoadProgress
 	7,  // 4: sullae.cluster.v1.PrepareResponse.ready:type_name -> sullae.cluster.v1.Ready
-	9,  // 5: sullae.cluster.v1.RunRequest.open:type_name -> sullae.cluster.v1.Open
-	10, // 6: sullae.cluster.v1.RunRequest.step:type_name -> sullae.cluster.v1.StepPlan
-	11, // 7: sullae.cluster.v1.StepPlan.started:type_name -> sullae.cluster.v1.NewSequence
-	14, // 8: sullae.cluster.v1.StepPlan.sequences:type_name -> sullae.cluster.v1.SequenceStep
-	12, // 9: sullae.cluster.v1.NewSequence.sampling:type_name -> sullae.cluster.v1.SamplingParams
-	13, // 10: sullae.cluster.v1.SamplingParams.bad_words:type_name -> sullae.cluster.v1.TokenSequence
-	16, // 11: sullae.cluster.v1.RunResponse.result:type_name -> sullae.cluster.v1.StepResult
-	19, // 12: sullae.cluster.v1.RunResponse.error:type_name -> sullae.cluster.v1.RunError
-	17, // 13: sullae.cluster.v1.StepResult.sequences:type_name -> sullae.cluster.v1.SequenceResult
-	18, // 14: sullae.cluster.v1.SequenceResult.scores:type_name -> sullae.cluster.v1.TokenScores
-	18, // 15: sullae.cluster.v1.SequenceResult.prompt_scores:type_name -> sullae.cluster.v1.TokenScores
-	0,  // 16: sullae.cluster.v1.RunError.kind:type_name -> sullae.cluster.v1.RunError.Kind
-	6,  // 17: sullae.cluster.v1.GetStatusResponse.loading:type_name -> sullae.cluster.v1.LoadProgress
-	4,  // 18: sullae.cluster.v1.WorkerService.Prepare:input_type -> sullae.cluster.v1.PrepareRequest
-	8,  // 19: sullae.cluster.v1.WorkerService.Run:input_type -> sullae.cluster.v1.RunRequest
-	20, // 20: sullae.cluster.v1.WorkerService.GetStatus:input_type -> sullae.cluster.v1.GetStatusRequest
-	5,  // 21: sullae.cluster.v1.WorkerService.Prepare:output_type -> sullae.cluster.v1.PrepareResponse
-	15, // 22: sullae.cluster.v1.WorkerService.Run:output_type -> sullae.cluster.v1.RunResponse
-	21, // 23: sullae.cluster.v1.WorkerService.GetStatus:output_type -> sullae.cluster.v1.GetStatusResponse
-	21, // [21:24] is the sub-list for method output_type
-	18, // [18:21] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	24, // 5: sullae.cluster.v1.Ready.loaded:type_name -> sullae.cluster.v1.Ready.LoadedEntry
+	9,  // 6: sullae.cluster.v1.RunRequest.open:type_name -> sullae.cluster.v1.Open
+	10, // 7: sullae.cluster.v1.RunRequest.step:type_name -> sullae.cluster.v1.StepPlan
+	11, // 8: sullae.cluster.v1.StepPlan.started:type_name -> sullae.cluster.v1.NewSequence
+	14, // 9: sullae.cluster.v1.StepPlan.sequences:type_name -> sullae.cluster.v1.SequenceStep
+	12, // 10: sullae.cluster.v1.NewSequence.sampling:type_name -> sullae.cluster.v1.SamplingParams
+	13, // 11: sullae.cluster.v1.SamplingParams.bad_words:type_name -> sullae.cluster.v1.TokenSequence
+	16, // 12: sullae.cluster.v1.RunResponse.result:type_name -> sullae.cluster.v1.StepResult
+	19, // 13: sullae.cluster.v1.RunResponse.error:type_name -> sullae.cluster.v1.RunError
+	17, // 14: sullae.cluster.v1.StepResult.sequences:type_name -> sullae.cluster.v1.SequenceResult
+	18, // 15: sullae.cluster.v1.SequenceResult.scores:type_name -> sullae.cluster.v1.TokenScores
+	18, // 16: sullae.cluster.v1.SequenceResult.prompt_scores:type_name -> sullae.cluster.v1.TokenScores
+	0,  // 17: sullae.cluster.v1.RunError.kind:type_name -> sullae.cluster.v1.RunError.Kind
+	6,  // 18: sullae.cluster.v1.GetStatusResponse.loading:type_name -> sullae.cluster.v1.LoadProgress
+	4,  // 19: sullae.cluster.v1.WorkerService.Prepare:input_type -> sullae.cluster.v1.PrepareRequest
+	8,  // 20: sullae.cluster.v1.WorkerService.Run:input_type -> sullae.cluster.v1.RunRequest
+	22, // 21: sullae.cluster.v1.WorkerService.GetStatus:input_type -> sullae.cluster.v1.GetStatusRequest
+	20, // 22: sullae.cluster.v1.WorkerService.Reach:input_type -> sullae.cluster.v1.ReachRequest
+	5,  // 23: sullae.cluster.v1.WorkerService.Prepare:output_type -> sullae.cluster.v1.PrepareResponse
+	15, // 24: sullae.cluster.v1.WorkerService.Run:output_type -> sullae.cluster.v1.RunResponse
+	23, // 25: sullae.cluster.v1.WorkerService.GetStatus:output_type -> sullae.cluster.v1.GetStatusResponse
+	21, // 26: sullae.cluster.v1.WorkerService.Reach:output_type -> sullae.cluster.v1.ReachResponse
+	23, // [23:27] is the sub-list for method output_type
+	19, // [19:23] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_sullae_cluster_v1_worker_proto_init() }
@@ -2147,7 +2271,7 @@ func file_sullae_cluster_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sullae_cluster_v1_worker_proto_rawDesc), len(file_sullae_cluster_v1_worker_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

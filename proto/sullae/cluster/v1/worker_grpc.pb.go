@@ -25,6 +25,7 @@ const (
 	WorkerService_Prepare_FullMethodName   = "/sullae.cluster.v1.WorkerService/Prepare"
 	WorkerService_Run_FullMethodName       = "/sullae.cluster.v1.WorkerService/Run"
 	WorkerService_GetStatus_FullMethodName = "/sullae.cluster.v1.WorkerService/GetStatus"
+	WorkerService_Reach_FullMethodName     = "/sullae.cluster.v1.WorkerService/Reach"
 )
 
 // WorkerServiceClient is the client API for WorkerService service.
@@ -42,6 +43,9 @@ type WorkerServiceClient interface {
 	Run(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RunRequest, RunResponse], error)
 	// GetStatus tells what the worker is and does.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
+	// Reach asks another worker, past all that gossip thinks of it, whether this
+	// one can reach it now.
+	Reach(ctx context.Context, in *ReachRequest, opts ...grpc.CallOption) (*ReachResponse, error)
 }
 
 type workerServiceClient struct {
@@ -94,6 +98,16 @@ func (c *workerServiceClient) GetStatus(ctx context.Context, in *GetStatusReques
 	return out, nil
 }
 
+func (c *workerServiceClient) Reach(ctx context.Context, in *ReachRequest, opts ...grpc.CallOption) (*ReachResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReachResponse)
+	err := c.cc.Invoke(ctx, WorkerService_Reach_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WorkerServiceServer is the server API for WorkerService service.
 // All implementations must embed UnimplementedWorkerServiceServer
 // for forward compatibility.
@@ -109,6 +123,9 @@ type WorkerServiceServer interface {
 	Run(grpc.BidiStreamingServer[RunRequest, RunResponse]) error
 	// GetStatus tells what the worker is and does.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
+	// Reach asks another worker, past all that gossip thinks of it, whether this
+	// one can reach it now.
+	Reach(context.Context, *ReachRequest) (*ReachResponse, error)
 	mustEmbedUnimplementedWorkerServiceServer()
 }
 
@@ -127,6 +144,9 @@ func (UnimplementedWorkerServiceServer) Run(grpc.BidiStreamingServer[RunRequest,
 }
 func (UnimplementedWorkerServiceServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
+}
+func (UnimplementedWorkerServiceServer) Reach(context.Context, *ReachRequest) (*ReachResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Reach not implemented")
 }
 func (UnimplementedWorkerServiceServer) mustEmbedUnimplementedWorkerServiceServer() {}
 func (UnimplementedWorkerServiceServer) testEmbeddedByValue()                       {}
@@ -185,6 +205,24 @@ func _WorkerService_GetStatus_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WorkerService_Reach_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReachRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WorkerServiceServer).Reach(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WorkerService_Reach_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WorkerServiceServer).Reach(ctx, req.(*ReachRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WorkerService_ServiceDesc is the grpc.ServiceDesc for WorkerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -195,6 +233,10 @@ var WorkerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetStatus",
 			Handler:    _WorkerService_GetStatus_Handler,
+		},
+		{
+			MethodName: "Reach",
+			Handler:    _WorkerService_Reach_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
