@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -102,7 +103,7 @@ func (c *coordinator) certificateExpires() string {
 }
 
 // rank is a worker that is a rank of a group.
-func (c *coordinator) rank(name string, st group.State, rank int, w registry.Worker, loaded int64) status.Worker {
+func (c *coordinator) rank(name string, st group.State, rank int, w registry.Worker, loading group.Progress) status.Worker {
 	x := c.worker(w)
 	s := st.Plan.Shares[rank]
 	u := st.Plan.Units
@@ -111,7 +112,7 @@ func (c *coordinator) rank(name string, st group.State, rank int, w registry.Wor
 	x.Heads, x.FFN, x.Vocab = [2]int{heads.Lo, heads.Hi}, [2]int{ffn.Lo, ffn.Hi}, [2]int{vocab.Lo, vocab.Hi}
 	x.WeightBytes = plan.PackedBytes(c.ckpt.Spec(), st.Plan, rank, checkpoint.Types(c.ckpt), c.cfg.Quant)
 	x.KVBytes = plan.KVBytesPerToken(c.ckpt.Spec(), st.Plan, rank, c.cfg.KVType) * int64(st.KVTokens)
-	x.LoadedBytes = loaded
+	x.LoadedBytes, x.LoadedFrom = loading.Done, loading.Loaded
 	if rank < len(st.Timing) {
 		x.ComputeMs, x.WaitMs = 1e3*st.Timing[rank].Compute, 1e3*st.Timing[rank].Wait
 		x.BlockedMs, x.BytesSent = 1e3*st.Timing[rank].Blocked, st.Timing[rank].BytesSent
@@ -147,24 +148,20 @@ func (c *coordinator) refused(w registry.Worker) string {
 // progress remembers how far each worker has loaded.
 type progress struct {
 	mu   sync.Mutex
-	done map[string]int64
+	last map[string]group.Progress
 }
 
 func (p *progress) set(x group.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.done == nil {
-		p.done = map[string]int64{}
+	if p.last == nil {
+		p.last = map[string]group.Progress{}
 	}
-	p.done[x.Worker] = x.Done
+	p.last[x.Worker] = x
 }
 
-func (p *progress) snapshot() map[string]int64 {
+func (p *progress) snapshot() map[string]group.Progress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := make(map[string]int64, len(p.done))
-	for k, v := range p.done {
-		out[k] = v
-	}
-	return out
+	return maps.Clone(p.last)
 }

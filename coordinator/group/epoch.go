@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,7 @@ type epoch struct {
 	members []registry.Worker
 	plan    plan.Plan
 	blocks  int // of the KV pool
+	holders []string
 	conns   []*grpc.ClientConn
 	runs    []clusterv1.WorkerService_RunClient
 	results chan rankResult // from the receivers
@@ -98,6 +100,7 @@ func (g *Group) form(ctx context.Context, workers, all []registry.Worker) (_ *ep
 	if !recorded {
 		e.wg.Go(func() { g.recordLater(ectx, e, gen) })
 	}
+	e.holders = g.holders(workers, all)
 	if e.blocks, err = g.sizeKV(ctx, e, all); err != nil {
 		return nil, err
 	}
@@ -119,6 +122,18 @@ func (g *Group) form(ctx context.Context, workers, all []registry.Worker) (_ *ep
 	log.Info("epoch serving", "epoch", id, "workers", len(workers))
 	g.event(Event{Kind: "serving", Epoch: id, Text: fmt.Sprintf("%d workers", len(workers))})
 	return e, nil
+}
+
+// holders are the addresses of workers that are no members, but alive: those that
+// leave, and spares.
+func (g *Group) holders(members, all []registry.Worker) (out []string) {
+	for _, w := range all {
+		if slices.ContainsFunc(members, func(m registry.Worker) bool { return m.ID == w.ID }) || w.ProtocolVersion != ProtocolVersion || g.cfg.Dead != nil && g.cfg.Dead(w.ID) {
+			continue
+		}
+		out = append(out, w.Address)
+	}
+	return out
 }
 
 // all runs f for every rank at once; the first failure cancels the others.
@@ -156,7 +171,7 @@ func (g *Group) prepare(ctx context.Context, e *epoch, token, previous []byte) e
 			GenerationConfigJson: g.cfg.Checkpoint.GenerationConfig(), WeightsAddress: g.cfg.WeightsAddress,
 			Kv:                  &clusterv1.KvConfig{Blocks: int32(e.blocks), BlockSize: int32(g.cfg.BlockSize), Type: g.cfg.KVType.String()},
 			CollectiveTimeoutMs: g.cfg.CollectiveTimeout.Milliseconds(),
-			Quant:               quantName(g.cfg.Quant),
+			Quant:               quantName(g.cfg.Quant), Holders: e.holders,
 		})
 		for err == nil {
 			var m *clusterv1.PrepareResponse
@@ -168,7 +183,7 @@ func (g *Group) prepare(ctx context.Context, e *epoch, token, previous []byte) e
 				p.Done, p.Total = l.BytesDone, l.BytesTotal
 			}
 			if rd := m.GetReady(); rd != nil {
-				p.Done, p.Total, p.Ready = rd.WeightBytes, rd.WeightBytes, true
+				p.Done, p.Total, p.Ready, p.Loaded = rd.WeightBytes, rd.WeightBytes, true, rd.Loaded
 			}
 			if g.cfg.OnProgress != nil {
 				g.cfg.OnProgress(p)

@@ -126,6 +126,8 @@ type Progress struct {
 	Rank        int
 	Done, Total int64
 	Ready       bool
+	// Loaded is where a ready one's bytes came from (proto Ready).
+	Loaded map[string]int64
 }
 
 // Group implements gateway.Engine.

@@ -95,6 +95,9 @@ type Worker struct {
 	WeightBytes int64  `json:"weight_bytes"`
 	KVBytes     int64  `json:"kv_bytes"`
 	LoadedBytes int64  `json:"loaded_bytes"`
+	// LoadedFrom is how many bytes were loaded for the epoch, by where they came
+	// from: "cache", "folder", "peer", "coordinator"; the rest was in memory.
+	LoadedFrom map[string]int64 `json:"loaded_from,omitempty"`
 	// Milliseconds of a step that the rank computes, and that it spends in
 	// collectives, which is waiting for the slowest, mostly; averages.
 	ComputeMs float64 `json:"compute_ms"`

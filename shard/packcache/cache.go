@@ -85,7 +85,7 @@ func (c *Cache) Begin() {
 
 // Unit is an open unit.
 type Unit struct {
-	c      *Cache
+	c      *Cache // nil: it is not on disk
 	key    Key
 	data   []byte // the mapping
 	mapped bool
@@ -166,6 +166,9 @@ func (u *Unit) Segment(name string) []byte {
 
 // remove drops a unit that is not whole; it will be made again.
 func (u *Unit) remove(why error) {
+	if u.c == nil {
+		return // of no folder
+	}
 	path := filepath.Join(u.c.dir, u.key.path())
 	u.c.log.Warn("pack cache: unit removed; it will be packed again", "file", path, "err", why)
 	_ = os.Remove(path) // if it stays it is refused again

@@ -20,6 +20,8 @@ type loader struct {
 	total      int64
 	units      openUnits // of the layer that is being loaded
 	cached     int64     // bytes that came from units on disk
+	fromPeers  int64     // bytes that came from units of other workers
+	embed      kernels.Table
 	err        error
 }
 
@@ -81,12 +83,9 @@ func (l *loader) matrix(role model.Role, i int, old *kernels.Weight) kernels.Wei
 	if !ok {
 		return nil
 	}
-	w, err := l.Backend.Pack(weightSpec(l.Spec, l.Plan, l.Rank, role, r.spec, l.Format), r, l.pieces(role, i, r.info, *old)...)
+	w, err := l.Backend.Pack(weightSpec(l.Spec, l.Plan, l.Rank, role, r.spec, l.Format), l.reader(role, r), l.pieces(role, i, r.info, *old)...)
 	l.release(r.spec.Name)
-	if *old != nil {
-		(*old).Free()
-		*old = nil
-	}
+	l.forget(old)
 	if err != nil {
 		l.err = err
 		return nil
@@ -104,7 +103,7 @@ func (l *loader) table(role model.Role, old *kernels.Table) kernels.Table {
 	}
 	t, err := l.Backend.NewTable(r.spec, finite{r, l.tablePieces(role, r.rowBytes(), *old)})
 	l.release(r.spec.Name)
-	if *old != nil {
+	if *old != nil && !l.KeepOld {
 		(*old).Free()
 		*old = nil
 	}
@@ -113,6 +112,14 @@ func (l *loader) table(role model.Role, old *kernels.Table) kernels.Table {
 		return nil
 	}
 	return t
+}
+
+// forget frees a weight of the old share.
+func (l *loader) forget(old *kernels.Weight) {
+	if *old != nil && !l.KeepOld {
+		(*old).Free()
+		*old = nil
+	}
 }
 
 func (l *loader) release(name string) {
@@ -129,6 +136,33 @@ type region struct {
 	row, col int
 	spec     kernels.WeightSpec // the region alone
 	bytes    atomic.Int64       // read so far
+}
+
+// reader is where a matrix's rows come from that are not packed yet: the source,
+// or the table that has the same rows, where embedding and head are one.
+func (l *loader) reader(role model.Role, r *region) kernels.RowReader {
+	st, ok := l.Backend.(kernels.Storer)
+	if role != model.Head || l.embed == nil || !ok || l.Spec.Tensor(model.Embed, 0) != l.Spec.Tensor(model.Head, 0) {
+		return r
+	}
+	return tied{r, st, l.embed}
+}
+
+// tied reads a share's rows of the head out of its embedding table.
+type tied struct {
+	*region
+	st    kernels.Storer
+	table kernels.Table
+}
+
+// ReadRows implements kernels.RowReader.
+func (t tied) ReadRows(dst []byte, row, n, col, cols int) error {
+	if col != 0 || cols != t.spec.K {
+		return t.region.ReadRows(dst, row, n, col, cols)
+	}
+	t.bytes.Add(int64(copy(dst, t.st.TableRows(t.table, row, n))))
+	t.l.note(len(dst))
+	return nil
 }
 
 // rowBytes is the size of a row as it is stored.

@@ -27,9 +27,9 @@ type Model struct {
 	kvHead    []int // local KV head of each local query head
 
 	bytes int64
-	// read are bytes that came from the source, cached those that came from
-	// packed units on disk.
-	read, cached int64
+	// read are bytes that came from the source, cached and fromPeers those that
+	// came from packed units on disk, and of other workers.
+	read, cached, fromPeers int64
 }
 
 // layer holds one layer's weights; the MLP's are nil where the share's MLP
@@ -55,17 +55,29 @@ type LoadConfig struct {
 	// and the norms stay as they are stored.
 	Format kernels.Format
 	// Old is another share of the same checkpoint that is in memory, or nil.
-	// What both have is taken from it. Load frees it, weight by weight.
-	Old *Model
+	// What both have is taken from it. Load frees it, weight by weight, unless
+	// KeepOld says that it stays, for others that load from it.
+	Old     *Model
+	KeepOld bool
 	// Cache has packed units on disk, those of the checkpoint with this ID among
 	// them; nil: there is none. It serves a Backend that is a kernels.Storer.
 	Cache        *packcache.Cache
 	CheckpointID string
+	// Peers has the units that other workers hold; nil: nobody does. It is asked
+	// before Source.
+	Peers Peers
 	// Progress is called with the bytes packed so far and the total; may be nil.
 	Progress func(done, total int64)
 }
 
-// Load reads a rank's share and packs it. On error everything is freed, Old too.
+// Peers fetches units that other workers hold.
+type Peers interface {
+	// Unit is nil where none can be had. It is called concurrently.
+	Unit(ctx context.Context, k packcache.Key) *packcache.Unit
+}
+
+// Load reads a rank's share and packs it. On error everything is freed, Old too
+// unless it is to be kept.
 func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 	spec, p := cfg.Spec, cfg.Plan
 	m := &Model{spec: spec, plan: p, rank: cfg.Rank, share: p.Shares[cfg.Rank], format: cfg.Format}
@@ -73,14 +85,16 @@ func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 		cfg.Old = &Model{}
 	}
 	defer func() {
-		cfg.Old.Free()
+		if !cfg.KeepOld {
+			cfg.Old.Free()
+		}
 		if err != nil {
 			m.Free()
 		}
 	}()
 	u := p.Units
 	l := &loader{LoadConfig: cfg, ctx: ctx, total: plan.WeightBytes(spec, p, cfg.Rank, checkpoint.Types(cfg.Source))}
-	defer l.units.close()
+	defer func() { l.units.close() }()
 	if cfg.Cache != nil {
 		cfg.Cache.Begin()
 	}
@@ -92,6 +106,7 @@ func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 	}
 	for i := range spec.Layers {
 		m.layers = append(m.layers, layer{})
+		l.find(i, false)
 		ly, old := &m.layers[i], cfg.Old.layer(i)
 		ly.attnNorm, ly.attnPostNorm = l.vector(model.AttnNorm, i), l.vector(model.AttnPostNorm, i)
 		ly.mlpNorm, ly.mlpPostNorm = l.vector(model.MLPNorm, i), l.vector(model.MLPPostNorm, i)
@@ -113,7 +128,9 @@ func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 	}
 	m.finalNorm = l.vector(model.FinalNorm, 0)
 	if !m.share.Vocab.Empty() {
+		l.find(0, true)
 		m.embed = l.table(model.Embed, &cfg.Old.embed)
+		l.embed = m.embed
 		m.head = l.matrix(model.Head, 0, &cfg.Old.head)
 	}
 	if l.err != nil {
@@ -121,6 +138,7 @@ func Load(ctx context.Context, cfg LoadConfig) (_ *Model, err error) {
 	}
 	m.rope = spec.Rope.Table(spec.MaxPositions)
 	m.bytes, m.read, m.cached = plan.PackedBytes(spec, p, cfg.Rank, checkpoint.Types(cfg.Source), cfg.Format), l.read.Load(), l.cached
+	m.fromPeers = l.fromPeers
 	if cfg.Progress != nil {
 		cfg.Progress(l.total, l.total) // norms grow as they are widened
 	}
@@ -135,6 +153,9 @@ func (m *Model) BytesRead() int64 { return m.read }
 
 // BytesCached is how much came from packed units on disk.
 func (m *Model) BytesCached() int64 { return m.cached }
+
+// BytesFromPeers is how much came from packed units of other workers.
+func (m *Model) BytesFromPeers() int64 { return m.fromPeers }
 
 // layer is layer i's weights, none of them if the model is empty.
 func (m *Model) layer(i int) *layer {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tree"
 	"github.com/sullae/sullae/shard/checkpoint"
@@ -73,24 +75,69 @@ func unitKey(checkpointID string, st kernels.Storer, f kernels.Format, k *unitKi
 	return packcache.Key{Checkpoint: checkpointID, Layout: st.Layout(), Format: f.String(), Layer: layer, Kind: k.name, Index: index}
 }
 
-// segment is a weight's part of a unit on disk; nil if it is not there.
-func (l *loader) segment(st kernels.Storer, role model.Role, layer, index int) []byte {
-	if l.Cache == nil {
-		return nil
+// fetches is how many units are fetched from peers at a time.
+const fetches = 8
+
+// find looks for the units of a layer (or for those that there are once) that the
+// old share lacks: on disk, and at other workers.
+func (l *loader) find(layer int, once bool) {
+	st, ok := l.Backend.(kernels.Storer)
+	if !ok || l.Cache == nil && l.Peers == nil {
+		return
 	}
-	key := l.key(st, kindOf(role), layer, index)
-	u, seen := l.units[key]
-	if !seen {
-		u = l.Cache.Get(key)
-		if l.units == nil {
-			l.units = openUnits{}
+	l.units = openUnits{}
+	var missing []packcache.Key
+	for i := range unitKinds {
+		k := &unitKinds[i]
+		if k.once != once {
+			continue
 		}
-		l.units[key] = u
+		var had tree.Range
+		if l.Old.format == l.Format && l.Old.plan.Units == l.Plan.Units {
+			had = k.of(l.Old.plan.Units, l.Old.share)
+		}
+		units := k.of(l.Plan.Units, l.Plan.Shares[l.Rank])
+		for index := units.Lo; index < units.Hi; index++ {
+			if index >= had.Lo && index < had.Hi {
+				continue
+			}
+			key := l.key(st, k, layer, index)
+			if l.Cache != nil {
+				l.units[key] = l.Cache.Get(key)
+			}
+			if l.units[key] == nil && l.Peers != nil {
+				missing = append(missing, key)
+			}
+		}
 	}
+	found := make([]*packcache.Unit, len(missing))
+	var wg errgroup.Group
+	wg.SetLimit(fetches)
+	for i, key := range missing {
+		wg.Go(func() error { found[i] = l.Peers.Unit(l.ctx, key); return nil })
+	}
+	_ = wg.Wait()
+	for i, key := range missing {
+		l.units[key] = found[i]
+	}
+}
+
+// segment is a weight's part of a unit that was found; nil if it was not.
+func (l *loader) segment(st kernels.Storer, role model.Role, layer, index int) []byte {
+	u := l.units[l.key(st, kindOf(role), layer, index)]
 	if u == nil {
 		return nil
 	}
 	return u.Segment(role.String())
+}
+
+// used counts bytes of a unit as loaded from where it was found.
+func (l *loader) used(st kernels.Storer, role model.Role, layer, index, n int) {
+	if l.units[l.key(st, kindOf(role), layer, index)].OnDisk() {
+		l.cached += int64(n)
+	} else {
+		l.fromPeers += int64(n)
+	}
 }
 
 // unitSlice is a unit's part of a weight within the rank's own slice of it.
@@ -150,7 +197,7 @@ func (l *loader) pieces(role model.Role, layer int, info checkpoint.Info, old ke
 		if err != nil {
 			continue // of another cut; it is made anew
 		}
-		l.cached += int64(len(data))
+		l.used(st, role, layer, u.index, len(data))
 		out = append(out, kernels.Piece{From: w, Rows: tree.Range{Hi: u.rows.Len()}, Leaves: tree.Range{Hi: u.leaves.Len()}, Row: u.rows.Lo, Leaf: u.leaves.Lo})
 	}
 	return out
@@ -175,7 +222,7 @@ func (l *loader) tablePieces(role model.Role, rowBytes int, old kernels.Table) [
 			continue
 		}
 		if data := l.segment(st, role, 0, u.index); len(data) == u.rows.Len()*rowBytes && len(data) > 0 {
-			l.cached += int64(len(data))
+			l.used(st, role, 0, u.index, len(data))
 			out = append(out, tablePiece{u.rows, data})
 		}
 	}
@@ -224,6 +271,34 @@ func (m *Model) Store(ctx context.Context, st kernels.Storer, cache *packcache.C
 		}
 	}
 	return written, nil
+}
+
+// Holds are the units [lo, hi) of each kind, of all layers, that the share has.
+func (m *Model) Holds() map[string]tree.Range {
+	out := map[string]tree.Range{}
+	for i := range unitKinds {
+		if r := unitKinds[i].of(m.plan.Units, m.share); !r.Empty() {
+			out[unitKinds[i].name] = r
+		}
+	}
+	return out
+}
+
+// Format is how the matrices are kept.
+func (m *Model) Format() kernels.Format { return m.format }
+
+// Unit is one unit of the share as the bytes of its file; nil if the share lacks
+// it. It may run beside steps, not beside Free.
+func (m *Model) Unit(st kernels.Storer, k packcache.Key) ([]byte, error) {
+	for i := range unitKinds {
+		kind := &unitKinds[i]
+		units := kind.of(m.plan.Units, m.share)
+		if kind.name == k.Kind && k.Index >= units.Lo && k.Index < units.Hi && k.Layer >= 0 && k.Layer < len(m.layers) &&
+			unitKey(k.Checkpoint, st, m.format, kind, k.Layer, k.Index) == k {
+			return packcache.Encode(k, m.segments(st, kind, k.Layer, k.Index))
+		}
+	}
+	return nil, nil
 }
 
 // segments are one unit of the share as bytes.

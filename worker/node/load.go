@@ -14,6 +14,7 @@ import (
 	"github.com/sullae/sullae/shard/model"
 	"github.com/sullae/sullae/shard/plan"
 	"github.com/sullae/sullae/worker/engine"
+	"github.com/sullae/sullae/worker/remote"
 )
 
 // WeightSource finds a checkpoint's weights: the worker's own folder where it
@@ -54,40 +55,106 @@ func (s *service) load(ctx context.Context, r *rank, stream clusterv1.WorkerServ
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
+	var from map[string]int64
 	if reuse {
 		if err := s.checkMemory(s.loaded.model.Bytes(), int(req.Rank), kvBytes); err != nil {
 			return nil, err
 		}
-	} else {
-		src, closeSrc, err := s.weights(ctx, req.CheckpointId, req.WeightsAddress)
-		if err != nil {
-			return nil, status.Errorf(codes.Unavailable, "worker %s: weights: %v", s.id, err)
-		}
-		defer closeSrc()
-		if err := s.checkMemory(plan.PackedBytes(spec, p, int(req.Rank), checkpoint.Types(src), format), int(req.Rank), kvBytes); err != nil {
-			return nil, err
-		}
-		began := time.Now()
-		report := s.reporter(r, stream)
-		m, err := engine.Load(ctx, engine.LoadConfig{Backend: s.backend.Backend, Spec: spec, Plan: p, Rank: int(req.Rank), Source: src, Format: format,
-			Old: s.takeLoaded(req.CheckpointId), Cache: s.packs.cache, CheckpointID: req.CheckpointId, Progress: report.set})
-		report.stop()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil, status.FromContextError(ctx.Err()).Err()
-			}
-			return nil, status.Errorf(codes.DataLoss, "worker %s: load rank %d: %v", s.id, req.Rank, err)
-		}
-		s.metrics.load.Observe(time.Since(began).Seconds())
-		s.metrics.bytesRead.Add(float64(m.BytesRead()))
-		s.log.Info("share loaded", "epoch", req.Epoch, "rank", req.Rank, "bytes", m.Bytes(), "bytes_read", m.BytesRead(), "bytes_cached", m.BytesCached())
-		s.mu.Lock()
-		s.loaded = &loaded{req.CheckpointId, p, int(req.Rank), req.Quant, m}
-		s.mu.Unlock()
-		s.packs.keep(s.backend.Backend, m, req.CheckpointId)
+	} else if from, err = s.loadShare(ctx, r, stream, spec, p, format, kvBytes); err != nil {
+		return nil, err
 	}
 	r.model, r.kvBytes = s.loaded.model, kvBytes
-	return &clusterv1.Ready{WeightBytes: r.model.Bytes(), KvBytes: kvBytes, Backend: s.backend.Info().Name + "/" + s.backend.Info().Variant}, nil
+	return &clusterv1.Ready{WeightBytes: r.model.Bytes(), KvBytes: kvBytes, Backend: s.backend.Info().Name + "/" + s.backend.Info().Variant, Loaded: from}, nil
+}
+
+// loadShare makes a share out of what is in memory, on disk, in a folder, at peers
+// and at the coordinator, asked in this order, and returns how many bytes came from
+// where. The share before is kept for peers that load from it, where there is room.
+func (s *service) loadShare(ctx context.Context, r *rank, stream clusterv1.WorkerService_PrepareServer, spec *model.Spec, p plan.Plan, format kernels.Format, kvBytes int64) (map[string]int64, error) {
+	req, rank := r.req, int(r.req.Rank)
+	src, closeSrc, err := s.weights(ctx, req.CheckpointId, req.WeightsAddress)
+	if err != nil {
+		return nil, status.Errorf(codes.Unavailable, "worker %s: weights: %v", s.id, err)
+	}
+	defer closeSrc()
+	need := plan.PackedBytes(spec, p, rank, checkpoint.Types(src), format)
+	if err := s.checkMemory(need, rank, kvBytes); err != nil {
+		return nil, err
+	}
+	cfg := engine.LoadConfig{Backend: s.backend.Backend, Spec: spec, Plan: p, Rank: rank, Source: src, Format: format,
+		Cache: s.packs.cache, CheckpointID: req.CheckpointId}
+	origin := "folder"
+	if _, ok := src.(*remote.Source); ok {
+		origin = "coordinator"
+		peers, closePeers := s.findPeers(ctx, req, format)
+		defer closePeers()
+		if peers != nil {
+			cfg.Peers = peers
+		}
+	}
+	began := time.Now()
+	report := s.reporter(r, stream)
+	cfg.Progress = report.set
+	old := s.takeLoaded(req.CheckpointId)
+	if old != nil {
+		cfg.Old, cfg.KeepOld = old.model, s.roomBeside(old.model, need+kvBytes)
+	}
+	if !cfg.KeepOld {
+		s.units.hold("")
+	}
+	m, err := engine.Load(ctx, cfg)
+	report.stop()
+	if err != nil {
+		if cfg.KeepOld {
+			s.mu.Lock()
+			s.loaded = old
+			s.mu.Unlock()
+		}
+		if ctx.Err() != nil {
+			return nil, status.FromContextError(ctx.Err()).Err()
+		}
+		return nil, status.Errorf(codes.DataLoss, "worker %s: load rank %d: %v", s.id, rank, err)
+	}
+	s.metrics.load.Observe(time.Since(began).Seconds())
+	from := map[string]int64{"cache": m.BytesCached(), "peer": m.BytesFromPeers(), origin: m.BytesRead()}
+	for source, n := range from {
+		s.metrics.loaded.WithLabelValues(source).Add(float64(n))
+	}
+	s.log.Info("share loaded", "epoch", req.Epoch, "rank", req.Rank, "bytes", m.Bytes(), "seconds", time.Since(began).Seconds(),
+		"bytes_read", m.BytesRead(), "bytes_cached", m.BytesCached(), "bytes_from_peers", m.BytesFromPeers())
+	s.mu.Lock()
+	s.loaded = &loaded{req.CheckpointId, p, rank, req.Quant, m}
+	if cfg.KeepOld {
+		s.before = old.model
+		s.units.hold(req.CheckpointId, m, old.model)
+	} else {
+		s.units.hold(req.CheckpointId, m)
+	}
+	s.mu.Unlock()
+	s.packs.keep(s.backend.Backend, m, req.CheckpointId)
+	return from, nil
+}
+
+// roomBeside reports whether so many bytes fit beside a share in memory, as far as
+// is known.
+func (s *service) roomBeside(old *engine.Model, need int64) bool {
+	if _, ok := s.backend.Backend.(kernels.Storer); !ok {
+		return false // nobody can load from it
+	}
+	if s.memoryLimit > 0 {
+		return old.Bytes()+need <= s.memoryLimit
+	}
+	return need <= s.backend.free()
+}
+
+// forget frees the share before the one in memory, once all ranks have loaded. s.mu
+// is held.
+func (s *service) forget() {
+	if s.before != nil {
+		s.units.hold(s.loaded.checkpointID, s.loaded.model)
+		s.before.Free()
+		s.before = nil
+	}
 }
 
 // reusable reports whether the share in memory is the one asked for.
@@ -108,20 +175,19 @@ func (s *service) reusable(req *clusterv1.PrepareRequest, p plan.Plan) bool {
 
 // takeLoaded hands over the share in memory, if it is of this checkpoint; else
 // it is freed.
-func (s *service) takeLoaded(checkpointID string) *engine.Model {
+func (s *service) takeLoaded(checkpointID string) *loaded {
 	s.packs.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forget()
 	l := s.loaded
 	s.loaded = nil
-	if l == nil {
-		return nil
-	}
-	if l.checkpointID != checkpointID {
+	if l != nil && l.checkpointID != checkpointID {
+		s.units.hold("")
 		l.model.Free()
 		return nil
 	}
-	return l.model
+	return l
 }
 
 // checkMemory refuses a share that does not fit, before anything is read.

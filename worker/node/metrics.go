@@ -11,14 +11,14 @@ import (
 
 // metrics are a worker's own figures.
 type metrics struct {
-	registry  *prometheus.Registry
-	reduce    *prometheus.HistogramVec // by op
-	gather    *prometheus.HistogramVec // by op
-	step      *prometheus.HistogramVec // by phase
-	bytes     *prometheus.CounterVec   // by peer, dir
-	wait      *prometheus.CounterVec   // by peer
-	load      prometheus.Histogram
-	bytesRead prometheus.Counter
+	registry *prometheus.Registry
+	reduce   *prometheus.HistogramVec // by op
+	gather   *prometheus.HistogramVec // by op
+	step     *prometheus.HistogramVec // by phase
+	bytes    *prometheus.CounterVec   // by peer, dir
+	wait     *prometheus.CounterVec   // by peer
+	load     prometheus.Histogram
+	loaded   *prometheus.CounterVec // by source
 }
 
 // Phases of a step: the rank's own work; moving and adding what ranks share;
@@ -44,8 +44,11 @@ func newMetrics(version string, security *nodetls.Source) *metrics {
 	m.bytes = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sullae_collective_bytes_total", Help: "Payload exchanged with a peer in collectives."}, []string{"peer", "dir"})
 	m.wait = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sullae_collective_wait_seconds_total", Help: "Time in which nothing could be done because a peer's part was missing."}, []string{"peer"})
 	m.load = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sullae_weights_load_seconds", Help: "Time to load a share of the weights.", Buckets: prometheus.ExponentialBuckets(.05, 2, 16)})
-	m.bytesRead = prometheus.NewCounter(prometheus.CounterOpts{Name: "sullae_weights_bytes_read_total", Help: "Bytes of weights read from a folder or from the coordinator."})
-	m.registry.MustRegister(m.reduce, m.gather, m.step, m.bytes, m.wait, m.load, m.bytesRead)
+	m.loaded = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sullae_weights_loaded_bytes_total", Help: "Bytes of weights that were not in memory, by where they came from: the pack cache (cache), the worker's own folder (folder), another worker (peer), the coordinator."}, []string{"source"})
+	for _, source := range []string{"cache", "folder", "peer", "coordinator"} {
+		m.loaded.WithLabelValues(source)
+	}
+	m.registry.MustRegister(m.reduce, m.gather, m.step, m.bytes, m.wait, m.load, m.loaded)
 	if security != nil {
 		ops.WatchExpiry(m.registry, "node", security.NotAfter)
 	}

@@ -104,7 +104,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	svc := &service{
 		id: cfg.ID, version: cfg.Version, backend: backend, links: linker{hub, backend.add},
 		weights: weightSource(cfg.Checkpoint, cfg.NodeTLS), memoryLimit: cfg.Memory, lost: make(chan error, 1), log: log, metrics: newMetrics(cfg.Version, cfg.NodeTLS),
-		packs: packs{cache: cache, log: log},
+		packs: packs{cache: cache, log: log}, units: &units{backend: backend.Backend, cache: cache}, security: cfg.NodeTLS,
 	}
 	svc.metrics.watch(svc)
 	cfg.Tracing.Service, cfg.Tracing.Version, cfg.Tracing.Instance = "sullae-worker", cfg.Version, cfg.ID
@@ -148,6 +148,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	svc.fence, svc.peers = reg, gossip
 	server := grpc.NewServer(append(grpclink.ServerOptions(), grpc.Creds(cfg.NodeTLS.Server()))...)
 	clusterv1.RegisterWorkerServiceServer(server, svc)
+	clusterv1.RegisterWeightServiceServer(server, svc.units)
 	hub.Register(server)
 	hs := health.NewServer()
 	healthv1.RegisterHealthServer(server, hs)
@@ -224,6 +225,7 @@ func drain(r *registry.Registration[registry.Worker], svc *service, timeout time
 	log.Info("draining", "timeout", timeout)
 	select {
 	case <-running:
+		svc.units.handOver(timeout)
 		log.Info("drained")
 	case <-time.After(timeout):
 		log.Warn("the group did not form without this worker in time; leaving all the same")

@@ -176,6 +176,7 @@ func (s *service) start(open *clusterv1.Open, cancel context.CancelFunc) (*rank,
 	if r == nil || r.req.Group != open.Group || r.req.Epoch != open.Epoch || r.state != "ready" {
 		return nil, status.Errorf(codes.FailedPrecondition, "worker %s is not prepared for epoch %d of group %s", s.id, open.Epoch, open.Group)
 	}
+	s.forget() // all ranks have loaded
 	r.state, r.cancel, r.done = "running", cancel, make(chan struct{})
 	return r, nil
 }

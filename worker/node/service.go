@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/sullae/sullae/collective/nodetls"
 	"github.com/sullae/sullae/collective/registry"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/worker/engine"
@@ -32,12 +33,15 @@ type service struct {
 	memoryLimit int64 // bytes that a rank may take; 0: what is free
 	log         *slog.Logger
 	packs       packs // used by the one Prepare at a time
+	units       *units
+	security    *nodetls.Source // of connections to other workers
 
 	mu  sync.Mutex
 	cur *rank // the rank that this worker is, or is becoming
 	// loaded stays when an epoch ends, so that the next one with the same share
 	// does not load again.
 	loaded *loaded
+	before *engine.Model       // the share before loaded, while others may load from it; nil: none
 	last   registry.Membership // the epoch that was prepared last
 	// idle is since when it has had no rank, zero before it is registered; leaving
 	// that it has been asked to end.
@@ -177,7 +181,5 @@ func (s *service) stop() {
 	s.mu.Unlock()
 	end()
 	<-ended
-	if m := s.takeLoaded(""); m != nil {
-		m.Free()
-	}
+	s.takeLoaded("")
 }

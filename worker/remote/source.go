@@ -122,7 +122,18 @@ func (s *Source) fetch(ctx context.Context, dst []byte, done int, name string, r
 	if err != nil {
 		return done, err
 	}
-	for done < len(dst) {
+	return receive(stream, &dst, done)
+}
+
+// chunks is a stream of what was asked for.
+type chunks interface {
+	Recv() (*clusterv1.FetchResponse, error)
+}
+
+// receive takes a transfer up at byte done of dst, which is made by what the
+// stream says of its size where it is nil, and returns how far it came.
+func receive(stream chunks, dst *[]byte, done int) (int, error) {
+	for *dst == nil || done < len(*dst) {
 		m, err := stream.Recv()
 		if err == io.EOF {
 			return done, io.ErrUnexpectedEOF
@@ -130,13 +141,19 @@ func (s *Source) fetch(ctx context.Context, dst []byte, done int, name string, r
 		if err != nil {
 			return done, err
 		}
-		if int(m.Offset) != done || len(m.Data) > len(dst)-done {
-			return done, status.Errorf(codes.InvalidArgument, "got bytes [%d, %d) where [%d, %d) were due", m.Offset, int(m.Offset)+len(m.Data), done, len(dst))
+		if *dst == nil {
+			if m.Total <= 0 || m.Total > maxUnit {
+				return done, status.Errorf(codes.InvalidArgument, "a unit of %d bytes", m.Total)
+			}
+			*dst = make([]byte, m.Total)
+		}
+		if int(m.Offset) != done || len(m.Data) > len(*dst)-done {
+			return done, status.Errorf(codes.InvalidArgument, "got bytes [%d, %d) where [%d, %d) were due", m.Offset, int(m.Offset)+len(m.Data), done, len(*dst))
 		}
 		if crc32.Checksum(m.Data, castagnoli) != m.Crc32C {
 			return done, errCorrupt
 		}
-		done += copy(dst[done:], m.Data)
+		done += copy((*dst)[done:], m.Data)
 	}
 	return done, nil
 }

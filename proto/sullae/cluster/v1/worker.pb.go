@@ -317,7 +317,10 @@ type PrepareRequest struct {
 	PreviousToken []byte `protobuf:"bytes,14,opt,name=previous_token,json=previousToken,proto3" json:"previous_token,omitempty"`
 	// How matrices are kept: empty as they are stored, "q8", "q4". Alike on all
 	// ranks, since results depend on it.
-	Quant         string `protobuf:"bytes,15,opt,name=quant,proto3" json:"quant,omitempty"`
+	Quant string `protobuf:"bytes,15,opt,name=quant,proto3" json:"quant,omitempty"`
+	// Where other workers are that may hold units of this checkpoint, though they
+	// are no ranks of this epoch: those that leave, and spares.
+	Holders       []string `protobuf:"bytes,16,rep,name=holders,proto3" json:"holders,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -455,6 +458,13 @@ func (x *PrepareRequest) GetQuant() string {
 		return x.Quant
 	}
 	return ""
+}
+
+func (x *PrepareRequest) GetHolders() []string {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
 }
 
 type PrepareResponse struct {
@@ -604,8 +614,8 @@ type Ready struct {
 	WeightBytes int64                  `protobuf:"varint,1,opt,name=weight_bytes,json=weightBytes,proto3" json:"weight_bytes,omitempty"`
 	KvBytes     int64                  `protobuf:"varint,2,opt,name=kv_bytes,json=kvBytes,proto3" json:"kv_bytes,omitempty"`
 	Backend     string                 `protobuf:"bytes,3,opt,name=backend,proto3" json:"backend,omitempty"`
-	// Bytes of the share by where they came from: "memory", "cache", "folder",
-	// "peer", "coordinator". All of it is "memory" where nothing was loaded.
+	// Bytes that were loaded, by where they came from: "cache", "folder", "peer",
+	// "coordinator". The rest was in memory.
 	Loaded        map[string]int64 `protobuf:"bytes,4,rep,name=loaded,proto3" json:"loaded,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2011,7 +2021,7 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\x06blocks\x18\x01 \x01(\x05R\x06blocks\x12\x1d\n" +
 	"\n" +
 	"block_size\x18\x02 \x01(\x05R\tblockSize\x12\x12\n" +
-	"\x04type\x18\x03 \x01(\tR\x04type\"\x99\x04\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\"\xb3\x04\n" +
 	"\x0ePrepareRequest\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\x05R\x0fprotocolVersion\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
@@ -2029,7 +2039,8 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\x02kv\x18\f \x01(\v2\x1b.sullae.cluster.v1.KvConfigR\x02kv\x122\n" +
 	"\x15collective_timeout_ms\x18\r \x01(\x03R\x13collectiveTimeoutMs\x12%\n" +
 	"\x0eprevious_token\x18\x0e \x01(\fR\rpreviousToken\x12\x14\n" +
-	"\x05quant\x18\x0f \x01(\tR\x05quant\"\x8b\x01\n" +
+	"\x05quant\x18\x0f \x01(\tR\x05quant\x12\x18\n" +
+	"\aholders\x18\x10 \x03(\tR\aholders\"\x8b\x01\n" +
 	"\x0fPrepareResponse\x12=\n" +
 	"\bprogress\x18\x01 \x01(\v2\x1f.sullae.cluster.v1.LoadProgressH\x00R\bprogress\x120\n" +
 	"\x05ready\x18\x02 \x01(\v2\x18.sullae.cluster.v1.ReadyH\x00R\x05readyB\a\n" +
