@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sullae/sullae/cmd/sullae/internal/screen"
 	"github.com/sullae/sullae/coordinator/status"
@@ -112,12 +115,18 @@ func workerRows(workers []status.Worker, several, serving bool, p screen.Palette
 	return rows
 }
 
-// loaded is the loaded part of a rank's weights. A group serves when all of them
-// are, whatever their size was before they were packed.
+// loaded is the loaded part of a rank's weights, and where from. A group serves
+// when all of them are, whatever their size was before they were packed.
 func loaded(w status.Worker, serving bool) string {
 	switch {
 	case serving:
-		return "100 %"
+		var from []string
+		for _, source := range slices.Sorted(maps.Keys(w.LoadedFrom)) {
+			if n := w.LoadedFrom[source]; n > 0 {
+				from = append(from, source+" "+screen.Bytes(n))
+			}
+		}
+		return strings.Join(append([]string{"100 %"}, from...), ", ")
 	case w.WeightBytes <= 0:
 		return "-"
 	}

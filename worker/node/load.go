@@ -120,8 +120,8 @@ func (s *service) loadShare(ctx context.Context, r *rank, stream clusterv1.Worke
 	for source, n := range from {
 		s.metrics.loaded.WithLabelValues(source).Add(float64(n))
 	}
-	s.log.Info("share loaded", "epoch", req.Epoch, "rank", req.Rank, "bytes", m.Bytes(), "seconds", time.Since(began).Seconds(),
-		"bytes_read", m.BytesRead(), "bytes_cached", m.BytesCached(), "bytes_from_peers", m.BytesFromPeers())
+	s.log.Info("share loaded", "epoch", req.Epoch, "rank", req.Rank, "bytes", m.Bytes(), "bytes_read", m.BytesRead(), "bytes_cached", m.BytesCached(),
+		"bytes_from_peers", m.BytesFromPeers(), "seconds", time.Since(began).Seconds())
 	s.mu.Lock()
 	s.loaded = &loaded{req.CheckpointId, p, rank, req.Quant, m}
 	if cfg.KeepOld {

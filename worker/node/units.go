@@ -18,8 +18,8 @@ import (
 	"github.com/sullae/sullae/worker/remote"
 )
 
-// unitChunk is the size of a message with a part of a unit.
-const unitChunk = 256 << 10
+// unitChunk is the size of a message with a part of a unit; a variable for tests.
+var unitChunk = 256 << 10
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

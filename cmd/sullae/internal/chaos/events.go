@@ -11,11 +11,12 @@ type event struct {
 	node *node
 	Time time.Time `json:"time"`
 	Msg  string    `json:"msg"`
-	// BytesRead is of a "share loaded".
-	BytesRead int64  `json:"bytes_read"`
-	Epoch     uint64 `json:"epoch"`
-	Workers   int    `json:"workers"`
-	Err       string `json:"err"`
+	// Of a "share loaded": bytes from the coordinator, and from other workers.
+	BytesRead      int64  `json:"bytes_read"`
+	BytesFromPeers int64  `json:"bytes_from_peers"`
+	Epoch          uint64 `json:"epoch"`
+	Workers        int    `json:"workers"`
+	Err            string `json:"err"`
 }
 
 // Messages that are looked for.
@@ -47,6 +48,15 @@ func (c *Cluster) logged(n *node, line []byte) {
 	c.mu.Lock()
 	c.events = append(c.events, e)
 	c.mu.Unlock()
+}
+
+// loaded sums up what was loaded from the coordinator and from other workers.
+func (c *Cluster) loaded(t time.Time) (coordinator, peers int64) {
+	for _, e := range c.since(t, shareLoaded) {
+		coordinator += e.BytesRead
+		peers += e.BytesFromPeers
+	}
+	return coordinator, peers
 }
 
 // since lists the events with one of the messages from t on.

@@ -153,11 +153,9 @@ func (c *Cluster) round(ctx context.Context, l *load, x loss, rng *rand.Rand) er
 		}
 	}
 	c.measure(x.name+": longest pause", paused)
-	read := int64(0)
-	for _, e := range c.since(at, shareLoaded) {
-		read += e.BytesRead
-	}
-	c.note(x.name+": bytes loaded", "MB", float64(read)/1e6)
+	read, peers := c.loaded(at)
+	c.note(x.name+": bytes loaded from the coordinator", "MB", float64(read)/1e6)
+	c.note(x.name+": bytes loaded from peers", "MB", float64(peers)/1e6)
 	if x.of == "coordinator" || x.spare {
 		// Speed is back with the first epoch that has all ranks.
 		for _, e := range c.since(at, epochServing) {
@@ -183,7 +181,7 @@ func (c *Cluster) round(ctx context.Context, l *load, x loss, rng *rand.Rand) er
 	if x.of != "coordinator" && !x.spare {
 		c.measure(x.name+": to full speed once it is back", time.Since(mended))
 	}
-	c.say("%s: %s: noticed %.2f s, pause %.2f s, %.1f MB loaded", x.name, victim.name, first(noticed).Sub(at).Seconds(), paused.Seconds(), float64(read)/1e6)
+	c.say("%s: %s: noticed %.2f s, pause %.2f s, %.1f MB loaded from the coordinator, %.1f MB from peers", x.name, victim.name, first(noticed).Sub(at).Seconds(), paused.Seconds(), float64(read)/1e6, float64(peers)/1e6)
 	return nil
 }
 

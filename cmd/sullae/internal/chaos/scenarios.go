@@ -89,11 +89,19 @@ func (c *Cluster) Elastic(ctx context.Context, times int) error {
 			{fmt.Sprintf("from %d to %d workers", c.cfg.Workers, c.cfg.Workers-1), c.cfg.Workers - 1, func() { last.hold(true); last.end(syscall.SIGTERM, 30*time.Second) }},
 			{fmt.Sprintf("from %d to %d workers", c.cfg.Workers-1, c.cfg.Workers), c.cfg.Workers, func() { last.hold(false) }},
 		} {
+			began := time.Now()
 			if err := c.steady(ctx, l, step.name, func() error {
 				step.do()
 				return c.await(ctx, time.Minute, step.name, size(step.size))
 			}); err != nil {
 				return err
+			}
+			// What a worker has or leaves is no matter for the coordinator.
+			read, peers := c.loaded(began)
+			c.note(step.name+": bytes loaded from the coordinator", "MB", float64(read)/1e6)
+			c.note(step.name+": bytes loaded from peers", "MB", float64(peers)/1e6)
+			if peers < read {
+				c.violate("%s: %d bytes were loaded from the coordinator, %d from peers that had them", step.name, read, peers)
 			}
 		}
 	}
