@@ -12,6 +12,7 @@ var avx2 = &variant{
 	strips:      &strips256,
 	gemm:        gemmAVX2,
 	quantGemm:   quantGemmAVX2,
+	quantTall:   quantTallAVX2,
 	tileRows:    4,
 	wide8:       true,
 	quantize:    quantizeVec,

@@ -38,9 +38,10 @@ var _ kernels.Backend = (*Backend)(nil)
 // scratch is one worker's memory for partial results; it grows to what the
 // largest op needed.
 type scratch struct {
-	product []float32
-	attn    attnScratch
-	row     []float32
+	product  []float32
+	unpacked []byte // groups of quantized weights
+	attn     attnScratch
+	row      []float32
 }
 
 // grow returns s with at least n elements, whose values are arbitrary.

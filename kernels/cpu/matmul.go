@@ -26,6 +26,8 @@ const (
 	tileMultiple = 8
 	// quantBlock groups of a panel stay in the second cache while many rows pass.
 	quantBlock = 64
+	// Where tallTiles or more tiles pass, the weights are unpacked once for all.
+	tallTiles = 4
 	// smallProduct multiply-adds are done faster than a helper is told of them.
 	smallProduct = 1 << 15
 )
@@ -103,8 +105,11 @@ func (b *Backend) matMuls(x []float32, rows int, list []kernels.Product) {
 				}
 				m := &b.products[p]
 				s.product = grow(s.product, m.w.levels()*(r1-r0)*m.group*panelWidth+m.w.decodeScratch())
+				if quant != nil && b.v.quantTall != nil {
+					s.unpacked = grow(s.unpacked, 2*quantBlock*quantGroupBytes(m.w.spec.Format))
+				}
 				at := (g - m.first) * m.group
-				m.panels(s.product, r0, r1-r0, at, min(at+m.group, m.w.panels))
+				m.panels(s.product, s.unpacked, r0, r1-r0, at, min(at+m.group, m.w.panels))
 			}
 		})
 	}
@@ -125,7 +130,7 @@ type matmul struct {
 // a stack of sums of subtrees, each [n, 16·(p1-p0)]; like the carries of a
 // binary counter, two subtrees of a size are added as soon as both are there.
 // Behind the stack is room to decode weights.
-func (m *matmul) panels(partial []float32, r0, n, p0, p1 int) {
+func (m *matmul) panels(partial []float32, unpacked []byte, r0, n, p0, p1 int) {
 	ldc := (p1 - p0) * panelWidth
 	size := n * ldc
 	for i, node := range m.w.nodes {
@@ -139,7 +144,7 @@ func (m *matmul) panels(partial []float32, r0, n, p0, p1 int) {
 			c := partial[top*size : (top+1)*size]
 			clear(c)
 			if m.quant != nil {
-				m.quantLeaf(c, ldc, r0, n, p0, p1, m.w.groupOf[leaf], m.w.groupOf[leaf+1])
+				m.quantLeaf(c, unpacked, ldc, r0, n, p0, p1, m.w.groupOf[leaf], m.w.groupOf[leaf+1])
 			} else {
 				m.leaf(c, partial[m.w.levels()*size:], ldc, r0, n, p0, p1, m.w.leaves[leaf], m.w.leaves[leaf+1])
 			}
@@ -203,8 +208,9 @@ func (m *matmul) block(c []float32, ldc, r0, n, p0, p1, k0, k1 int) {
 	}
 }
 
-// quantLeaf adds the products over groups [g0, g1) to c [n, ldc].
-func (m *matmul) quantLeaf(c []float32, ldc, r0, n, p0, p1, g0, g1 int) {
+// quantLeaf adds the products over groups [g0, g1) to c [n, ldc]. scratch has room
+// for quantBlock unpacked groups.
+func (m *matmul) quantLeaf(c []float32, scratch []byte, ldc, r0, n, p0, p1, g0, g1 int) {
 	f := m.w.spec.Format
 	size, t := quantGroupBytes(f), m.v.tileRows
 	step := quantBlock
@@ -214,9 +220,19 @@ func (m *matmul) quantLeaf(c []float32, ldc, r0, n, p0, p1, g0, g1 int) {
 	case n <= fewRows:
 		step = blockBytes / size
 	}
+	tall := n / t
+	if m.v.quantTall == nil || tall < tallTiles {
+		tall = 0
+	}
 	for ; g0 < g1; g0 += step {
 		groups := min(step, g1-g0)
-		for r := 0; r < n; r += t {
+		if tall > 0 {
+			for p := p0; p < p1; p++ {
+				panel := m.w.panel(p)[g0*size:][:groups*size]
+				m.v.quantTall(f, c[(p-p0)*panelWidth:], ldc, m.quant.at(r0, g0), m.quant.groups, panel, scratch, tall, groups)
+			}
+		}
+		for r := tall * t; r < n; r += t {
 			x := m.quant.at(r0+r, g0)
 			for p := p0; p < p1; p++ {
 				ahead := 0 // the panel's next block is fetched in the course of one whole tile

@@ -15,7 +15,7 @@ var avx512 = func() *variant {
 	v.name = "avx512vnni"
 	v.strips = &strips512
 	v.gemm, v.weigh, v.score = gemmAVX512, weighAVX512, scoreAVX512
-	v.quantGemm = quantGemmAVX512
+	v.quantGemm, v.quantTall = quantGemmAVX512, nil
 	v.decode, v.codedRow = decodeAVX512, codedRowAVX512
 	v.tileRows, v.wide8 = 8, false
 	return &v
@@ -26,7 +26,7 @@ var avx512 = func() *variant {
 var avxvnni = func() *variant {
 	v := *avx2
 	v.name = "avxvnni"
-	v.quantGemm = quantGemmAVXVNNI
+	v.quantGemm, v.quantTall = quantGemmAVXVNNI, nil
 	v.wide8 = false
 	return &v
 }()
@@ -58,6 +58,35 @@ func quantGemmAVX2(f kernels.Format, c []float32, ldc int, wide bool, x, w []byt
 		tiles = quantTilesWide
 	}
 	quantGemmVec(tiles[m], tileStride(4, wide), f, c, ldc, x, w, m, groups, ahead)
+}
+
+// unpackedBytes is the size of a panel's unpacked group: scales in float32, two
+// bytes for one.
+func unpackedBytes(f kernels.Format) int { return 2 * quantGroupBytes(f) }
+
+func quantTallAVX2(f kernels.Format, c []float32, ldc int, x []byte, rowGroups int, w, scratch []byte, tiles, groups int) {
+	if groups == 0 || tiles == 0 {
+		return
+	}
+	const m = 4
+	unpack, tile := unpackQ8, quantTallQ8
+	if f == kernels.Q4 {
+		unpack, tile = unpackQ4, quantTallQ4
+	}
+	w, scratch = w[:groups*quantGroupBytes(f)], scratch[:groups*unpackedBytes(f)]
+	raceRead(w)
+	raceWrite(scratch)
+	unpack(&scratch[0], &w[0], groups)
+	stride := tileStride(m, f == kernels.Q8)
+	for t := range tiles {
+		at, to := x[t*rowGroups*stride:][:groups*stride], c[t*m*ldc:]
+		_ = to[(m-1)*ldc+panelWidth-1]
+		raceRead(at)
+		for r := range m {
+			raceWrite(to[r*ldc:][:panelWidth])
+		}
+		tile(&to[0], ldc, &at[0], &scratch[0], groups)
+	}
 }
 
 func quantGemmAVX512(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, ahead int) {

@@ -37,6 +37,12 @@ type variant struct {
 	// (quantweight.go). wide tells that the rows are. ahead is a hint, as gemm's.
 	quantGemm quantGemmFunc
 
+	// quantTall is quantGemm for whole tiles of x, one after the other, that are
+	// tallTiles or more; nil where it would be no faster. Each tile has all groups
+	// of a row, rowGroups, of which groups are done. scratch has room for as many
+	// unpacked groups of w.
+	quantTall func(f kernels.Format, c []float32, ldc int, x []byte, rowGroups int, w, scratch []byte, tiles, groups int)
+
 	// wide8 asks for wide rows with 8-bit weights, where they are more than one.
 	wide8 bool
 	// tileRows rows are a tile of quantRows, and the most that quantGemm takes.
