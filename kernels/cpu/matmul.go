@@ -26,8 +26,10 @@ const (
 	tileMultiple = 8
 	// quantBlock groups of a panel stay in the second cache while many rows pass.
 	quantBlock = 64
-	// Where tallTiles or more tiles pass, the weights are unpacked once for all.
-	tallTiles = 4
+	// Where tallTiles or more whole tiles pass, variant.quantTall takes them.
+	tallTiles = 3
+	// tallBlock is rowBlock where it does.
+	tallBlock = 512
 	// smallProduct multiply-adds are done faster than a helper is told of them.
 	smallProduct = 1 << 15
 )
@@ -90,7 +92,11 @@ func (b *Backend) matMuls(x []float32, rows int, list []kernels.Product) {
 	if work <= smallProduct {
 		grain = groups
 	}
-	blocks := (rows + rowBlock - 1) / rowBlock
+	most := rowBlock
+	if quant != nil && b.v.quantTall != nil {
+		most = tallBlock
+	}
+	blocks := (rows + most - 1) / most
 	for i := range blocks {
 		r0, r1 := rows*i/blocks&^(tileMultiple-1), rows*(i+1)/blocks
 		if i+1 < blocks {

@@ -52,6 +52,12 @@ func quantGemmQ8VNNI_7(c *float32, ldc int, x *byte, scales *byte, lines *byte, 
 //go:noescape
 func quantGemmQ8VNNI_8(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
+// quantTallQ8VNNI is variant.quantGemm for m = 8 and Q8 weights, groups >= 1.
+// Please refer to quantGemmGo for the reference implementation.
+//
+//go:noescape
+func quantTallQ8VNNI(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+
 // quantGemmQ4VNNI_1 is variant.quantGemm for m = 1 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
 //
@@ -99,6 +105,12 @@ func quantGemmQ4VNNI_7(c *float32, ldc int, x *byte, scales *byte, lines *byte, 
 //
 //go:noescape
 func quantGemmQ4VNNI_8(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+
+// quantTallQ4VNNI is variant.quantGemm for m = 8 and Q4 weights, groups >= 1.
+// Please refer to quantGemmGo for the reference implementation.
+//
+//go:noescape
+func quantTallQ4VNNI(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
 
 // vnniProbe does 12 n VPDPBUSD of 512 bits between registers, 1536 n operations.
 func vnniProbe(n int)

@@ -15,7 +15,7 @@ var avx512 = func() *variant {
 	v.name = "avx512vnni"
 	v.strips = &strips512
 	v.gemm, v.weigh, v.score = gemmAVX512, weighAVX512, scoreAVX512
-	v.quantGemm, v.quantTall = quantGemmAVX512, nil
+	v.quantGemm, v.quantTall = quantGemmAVX512, quantTallAVX512
 	v.decode, v.codedRow = decodeAVX512, codedRowAVX512
 	v.tileRows, v.wide8 = 8, false
 	return &v
@@ -68,7 +68,6 @@ func quantTallAVX2(f kernels.Format, c []float32, ldc int, x []byte, rowGroups i
 	if groups == 0 || tiles == 0 {
 		return
 	}
-	const m = 4
 	unpack, tile := unpackQ8, quantTallQ8
 	if f == kernels.Q4 {
 		unpack, tile = unpackQ4, quantTallQ4
@@ -77,7 +76,32 @@ func quantTallAVX2(f kernels.Format, c []float32, ldc int, x []byte, rowGroups i
 	raceRead(w)
 	raceWrite(scratch)
 	unpack(&scratch[0], &w[0], groups)
-	stride := tileStride(m, f == kernels.Q8)
+	tallTilesOf(4, tileStride(4, f == kernels.Q8), c, ldc, x, rowGroups, tiles, groups, func(_ int, c *float32, x *byte) {
+		tile(c, ldc, x, &scratch[0], groups)
+	})
+}
+
+func quantTallAVX512(f kernels.Format, c []float32, ldc int, x []byte, rowGroups int, w, _ []byte, tiles, groups int) {
+	if groups == 0 || tiles == 0 {
+		return
+	}
+	tile := quantTallQ8VNNI
+	if f == kernels.Q4 {
+		tile = quantTallQ4VNNI
+	}
+	w = w[:groups*quantGroupBytes(f)]
+	raceRead(w)
+	tallTilesOf(8, tileStride(8, false), c, ldc, x, rowGroups, tiles, groups, func(t int, c *float32, x *byte) {
+		ahead := 0 // the panel's next block is fetched in the course of one tile
+		if t == tiles/2 {
+			ahead = len(w)
+		}
+		tile(c, ldc, x, &w[0], &w[quantScaleBytes], groups, ahead)
+	})
+}
+
+// tallTilesOf calls tile for each tile of m rows: what it adds to and its first group.
+func tallTilesOf(m, stride int, c []float32, ldc int, x []byte, rowGroups, tiles, groups int, tile func(t int, c *float32, x *byte)) {
 	for t := range tiles {
 		at, to := x[t*rowGroups*stride:][:groups*stride], c[t*m*ldc:]
 		_ = to[(m-1)*ldc+panelWidth-1]
@@ -85,7 +109,7 @@ func quantTallAVX2(f kernels.Format, c []float32, ldc int, x []byte, rowGroups i
 		for r := range m {
 			raceWrite(to[r*ldc:][:panelWidth])
 		}
-		tile(&to[0], ldc, &at[0], &scratch[0], groups)
+		tile(t, &to[0], &at[0])
 	}
 }
 

@@ -33,6 +33,7 @@ func guardQuant(f *fences, v *variant) {
 			}
 		}
 	}
+	guardTall(f, v)
 	for _, wide := range []bool{false, true} {
 		for groups := 1; groups <= 3; groups++ {
 			x := f.random(groups * kernels.Group)
@@ -48,6 +49,38 @@ func guardQuant(f *fences, v *variant) {
 				}
 			}
 			f.used = 0
+		}
+	}
+}
+
+// guardTall runs quantTall, if there is one, against the twin of quantGemm, tile
+// after tile.
+func guardTall(f *fences, v *variant) {
+	if v.quantTall == nil {
+		return
+	}
+	twin := *portable
+	twin.quantTall = func(f kernels.Format, c []float32, ldc int, x []byte, rowGroups int, w, _ []byte, tiles, groups int) {
+		wide, m := v.wide8 && f == kernels.Q8, v.tileRows
+		for t := range tiles {
+			quantGemmGo(m)(f, c[t*m*ldc:], ldc, wide, x[t*rowGroups*tileStride(m, wide):], w, m, groups, 0)
+		}
+	}
+	for _, format := range []kernels.Format{kernels.Q8, kernels.Q4} {
+		wide := v.wide8 && format == kernels.Q8
+		for tiles := 1; tiles <= 3; tiles++ {
+			for groups := 1; groups <= 3; groups++ {
+				rowGroups := groups + tiles - 1
+				x := f.next().bytes(((tiles-1)*rowGroups + groups) * tileStride(v.tileRows, wide))
+				w, scratch := f.next().bytes(groups*quantGroupBytes(format)), f.next().bytes(groups*2*quantGroupBytes(format))
+				for t := range tiles {
+					randomQuants(f, x[t*rowGroups*tileStride(v.tileRows, wide):], w, v.tileRows, wide, groups, format)
+				}
+				c := f.random(tiles * v.tileRows * panelWidth)
+				f.both(fmt.Sprintf("quantTall %v tiles=%d groups=%d", format, tiles, groups), v, &twin, c, func(v *variant) {
+					v.quantTall(format, c, panelWidth, x, rowGroups, w, scratch, tiles, groups)
+				})
+			}
 		}
 	}
 }

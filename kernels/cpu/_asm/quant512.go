@@ -8,20 +8,30 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
+// stripPair strips share each load of a row's values: with one strip the loads take
+// longer than the products. Few rows are faster strip by strip, which reads the
+// weights from memory in longer runs.
+const stripPair = 2
+
 func quant512() {
 	for _, format := range []string{"Q8", "Q4"} {
 		for m := range quantTile5 {
-			quantGemm512(format, m+1)
+			quantGemm512(format, m+1, 1)
 		}
+		quantGemm512(format, quantTile5, stripPair)
 	}
 	vnniProbe()
 }
 
 // quantGemm512 writes quantGemm<format>VNNI_<m> for AVX-512 with VNNI.
 // VPDPBUSD takes unsigned times signed bytes: 8-bit weights get 128 added, and
-// the rows' biases, from which the sums begin, take it away again.
-func quantGemm512(format string, m int) {
+// the rows' biases, from which the sums begin, take it away again. With several
+// strips at a time it is quantTall<format>VNNI.
+func quantGemm512(format string, m, strips int) {
 	name := fmt.Sprintf("quantGemm%sVNNI_%d", format, m)
+	if strips > 1 {
+		name = fmt.Sprintf("quantTall%sVNNI", format)
+	}
 	TEXT(name, NOSPLIT, quantSignature)
 	quantDoc(name, format, m)
 	c, ldc := [3]Register{ptr("c"), GP64(), GP64()}, ptr("ldc") // rows 0, 3 and 6
@@ -62,51 +72,72 @@ func quantGemm512(format string, m int) {
 		MOVL(U32(0x0f0f0f0f), bits)
 	}
 	VPBROADCASTD(bits, fix)
-	acc := make([]VecVirtual, m)
-	for r := range acc {
-		acc[r] = ZMM()
+	acc := make([][]VecVirtual, strips)
+	for s := range acc {
+		for range m {
+			acc[s] = append(acc[s], ZMM())
+		}
+	}
+	dots := func(quad int, w []VecVirtual) {
+		for r := range m {
+			if strips == 1 {
+				VPDPBUSD_BCST(a.quad(r, quad), w[0], acc[0][r])
+				continue
+			}
+			x := ZMM()
+			VPBROADCASTD(a.quad(r, quad), x)
+			for s := range acc {
+				VPDPBUSD(x, w[s], acc[s][r])
+			}
+		}
 	}
 	Label("group")
-	for s := range stripCount {
-		Comment(fmt.Sprintf("strip + %d", s))
+	for first := 0; first < stripCount; first += strips {
+		Comment(fmt.Sprintf("strips + %d", first))
 		for r := range m {
-			VPBROADCASTD(a.bias(r), acc[r])
+			VPBROADCASTD(a.bias(r), acc[0][r])
+			for _, strip := range acc[1:] {
+				VMOVDQA32(acc[0][r], strip[r])
+			}
 		}
 		for l := range quantLines[format] {
-			at := Mem{Base: a.lines, Disp: 64 * (quantLines[format]*s + l)}
-			a.fetch(format, s, l, m == quantTile5)
-			w := ZMM()
-			if format == "Q8" {
-				VPXORD(at, fix, w)
-				for r := range m {
-					VPDPBUSD_BCST(a.quad(r, l), w, acc[r])
+			w, low := make([]VecVirtual, strips), make([]VecVirtual, strips)
+			for s := range acc {
+				at := Mem{Base: a.lines, Disp: 64 * (quantLines[format]*(first+s) + l)}
+				a.fetch(format, first+s, l, m == quantTile5)
+				w[s] = ZMM()
+				if format == "Q8" {
+					VPXORD(at, fix, w[s])
+					continue
 				}
+				low[s] = ZMM()
+				VMOVDQU32(at, w[s])
+				VPANDD(w[s], fix, low[s])
+				VPSRLD(Imm(4), w[s], w[s])
+				VPANDD(w[s], fix, w[s])
+			}
+			if format == "Q8" {
+				dots(l, w)
 				continue
 			}
-			low := ZMM()
-			VMOVDQU32(at, w)
-			VPANDD(w, fix, low)
-			VPSRLD(Imm(4), w, w)
-			VPANDD(w, fix, w)
-			for r := range m {
-				VPDPBUSD_BCST(a.quad(r, 2*l), low, acc[r])
-			}
-			for r := range m {
-				VPDPBUSD_BCST(a.quad(r, 2*l+1), w, acc[r])
-			}
+			dots(2*l, low)
+			dots(2*l+1, w)
 		}
-		sw := ZMM()
-		VCVTPH2PS(Mem{Base: a.scales, Disp: stripScales * s}, sw)
-		for r := range m {
-			x := ZMM()
-			VMULPS_BCST(a.scale(r), sw, x)
-			VCVTDQ2PS(acc[r], acc[r])
-			if keep {
-				VFMADD231PS(acc[r], x, tile[r][s])
-				continue
+		for i, strip := range acc {
+			s := first + i
+			sw := ZMM()
+			VCVTPH2PS(Mem{Base: a.scales, Disp: stripScales * s}, sw)
+			for r := range m {
+				x := ZMM()
+				VMULPS_BCST(a.scale(r), sw, x)
+				VCVTDQ2PS(strip[r], strip[r])
+				if keep {
+					VFMADD231PS(strip[r], x, tile[r][s])
+					continue
+				}
+				VFMADD213PS(at(r, s), x, strip[r])
+				VMOVUPS(strip[r], at(r, s))
 			}
-			VFMADD213PS(at(r, s), x, acc[r])
-			VMOVUPS(acc[r], at(r, s))
 		}
 	}
 	a.next(format)
