@@ -14,6 +14,9 @@
 package kernels
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/sullae/sullae/kernels/tensor"
 	"github.com/sullae/sullae/kernels/tree"
 )
@@ -64,6 +67,48 @@ type WeightSpec struct {
 	// Nodes are the subtrees of leaves that this matrix sums, in order; the
 	// product has one output per node. Nil means one node over all leaves.
 	Nodes []tree.Range
+}
+
+// Check reports what is wrong with a matrix or table, as no backend keeps it, and
+// gives its leaves and nodes, spelled out.
+func (s WeightSpec) Check() (leaves []int, nodes []tree.Range, err error) {
+	switch {
+	case s.Out <= 0 || s.K <= 0 || s.DType.Bytes(2) == 0:
+		err = fmt.Errorf("[%d, %d] of %v", s.Out, s.K, s.DType)
+	case s.DType.Bytes(2*s.K) != 2*s.DType.Bytes(s.K):
+		err = fmt.Errorf("an odd number (%d) of %v along K", s.K, s.DType)
+	case s.Coding == nil && s.DType.Coded():
+		err = fmt.Errorf("codes of type %v without a Coding", s.DType)
+	case s.Format > Q4 || s.Coding != nil && s.Format != AsStored:
+		err = fmt.Errorf("%v as %v", s.DType, s.Format)
+	case s.Coding != nil:
+		err = s.Coding.Check(s.DType, s.K)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: cannot keep %w", s.Name, err)
+	}
+	leaves, nodes = slices.Clone(s.Leaves), slices.Clone(s.Nodes)
+	if s.Leaves == nil {
+		leaves = []int{0, s.K}
+	}
+	n := len(leaves) - 1
+	if n < 1 || leaves[0] != 0 || leaves[n] != s.K {
+		return nil, nil, fmt.Errorf("%s: leaves %v do not cover [0, %d)", s.Name, leaves, s.K)
+	}
+	for i := range n {
+		if leaves[i] >= leaves[i+1] {
+			return nil, nil, fmt.Errorf("%s: leaves %v do not ascend", s.Name, leaves)
+		}
+	}
+	if s.Nodes == nil {
+		nodes = []tree.Range{{Lo: 0, Hi: n}}
+	}
+	for _, r := range nodes {
+		if r.Lo < 0 || r.Empty() || r.Hi > n {
+			return nil, nil, fmt.Errorf("%s: node %v is not a range of %d leaves", s.Name, r, n)
+		}
+	}
+	return leaves, nodes, nil
 }
 
 // RowBytes is the size of columns [col, col+cols) of a row as it is stored.

@@ -95,6 +95,32 @@ func (c *Coding) Check(d tensor.DType, k int) error {
 	return nil
 }
 
+// CheckRecord reports what no backend keeps of columns [col, col+cols) of a row: a
+// scale and an offset with which a value could be infinite, or a code that is NaN.
+func (c *Coding) CheckRecord(record []byte, d tensor.DType, col, cols int) error {
+	part, first := c.Columns(col, cols)
+	tail, size := record[d.Bytes(cols):], part.Scales.Size()
+	for g := range part.N {
+		var v [2]float32
+		tensor.Widen(v[:1], tail[g*size:], part.Scales)
+		if part.Offsets {
+			tensor.Widen(v[1:], tail[part.N*size+4*g:], tensor.F32)
+		}
+		// No code is larger than 448.
+		if !(math.Abs(float64(v[0]))*448+math.Abs(float64(v[1])) < math.MaxFloat32) {
+			return fmt.Errorf("scale %v, offset %v of group %d", v[0], v[1], first+g)
+		}
+	}
+	if d == tensor.F8 {
+		for k, b := range record[:cols] {
+			if b&0x7f == 0x7f {
+				return fmt.Errorf("element %d is NaN", col+k)
+			}
+		}
+	}
+	return nil
+}
+
 // Tail reads a record's scales and offsets into [N] each; offsets is not touched
 // where there are none.
 func (c *Coding) Tail(scales, offsets []float32, tail []byte) {
@@ -145,39 +171,4 @@ func (c *Coding) Decode(dst []float32, record []byte, d tensor.DType) {
 			dst[k] += offsets[g]
 		}
 	}
-}
-
-// Decoded is a matrix or table as a backend without codes keeps it: its spec in
-// float32, and a reader of its rows so.
-func Decoded(spec WeightSpec, rows RowReader) (WeightSpec, RowReader) {
-	if spec.Coding == nil {
-		return spec, rows
-	}
-	plain := spec
-	plain.DType, plain.Coding = tensor.F32, nil
-	return plain, decoder{spec, rows}
-}
-
-type decoder struct {
-	spec WeightSpec
-	rows RowReader
-}
-
-// ReadRows implements RowReader.
-func (d decoder) ReadRows(dst []byte, row, n, col, cols int) error {
-	coding, _ := d.spec.Coding.Columns(col, cols)
-	size := d.spec.RowBytes(col, cols)
-	records := make([]byte, n*size)
-	if err := d.rows.ReadRows(records, row, n, col, cols); err != nil {
-		return err
-	}
-	values := make([]float32, cols)
-	for i := range n {
-		coding.Decode(values, records[i*size:(i+1)*size], d.spec.DType)
-		for _, v := range values {
-			binary.LittleEndian.PutUint32(dst, math.Float32bits(v))
-			dst = dst[4:]
-		}
-	}
-	return nil
 }

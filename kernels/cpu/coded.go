@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 
 	"github.com/sullae/sullae/kernels"
@@ -58,6 +57,9 @@ func (l *codedLayout) word(k, j int) int {
 // putRecord places columns [col, col+cols) of output j, given as a record.
 func (w *weight) putRecord(panel []byte, record []byte, j, col, cols int) error {
 	d, l := w.spec.DType, w.coded
+	if err := w.spec.Coding.CheckRecord(record, d, col, cols); err != nil {
+		return err
+	}
 	part, first := w.spec.Coding.Columns(col, cols)
 	tail := record[d.Bytes(cols):]
 	size := part.Scales.Size()
@@ -67,18 +69,7 @@ func (w *weight) putRecord(panel []byte, record []byte, j, col, cols int) error 
 		if part.Offsets {
 			tensor.Widen(v[1:], tail[part.N*size+4*g:], tensor.F32)
 		}
-		// No code is larger than 448, so that no value is infinite.
-		if !(math.Abs(float64(v[0]))*448+math.Abs(float64(v[1])) < math.MaxFloat32) {
-			return fmt.Errorf("scale %v, offset %v of group %d", v[0], v[1], first+g)
-		}
 		l.putScale(panel, first+g, j, v[0], v[1])
-	}
-	if d == tensor.F8 {
-		for k, b := range record[:cols] {
-			if b&0x7f == 0x7f {
-				return fmt.Errorf("element %d is NaN", col+k)
-			}
-		}
 	}
 	k := 0
 	if col%l.perWord == 0 {

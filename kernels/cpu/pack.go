@@ -174,53 +174,12 @@ func (r *panelReader) readCoded(p int, holes []hole) error {
 // panel is the memory of panel p.
 func (w *weight) panel(p int) []byte { return w.mem.data[p*w.panelBytes:][:w.panelBytes] }
 
-// checkStored refuses a matrix or table whose rows could not be read.
-func checkStored(spec kernels.WeightSpec) error {
-	var err error
-	switch {
-	case spec.Out <= 0 || spec.K <= 0 || spec.DType.Bytes(2) == 0:
-		err = fmt.Errorf("[%d, %d] of %v", spec.Out, spec.K, spec.DType)
-	case spec.DType.Bytes(2*spec.K) != 2*spec.DType.Bytes(spec.K):
-		err = fmt.Errorf("an odd number (%d) of %v along K", spec.K, spec.DType)
-	case spec.Coding == nil && spec.DType.Coded():
-		err = fmt.Errorf("codes of type %v without a Coding", spec.DType)
-	case spec.Coding != nil:
-		err = spec.Coding.Check(spec.DType, spec.K)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: cannot keep %w", spec.Name, err)
-	}
-	return nil
-}
-
 func newWeight(spec kernels.WeightSpec) (*weight, error) {
-	if err := checkStored(spec); err != nil {
+	leaves, nodes, err := spec.Check()
+	if err != nil {
 		return nil, err
 	}
-	if spec.Format > kernels.Q4 || spec.Coding != nil && spec.Format != kernels.AsStored {
-		return nil, fmt.Errorf("%s: cannot pack %v as %v", spec.Name, spec.DType, spec.Format)
-	}
-	w := &weight{spec: spec, leaves: slices.Clone(spec.Leaves), nodes: slices.Clone(spec.Nodes)}
-	if spec.Leaves == nil {
-		w.leaves = []int{0, spec.K}
-	}
-	n := len(w.leaves) - 1
-	if n < 1 || w.leaves[0] != 0 || w.leaves[n] != spec.K {
-		return nil, fmt.Errorf("%s: leaves %v do not cover [0, %d)", spec.Name, w.leaves, spec.K)
-	}
-	for i := range n {
-		if w.leaves[i] >= w.leaves[i+1] {
-			return nil, fmt.Errorf("%s: leaves %v do not ascend", spec.Name, w.leaves)
-		}
-	}
-	if spec.Nodes == nil {
-		w.nodes = []tree.Range{{Lo: 0, Hi: n}}
-	}
-	for _, r := range w.nodes {
-		if r.Lo < 0 || r.Empty() || r.Hi > n {
-			return nil, fmt.Errorf("%s: node %v is not a range of %d leaves", spec.Name, r, n)
-		}
-	}
+	w := &weight{spec: spec, leaves: leaves, nodes: nodes}
 	w.panels = (spec.Out + panelWidth - 1) / panelWidth
 	if spec.Format != kernels.AsStored {
 		w.layGroups()

@@ -74,36 +74,14 @@ func (w *weight) quantPanel(dst, rows []byte, first int) error {
 	return nil
 }
 
-// quantGroup is reference.QuantizeWeights for one group of output j of a panel.
+// quantGroup quantizes one group of output j of a panel.
 func quantGroup(dst []byte, w []float32, j int, f kernels.Format) error {
-	size := uint32(0) // of the largest magnitude, as bits: they order as the values do
-	for _, v := range w {
-		size = max(size, math.Float32bits(v)&0x7fffffff)
+	var q [kernels.Group / 4]uint32
+	scale, err := kernels.QuantizeGroup(&q, w, f)
+	if err != nil {
+		return err
 	}
-	scale, least, most := math.Float32frombits(size)/127, int32(-127), int32(127)
-	if f == kernels.Q4 {
-		least, most = -8, 7
-		for _, v := range w {
-			if math.Float32bits(v)&0x7fffffff == size {
-				scale = v / -8
-				break
-			}
-		}
-	}
-	half := tensor.Float32ToF16(scale)
-	if half&0x7c00 == 0x7c00 {
-		return fmt.Errorf("a weight of size %v is too large to be quantized", math.Float32frombits(size))
-	}
-	binary.LittleEndian.PutUint16(dst[2*j:], half)
-	inv := float32(0)
-	if s := tensor.HalfToFloat32(half); s != 0 {
-		inv = 1 / s // which is at most twice what the scale was before it was rounded
-	}
-	var q [kernels.Group / 4]uint32 // bytes, four to a word
-	for i, v := range w {
-		n := min(max(roundInt(float32(v*inv)), least), most)
-		q[i/4] |= uint32(n&0xff) << (i % 4 * 8)
-	}
+	binary.LittleEndian.PutUint16(dst[2*j:], scale)
 	lines := dst[quantScaleBytes+(j/stripWidth*quantLines(f)*lineBytes)+j%stripWidth*4:]
 	if f == kernels.Q8 {
 		for l, word := range q {

@@ -18,7 +18,7 @@ func (t *table) Free()        { t.mem.Free() }
 
 // NewTable keeps the rows as they are stored.
 func (b *Backend) NewTable(spec kernels.WeightSpec, rows kernels.RowReader) (kernels.Table, error) {
-	if err := checkStored(spec); err != nil {
+	if _, _, err := spec.Check(); err != nil {
 		return nil, err
 	}
 	n, rowBytes := spec.Out, spec.RowBytes(0, spec.K)

@@ -119,10 +119,33 @@ func (b *Backend) WriteKV(kv kernels.KV, layer int, k, v kernels.Buffer, seqs []
 	for _, r := range rows {
 		must((int(r.row)+1)*p.width() <= min(k.Len(), v.Len()), "WriteKV", "row %d in %d and %d values", r.row, k.Len(), v.Len())
 	}
+	if len(rows) == 0 {
+		return
+	}
 	defer b.device.enter()()
+	if t := b.turns; len(t) == 2 && t[1].x == dev(k).at && t[1].heads == p.cfg.KVHeads && t[1].dim == p.cfg.HeadDim && inOrder(rows, t[1].rows) {
+		b.turns = nil
+		b.launch("rope_write", grid{t[0].rows, t[0].heads + p.cfg.KVHeads, 1}, append(p.args(layer), t[0].x, dev(k).at, dev(v).at, t[0].table.mem.at, t[0].table.sin, t[0].pos,
+			send(b, rows), send(b, tables), uint64(len(rows)), uint64(t[0].heads), uint64(t[0].half))...)
+		return
+	}
+	b.launch("write_kv", grid{len(rows), p.cfg.KVHeads, 1}, append(p.args(layer), dev(k).at, dev(v).at, send(b, rows), send(b, tables))...)
+}
+
+// inOrder reports whether rows are the first of a step of n, one after the other.
+func inOrder(rows []query, n int) bool {
+	for i, r := range rows {
+		if int(r.row) != i {
+			return false
+		}
+	}
+	return len(rows) <= n
+}
+
+// args are a layer of the pool as the kernels take it (attention.cu, POOL).
+func (p *kvPool) args(layer int) []uint64 {
 	at := p.layer(layer)
-	b.launch("write_kv", grid{len(rows), 1, 1}, at[0], at[1], at[2], at[3], dev(k).at, dev(v).at, send(b, rows), send(b, tables),
-		uint64(p.cfg.BlockSize), uint64(p.cfg.KVHeads), uint64(p.cfg.HeadDim), kvTypes[p.cfg.Type])
+	return []uint64{at[0], at[1], at[2], at[3], uint64(p.cfg.BlockSize), uint64(p.cfg.KVHeads), uint64(p.cfg.HeadDim), kvTypes[p.cfg.Type]}
 }
 
 // Attention: see kernels.Backend. A row's chunks of 256 positions are computed
@@ -145,23 +168,26 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 	if len(rows) == 0 {
 		return
 	}
-	heads := make([]int32, spec.Heads)
+	// The query heads of a KV head lie together.
+	firstHead := make([]int32, p.cfg.KVHeads+1)
 	for i, h := range spec.KVHead {
-		must(h >= 0 && h < p.cfg.KVHeads, "Attention", "KV head %d of %d", h, p.cfg.KVHeads)
-		heads[i] = int32(h)
+		must(h >= 0 && h < p.cfg.KVHeads && (i == 0 || h >= spec.KVHead[i-1]), "Attention", "KV heads %v of %d", spec.KVHead, p.cfg.KVHeads)
+		firstHead[h+1] = int32(i + 1)
+	}
+	for h := range p.cfg.KVHeads {
+		firstHead[h+1] = max(firstHead[h+1], firstHead[h])
 	}
 	defer b.device.enter()()
 	chunks := last - first + 1
-	pool := p.layer(spec.Layer)
 	rowBytes := spec.Heads * chunks * (spec.HeadDim + 2) * 4
 	turn := max(1, partBytes/rowBytes)
 	for len(rows) > 0 {
 		n := min(turn, len(rows))
 		part := b.scratch(&b.parts, n*rowBytes)
 		at := send(b, rows[:n])
-		b.launch("attend", grid{n, spec.Heads, chunks}, part, dev(q).at, pool[0], pool[1], pool[2], pool[3], at, send(b, tables), send(b, heads),
-			uint64(spec.Heads), uint64(p.cfg.KVHeads), uint64(spec.HeadDim), uint64(p.cfg.BlockSize), kvTypes[p.cfg.Type], uint64(spec.Window),
-			f32(spec.Scale), f32(spec.Cap), uint64(first), uint64(chunks))
+		args := append([]uint64{part, dev(q).at}, p.args(spec.Layer)...)
+		b.launch("attend", grid{n, p.cfg.KVHeads, chunks}, append(args, at, send(b, tables), send(b, firstHead),
+			uint64(spec.Heads), uint64(spec.Window), f32(spec.Scale), f32(spec.Cap), uint64(first), uint64(chunks))...)
 		b.launch("attend_merge", grid{n, spec.Heads, 1}, dev(dst).at, part, at, uint64(spec.Heads), uint64(spec.HeadDim), uint64(spec.Window), uint64(first), uint64(chunks))
 		rows = rows[n:]
 	}

@@ -24,11 +24,18 @@ type Backend struct {
 	ring   ring
 	err    error // the first; ops after it do nothing
 
-	parts, rounded, scales *memory // scratch of products, and of attention
-	ropes                  map[*kernels.RopeTable]*ropeTable
+	// pass and turns are ops that are held back, to be done with those after them.
+	pass  *rowPass
+	turns []turn
+
+	parts, rounded, sums *memory // scratch of products, and of attention
+	ropes                map[*kernels.RopeTable]*ropeTable
 }
 
-var _ kernels.Backend = (*Backend)(nil)
+var (
+	_ kernels.Backend       = (*Backend)(nil)
+	_ kernels.MultiMatMuler = (*Backend)(nil)
+)
 
 // New opens a GPU. The error is ErrNoDevice where there is none to use.
 func New(cfg Config) (*Backend, error) {
@@ -74,7 +81,7 @@ func (b *Backend) Close() error {
 	for _, t := range b.ropes {
 		t.mem.free()
 	}
-	for _, m := range []*memory{b.parts, b.rounded, b.scales} {
+	for _, m := range []*memory{b.parts, b.rounded, b.sums} {
 		m.free()
 	}
 	b.freeRing()

@@ -104,7 +104,7 @@ func TestManyRows(t *testing.T) {
 		format kernels.Format
 		exact  bool
 	}{{"f32", tensor.F32, kernels.AsStored, true}, {"bf16", tensor.BF16, kernels.AsStored, false},
-		{"q8", tensor.F32, kernels.Q8, false}, {"q4", tensor.F32, kernels.Q4, false}} {
+		{"bf16 exact", tensor.BF16, kernels.AsStored, true}, {"q8", tensor.F32, kernels.Q8, false}, {"q4", tensor.F32, kernels.Q4, false}} {
 		t.Run(c.name, func(t *testing.T) {
 			b := open(t, Config{Exact: c.exact})
 			const out, rows = 40, 70
@@ -125,11 +125,14 @@ func TestManyRows(t *testing.T) {
 				x[i] = rng.Float32() - 0.5
 			}
 			all := product(t, b, w, x, rows, out)
-			for _, n := range []int{1, 3, fewRows, fewRows + 1} {
-				got := product(t, b, w, x[:n*k], n, out)
-				for i := range got {
-					if math.Float32bits(got[i]) != math.Float32bits(all[i]) {
-						t.Fatalf("%d rows: element %d is %v, among %d rows %v", n, i, got[i], rows, all[i])
+			for i, rows := range [][]int{{1, 65}, {9, 17, 33}} {
+				b.device.processors = 1000 * i // whole leaves, and chunks
+				for _, n := range rows {
+					got := product(t, b, w, x[:n*k], n, out)
+					for i := range got {
+						if math.Float32bits(got[i]) != math.Float32bits(all[i]) {
+							t.Fatalf("%d rows: element %d is %v, among all %v", n, i, got[i], all[i])
+						}
 					}
 				}
 			}

@@ -7,8 +7,12 @@
 // Determinism: within its class the same bits for any batch, chunking and number
 // of ranks. Along K every leaf of a product is cut into chunks of 512 values; a
 // chunk is summed in K order (on tensor cores: by their instruction, 16 values at
-// a time), chunks one after the other, leaves by the tree. Attention merges chunks
-// of 256 positions in order. No sum uses atomics.
+// a time), chunks one after the other, leaves by the tree. Attention sums every
+// fourth position of a chunk of 256, those sums by pairs, and merges chunks in order.
+// No sum uses atomics.
+//
+// Ops on rows that follow one another are held back and done in one pass where that
+// changes no bit (rowPass, turn).
 //
 // Classes: "cuda-f32" takes activations as they are and gives the same bits on
 // every device. "cuda-bf16-smXY" rounds them to bfloat16 where the weights are, for

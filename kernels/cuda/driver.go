@@ -116,20 +116,23 @@ func cString(p *byte) string {
 
 // Attributes of a device (CUdevice_attribute).
 const (
-	attrMajor = 75
-	attrMinor = 76
+	attrProcessors = 16
+	attrMajor      = 75
+	attrMinor      = 76
 )
 
 // device is one GPU's context, stream and kernels.
 type device struct {
 	*driver
-	id      int32
-	name    string
-	cc      int // compute capability, 90 for 9.0
-	ctx     uintptr
-	stream  uintptr
-	modules []uintptr
-	kernels map[string]uintptr
+	id     int32
+	name   string
+	cc     int // compute capability, 90 for 9.0
+	ctx    uintptr
+	stream uintptr
+	// processors is the number of multiprocessors.
+	processors int
+	modules    []uintptr
+	kernels    map[string]uintptr
 }
 
 // openDevice makes a context on a GPU and loads the kernels.
@@ -150,23 +153,23 @@ func openDevice(index int) (_ *device, err error) {
 		return nil, err
 	}
 	var name [128]byte
-	var major, minor int32
+	var processors, major, minor int32
+	attribute := func(to *int32, which uintptr) func() error {
+		return func() error {
+			return d.call("cuDeviceGetAttribute", d.cuDeviceGetAttribute, uintptr(unsafe.Pointer(to)), which, uintptr(d.id))
+		}
+	}
 	for _, f := range []func() error{
 		func() error {
 			return d.call("cuDeviceGetName", d.cuDeviceGetName, uintptr(unsafe.Pointer(&name[0])), uintptr(len(name)), uintptr(d.id))
 		},
-		func() error {
-			return d.call("cuDeviceGetAttribute", d.cuDeviceGetAttribute, uintptr(unsafe.Pointer(&major)), attrMajor, uintptr(d.id))
-		},
-		func() error {
-			return d.call("cuDeviceGetAttribute", d.cuDeviceGetAttribute, uintptr(unsafe.Pointer(&minor)), attrMinor, uintptr(d.id))
-		},
+		attribute(&processors, attrProcessors), attribute(&major, attrMajor), attribute(&minor, attrMinor),
 	} {
 		if err := f(); err != nil {
 			return nil, err
 		}
 	}
-	d.name, d.cc = cString(&name[0]), int(major)*10+int(minor)
+	d.name, d.cc, d.processors = cString(&name[0]), int(major)*10+int(minor), int(processors)
 	if d.cc < 80 {
 		return nil, fmt.Errorf("%w: device %d (%s) has compute capability %d.%d, 8.0 is needed", ErrNoDevice, index, d.name, major, minor)
 	}

@@ -15,11 +15,13 @@ var ptx embed.FS
 
 // threads of a block, by kernel: its launch bounds.
 var kernelThreads = map[string]int{
-	"gather": 256, "rms_norm": 256, "rope": 128, "add": 256, "add_bias": 256, "scale": 256, "soft_cap": 256,
+	"gather": 256, "gather_coded": 256, "pass_rows": 256, "add": 256, "add_bias": 256, "scale": 256, "soft_cap": 256,
 	"silu_mul": 256, "gelu_mul": 256, "exp_sums": 256,
-	"matmul_exact": 128, "round_rows": 256, "matmul_bf16_8": 128, "matmul_bf16_64": 128,
-	"quantize_rows": 128, "matmul_q8": 128, "matmul_q4": 128, "fold": 256,
-	"write_kv": 128, "attend": 128, "attend_merge": 128,
+	"matmul_f32_1": 128, "matmul_f32_8": 128, "matmul_bf16x_1": 128, "matmul_bf16x_8": 128, "matmul_f16_1": 128, "matmul_f16_8": 128,
+	"matmul_i8_1": 128, "matmul_i8_8": 128, "matmul_u4_1": 128, "matmul_u4_8": 128, "matmul_f8_1": 128, "matmul_f8_8": 128,
+	"matmul_bf16_8": 128, "matmul_bf16_16": 128, "matmul_bf16_32": 128, "matmul_bf16_64": 128, "matmul_bf16_128": 256,
+	"matmul_q8_1": 128, "matmul_q8_8": 128, "matmul_q4_1": 128, "matmul_q4_8": 128, "fold": 256,
+	"rope": 64, "write_kv": 64, "rope_write": 64, "attend": 128, "attend_merge": 128,
 }
 
 // jitLog is the size of the buffers for what the driver's compiler says.
@@ -74,7 +76,7 @@ func (d *device) loadKernels() error {
 }
 
 // maxArgs is the most parameters that a kernel has.
-const maxArgs = 20
+const maxArgs = 24
 
 // params are a launch's parameters. The driver copies them before it returns, so
 // one set serves all launches of a backend; it lies on the heap and does not move.
@@ -90,6 +92,7 @@ const maxGridYZ = 65535
 
 // launch queues a kernel. Values are device addresses, integers and float bits.
 func (b *Backend) launch(kernel string, g grid, values ...uint64) {
+	b.flush()
 	if b.err != nil || g.x == 0 || g.y == 0 || g.z == 0 {
 		return
 	}

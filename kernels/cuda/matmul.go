@@ -3,77 +3,206 @@
 package cuda
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/tensor"
 )
 
 const (
-	// fewRows is how many rows are computed chunk by chunk over many blocks: so few
-	// are bound by memory, and want every multiprocessor.
-	fewRows = 16
-	// partBytes bounds the partial sums of a product, and of attention: what is
+	// manyRows is from how many rows on a product is bound by the tensor cores.
+	manyRows = 65
+	// partBytes bounds the partial sums of products, and of attention: what is
 	// beyond is done in turns.
 	partBytes = 64 << 20
 )
 
 // MatMul: see kernels.Backend. The order of a sum is the package's, for any rows.
-func (b *Backend) MatMul(dst, x kernels.Buffer, packed kernels.Weight, rows int) {
-	w := packed.(*weight)
-	spec, l := w.spec, w.layout
-	must(x.Len() >= rows*spec.K && dst.Len() >= len(l.nodes)*rows*spec.Out, "MatMul", "%s [%d, %d]: %d rows in %d values, %d nodes into %d",
-		spec.Name, spec.Out, spec.K, rows, x.Len(), len(l.nodes), dst.Len())
+func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
+	b.MatMuls(x, rows, kernels.Product{Dst: dst, W: w})
+}
+
+// MatMuls is MatMul for several matrices of one x, which is rounded once for all
+// that take it alike; those that are dealt alike are one launch.
+func (b *Backend) MatMuls(x kernels.Buffer, rows int, list ...kernels.Product) {
+	for _, p := range list {
+		w := p.W.(*weight)
+		must(x.Len() >= rows*w.spec.K && p.Dst.Len() >= len(w.nodes)*rows*w.spec.Out, "MatMul", "%s [%d, %d]: %d rows in %d values, %d nodes into %d",
+			w.spec.Name, w.spec.Out, w.spec.K, rows, x.Len(), len(w.nodes), p.Dst.Len())
+	}
 	if rows == 0 {
 		return
 	}
 	defer b.device.enter()()
-	d := &l.whole
-	if rows <= fewRows {
-		d = &l.split
+	var last *weight
+	var in operand
+	for len(list) > 0 {
+		w := list[0].W.(*weight)
+		n := 1
+		for n < len(list) && w.together(list[n].W.(*weight)) {
+			n++
+		}
+		if last == nil || !last.takesAlike(w) {
+			in = b.operand(w, x, rows)
+		}
+		last = w
+		b.products(in, rows, list[:n])
+		list = list[n:]
 	}
-	direct := d.slots == 1 && len(l.nodes) == 1
+}
+
+// takesAlike reports whether two matrices take the same form of activations.
+func (w *weight) takesAlike(o *weight) bool {
+	return w.method == o.method && w.spec.K == o.spec.K && (w.method == panel || slices.Equal(w.leaves, o.leaves))
+}
+
+// together reports whether two matrices can be multiplied by one launch.
+func (w *weight) together(o *weight) bool {
+	return w.takesAlike(o) && w.spec.DType == o.spec.DType && w.spec.Format == o.spec.Format && (w.spec.Coding == nil) == (o.spec.Coding == nil) &&
+		len(w.nodes) == 1 && len(o.nodes) == 1 && slices.Equal(w.leaves, o.leaves)
+}
+
+// tile is how many rows and outputs one block of a method's kernel computes, and
+// which kernel that is.
+type tile struct {
+	kernel     string
+	rows, outs int
+}
+
+func (w *weight) tile(rows int) tile {
+	size := 8
+	if w.method == bf16 {
+		for size < 64 && size < rows {
+			size *= 2
+		}
+		if rows >= manyRows {
+			size = 128
+		}
+		return tile{fmt.Sprint("matmul_bf16_", size), size, max(size, 64)}
+	}
+	if rows == 1 {
+		size = 1
+	}
+	name := w.spec.Format.String()
+	if w.method == panel {
+		name = panelNames[w.spec.DType]
+	}
+	return tile{fmt.Sprint("matmul_", name, "_", size), size, 128}
+}
+
+var panelNames = [...]string{tensor.F32: "f32", tensor.BF16: "bf16x", tensor.F16: "f16", tensor.I8: "i8", tensor.U4: "u4", tensor.I4: "u4", tensor.F8: "f8"}
+
+// operand is activations as a method takes them.
+type operand struct {
+	at, sums uint64
+	rowBytes int // of a row, of each of eight where they lie together
+	sumBytes int
+}
+
+// operand rounds or quantizes activations, in the same pass as the ops before that
+// made them.
+func (b *Backend) operand(w *weight, x kernels.Buffer, rows int) operand {
+	steps := w.steps()
+	switch w.method {
+	case bf16:
+		tile := w.tile(rows).rows
+		padded := ceilDiv(rows, tile) * tile
+		in := operand{at: b.scratch(&b.rounded, padded*steps*64), rowBytes: steps * 64}
+		b.passRows(rowPass{x: dev(x).at, n: rows * w.spec.K, rows: rows, c: w.spec.K, rounded: in.at, from: w.atFrom, ends: w.atEnds, steps: steps, padded: padded})
+		return in
+	case quant:
+		in := operand{at: b.scratch(&b.rounded, rows*steps*32), sums: b.scratch(&b.sums, rows*steps*8), rowBytes: steps * 32, sumBytes: steps * 8}
+		b.passRows(rowPass{x: dev(x).at, n: rows * w.spec.K, rows: rows, c: w.spec.K, rounded: in.at, sums: in.sums, from: w.atFrom, ends: w.atEnds, steps: steps, padded: rows})
+		return in
+	}
+	return operand{at: dev(x).at, rowBytes: w.spec.K * 4}
+}
+
+// deviceProduct is struct product, folded struct folded (matmul.cu).
+type deviceProduct struct {
+	dst, w, ranges, groups uint64
+	stride                 int64
+	out, first             int32
+	codes, offsets         int32
+	bias, scales           int32
+}
+
+type folded struct {
+	dst, parts, program, starts uint64
+	n, stride                   int64
+	first, unused               int32
+}
+
+// products computes products that can be one launch.
+func (b *Backend) products(in operand, rows int, list []kernels.Product) {
+	first := list[0].W.(*weight)
+	t := first.tile(rows)
+	blocks, outs := 0, 0
+	for _, p := range list {
+		blocks += ceilDiv(p.W.(*weight).spec.Out, t.outs)
+		outs += p.W.(*weight).spec.Out
+	}
+	// Single chunks, where whole leaves would leave multiprocessors without work.
+	split := blocks*ceilDiv(rows, t.rows)*len(first.whole.spans) < 2*b.device.processors
+	deal := func(w *weight) *deal {
+		if split {
+			return &w.split
+		}
+		return &w.whole
+	}
+	d := deal(first)
+	direct := d.slots == 1 && len(first.nodes) == 1
 	turn := rows
 	if !direct {
-		turn = min(rows, max(8, partBytes/(d.slots*spec.Out*4)&^7))
+		turn = min(rows, max(128, partBytes/(d.slots*outs*4)&^127))
 	}
 	for row := 0; row < rows; row += turn {
 		n := min(turn, rows-row)
-		out := dev(dst).at + uint64(4*row*spec.Out)
-		to := out
+		var parts uint64
 		if !direct {
-			to = b.scratch(&b.parts, d.slots*n*spec.Out*4)
+			parts = b.scratch(&b.parts, d.slots*n*outs*4)
 		}
-		b.product(w, d, to, dev(x).at+uint64(4*row*spec.K), n)
+		launch, folds := make([]deviceProduct, len(list)), make([]folded, len(list))
+		block, foldBlock := 0, 0
+		for i, p := range list {
+			w := p.W.(*weight)
+			d := deal(w)
+			out := dev(p.Dst).at + uint64(4*row*w.spec.Out)
+			launch[i] = w.product(d)
+			launch[i].dst, launch[i].first = out, int32(block)
+			block += ceilDiv(w.spec.Out, t.outs)
+			if !direct {
+				launch[i].dst = parts
+				folds[i] = folded{out, parts, d.atProg, d.atStarts, int64(n * w.spec.Out), int64(rows * w.spec.Out), int32(foldBlock), 0}
+				foldBlock += ceilDiv(n*w.spec.Out, 256)
+				parts += uint64(d.slots * n * w.spec.Out * 4)
+			}
+		}
+		at := []uint64{send(b, launch), uint64(len(list)), in.at + uint64(row*in.rowBytes)}
+		if first.method == quant {
+			at = append(at, in.sums+uint64(row*in.sumBytes))
+		}
+		along := first.steps()
+		if first.method == panel {
+			along = first.spec.K
+		}
+		b.launch(t.kernel, grid{block, ceilDiv(n, t.rows), len(d.spans)}, append(at, uint64(n), uint64(along))...)
 		if !direct {
-			b.launch("fold", grid{ceilDiv(n*spec.Out, 256), len(l.nodes), 1}, out, to, d.atProg, d.atStarts, uint64(n*spec.Out), uint64(rows*spec.Out))
+			b.launch("fold", grid{foldBlock, len(first.nodes), 1}, send(b, folds), uint64(len(folds)))
 		}
 	}
 }
 
-// product computes the sums of a deal's spans.
-func (b *Backend) product(w *weight, d *deal, dst, x uint64, rows int) {
-	spec, l := w.spec, w.layout
-	steps := l.starts[len(l.starts)-1]
-	across, spans := ceilDiv(spec.Out, w.method.blockOutputs()), len(d.spans)
-	switch w.method {
-	case exact:
-		b.launch("matmul_exact", grid{across, ceilDiv(rows, 8), spans}, dst, w.mem.at, x, d.atSpans,
-			uint64(rows), uint64(spec.Out), uint64(spec.K), uint64(spec.K), deviceType(spec.DType))
-	case bf16:
-		tile, kernel := 8, "matmul_bf16_8"
-		if rows > fewRows {
-			tile, kernel = 64, "matmul_bf16_64"
-		}
-		padded := ceilDiv(rows, tile) * tile
-		half := b.scratch(&b.rounded, padded*steps*16*2)
-		b.launch("round_rows", grid{padded, 1, 1}, half, x, w.from, w.ends, uint64(rows), uint64(spec.K), uint64(steps*16))
-		b.launch(kernel, grid{across, padded / tile, spans}, dst, w.mem.at, half, d.atSpans, uint64(rows), uint64(spec.Out), uint64(steps*16))
-	case quant:
-		codes := b.scratch(&b.rounded, rows*steps*kernels.Group)
-		scales := b.scratch(&b.scales, rows*steps*4)
-		b.launch("quantize_rows", grid{rows, 1, 1}, codes, scales, x, w.from, w.ends, uint64(spec.K), uint64(steps))
-		kernel := "matmul_q8"
-		if spec.Format == kernels.Q4 {
-			kernel = "matmul_q4"
-		}
-		b.launch(kernel, grid{across, ceilDiv(rows, 8), spans}, dst, w.mem.at, codes, scales, d.atSpans, uint64(rows), uint64(spec.Out), uint64(steps))
+// product is a matrix as the kernels take it.
+func (w *weight) product(d *deal) deviceProduct {
+	p := deviceProduct{w: w.mem.at, ranges: d.atSpans, groups: w.atGroups, stride: int64(w.blockBytes), out: int32(w.spec.Out),
+		codes: int32(w.codes), offsets: int32(w.offsets)}
+	if w.spec.DType == tensor.I4 {
+		p.bias = 8
 	}
+	if w.spec.Coding != nil {
+		p.scales = int32(deviceType(w.spec.Coding.Scales))
+	}
+	return p
 }

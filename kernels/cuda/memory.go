@@ -51,6 +51,7 @@ func (m *memory) free() {
 
 // clear fills with zero bytes.
 func (m *memory) clear() {
+	m.b.flush()
 	d := m.b.device
 	defer d.enter()()
 	m.b.note(d.call("cuMemsetD8Async", d.cuMemsetD8Async, uintptr(m.at), 0, uintptr(m.size), d.stream))
@@ -138,6 +139,7 @@ func (b *Backend) take(n int) ([]byte, int) {
 
 // wait waits for all that is queued.
 func (b *Backend) wait() {
+	b.flush()
 	if b.err != nil {
 		return
 	}
@@ -190,6 +192,7 @@ func bytesOf[T any](v []T) []byte {
 // Upload copies src to dst[:len(src)].
 func (b *Backend) Upload(dst kernels.Buffer, src []float32) error {
 	must(len(src) <= dst.Len(), "Upload", "%d values into %d", len(src), dst.Len())
+	b.flush()
 	b.copyIn(dev(dst).at, bytesOf(src))
 	return b.err
 }
@@ -197,6 +200,7 @@ func (b *Backend) Upload(dst kernels.Buffer, src []float32) error {
 // Download waits for the ops before it and copies src to dst[:src.Len()].
 func (b *Backend) Download(dst []float32, src kernels.Buffer) error {
 	must(src.Len() <= len(dst), "Download", "%d values into %d", src.Len(), len(dst))
+	b.flush()
 	d := b.device
 	out, at := bytesOf(dst[:src.Len()]), dev(src).at
 	for len(out) > 0 && b.err == nil {

@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,7 +15,7 @@ import (
 const maxStaticShared = 48 << 10
 
 var (
-	sharedArray = regexp.MustCompile(`(?m)^\s*\.shared[^;]*?\.b(8|16|32|64)\s+\S+?\[(\d+)\]`)
+	sharedArray = regexp.MustCompile(`(?m)^\s*\.shared[^;]*?\.b(8|16|32|64)\s+(\S+?)\[(\d+)\]`)
 	localDepot  = regexp.MustCompile(`__local_depot`)
 	calls       = regexp.MustCompile(`(?m)^\s*(\.extern\s+\.func|call(\.uni)?\s)`)
 )
@@ -31,16 +32,22 @@ func lintPTX(text string) (faults []string) {
 	if localDepot.MatchString(text) {
 		faults = append(faults, "an array in local memory")
 	}
-	// Static shared memory belongs to a kernel each; all of a file's together are a
-	// bound on the largest.
-	sum := 0
+	size := map[string]int{}
 	for _, m := range sharedArray.FindAllStringSubmatch(text, -1) {
 		bits, _ := strconv.Atoi(m[1])
-		n, _ := strconv.Atoi(m[2])
-		sum += bits / 8 * n
+		n, _ := strconv.Atoi(m[3])
+		size[m[2]] = bits / 8 * n
 	}
-	if sum > maxStaticShared {
-		faults = append(faults, strconv.Itoa(sum)+" bytes of static shared memory")
+	for _, kernel := range strings.Split(text, ".entry ")[1:] {
+		sum := 0
+		for name := range size {
+			if regexp.MustCompile(regexp.QuoteMeta(name) + `\b`).MatchString(kernel) {
+				sum += size[name]
+			}
+		}
+		if sum > maxStaticShared {
+			faults = append(faults, fmt.Sprintf("%s: %d bytes of static shared memory", kernel[:strings.IndexByte(kernel, '(')], sum))
+		}
 	}
 	return faults
 }
@@ -63,7 +70,7 @@ func TestPTX(t *testing.T) {
 		".version 8.0\n.target sm_80\n\t.extern .func f;",
 		".version 8.0\n.target sm_80\n\tcall.uni f, ();",
 		".version 8.0\n.target sm_80\n\t.local .align 8 .b8 \t__local_depot0[32];",
-		".version 8.0\n.target sm_80\n\t.shared .align 4 .b8 big[49153];",
+		".version 8.0\n.target sm_80\n\t.shared .align 4 .b8 big[49153];\n.entry k(\n)\n mov big;",
 		".version 7.0\n.target sm_80\n",
 	} {
 		if lintPTX(bad) == nil {

@@ -10,36 +10,11 @@ import (
 func (b *Backend) RMSNorm(dst, x, w kernels.Buffer, rows int, eps float32) {
 	c := w.Len()
 	must(c > 0 && x.Len() >= rows*c && dst.Len() >= rows*c, "RMSNorm", "%d rows of %d: x has %d values, dst %d", rows, c, x.Len(), dst.Len())
-	defer b.device.enter()()
-	b.launch("rms_norm", grid{rows, 1, 1}, dev(dst).at, dev(x).at, dev(w).at, uint64(c), f32(eps))
-}
-
-// ropeTable is a RopeTable on the device: all cosines, then all sines.
-type ropeTable struct {
-	mem *memory
-	sin uint64
-}
-
-// Rope: see kernels.Backend. A table is copied to the device once.
-func (b *Backend) Rope(x kernels.Buffer, heads, headDim int, pos []int32, t *kernels.RopeTable) {
-	must(2*t.Half <= headDim && x.Len() >= len(pos)*heads*headDim, "Rope", "%d rows of %d heads of %d in %d values, half %d", len(pos), heads, headDim, x.Len(), t.Half)
-	for _, p := range pos {
-		must(p >= 0 && (int(p)+1)*t.Half <= len(t.Cos), "Rope", "position %d of %d", p, len(t.Cos)/max(t.Half, 1))
+	if rows == 0 {
+		return
 	}
 	defer b.device.enter()()
-	r := b.ropes[t]
-	if r == nil {
-		m, err := b.alloc(8 * len(t.Cos))
-		if err != nil {
-			b.note(err)
-			return
-		}
-		r = &ropeTable{m, m.at + uint64(4*len(t.Cos))}
-		b.copyIn(m.at, bytesOf(t.Cos))
-		b.copyIn(r.sin, bytesOf(t.Sin))
-		b.ropes[t] = r
-	}
-	b.launch("rope", grid{len(pos), heads, 1}, dev(x).at, r.mem.at, r.sin, send(b, pos), uint64(heads), uint64(headDim), uint64(t.Half))
+	b.passRows(rowPass{x: dev(x).at, norm: dev(w).at, dst: dev(dst).at, eps: eps, n: rows * c, rows: rows, c: c})
 }
 
 // elements launches an op on n elements.
@@ -48,21 +23,29 @@ func (b *Backend) elements(kernel string, n int, values ...uint64) {
 	b.launch(kernel, grid{ceilDiv(n, 256), 1, 1}, append(values, uint64(n))...)
 }
 
-func (b *Backend) gated(kernel string, dst, gate, up kernels.Buffer) {
-	must(dst.Len() == gate.Len() && dst.Len() == up.Len(), kernel, "lengths %d, %d, %d", dst.Len(), gate.Len(), up.Len())
-	b.elements(kernel, dst.Len(), dev(dst).at, dev(gate).at, dev(up).at)
+func (b *Backend) gated(gelu bool, dst, gate, up kernels.Buffer) {
+	must(dst.Len() == gate.Len() && dst.Len() == up.Len(), gateKernel(gelu), "lengths %d, %d, %d", dst.Len(), gate.Len(), up.Len())
+	if dst.Len() == 0 {
+		return
+	}
+	defer b.device.enter()()
+	b.passRows(rowPass{x: dev(gate).at, up: dev(up).at, dst: dev(dst).at, gelu: gelu, n: dst.Len()})
 }
 
 // SiLUMul: see kernels.Backend.
-func (b *Backend) SiLUMul(dst, gate, up kernels.Buffer) { b.gated("silu_mul", dst, gate, up) }
+func (b *Backend) SiLUMul(dst, gate, up kernels.Buffer) { b.gated(false, dst, gate, up) }
 
 // GELUMul: see kernels.Backend.
-func (b *Backend) GELUMul(dst, gate, up kernels.Buffer) { b.gated("gelu_mul", dst, gate, up) }
+func (b *Backend) GELUMul(dst, gate, up kernels.Buffer) { b.gated(true, dst, gate, up) }
 
 // Add: see kernels.Backend.
 func (b *Backend) Add(dst, x kernels.Buffer) {
 	must(dst.Len() == x.Len(), "Add", "lengths %d, %d", dst.Len(), x.Len())
-	b.elements("add", dst.Len(), dev(dst).at, dev(x).at)
+	if dst.Len() == 0 {
+		return
+	}
+	defer b.device.enter()()
+	b.passRows(rowPass{x: dev(dst).at, add: dev(x).at, n: dst.Len()})
 }
 
 // AddBias: see kernels.Backend.

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <deque>
 #include <map>
 #include <string>
 #include <tuple>
@@ -57,11 +58,17 @@ sim_switch:
 
 enum { STACK = 64 << 10, MAX_THREADS = 1024 };
 
+struct copy {
+	void *to;
+	const void *from;
+};
+
 struct fiber {
 	void *sp;
 	char *stack;
 	bool done;
-	long block_waits, warp_waits; // barriers passed
+	std::deque<std::vector<copy>> copies; // groups of copies on their way
+	std::vector<copy> open;               // of the group that is not ended
 };
 
 struct warp {
@@ -122,8 +129,33 @@ void warp_barrier() {
 	while (w.passed == mine) yield();
 }
 
+void copy_async(void *to, const void *from) {
+	need_fiber();
+	if (((uintptr_t)to | (uintptr_t)from) % 16 != 0) {
+		fprintf(stderr, "sim: a copy of 16 bytes from or to an address that is no multiple of 16\n");
+		abort();
+	}
+	if (random(2)) memcpy(to, from, 16);
+	else fibers[current].open.push_back({to, from});
+}
+
+void commit_async() {
+	fibers[current].copies.push_back(std::move(fibers[current].open));
+	fibers[current].open.clear();
+}
+
+void wait_async(int groups) {
+	fiber &f = fibers[current];
+	for (; (int)f.copies.size() > groups; f.copies.pop_front())
+		for (const copy &c : f.copies.front()) memcpy(c.to, c.from, 16);
+}
+
 // A thread that returns leaves the barriers to the others.
 static void leave() {
+	if (!fibers[current].copies.empty() || !fibers[current].open.empty()) {
+		fprintf(stderr, "sim: a thread ends while copies are on their way\n");
+		abort();
+	}
 	fibers[current].done = true;
 	warp &w = warps[current / 32];
 	if (--w.alive > 0 && w.arrived == w.alive) w.arrived = 0, w.passed++;
@@ -216,14 +248,17 @@ struct entry {
 #define PLAIN(name, threads) \
 	{#name, [](void **p) { unpack(::name, p); }, threads, true}
 
+#define BOTH(name, threads) FIBERS(name##_1, threads), FIBERS(name##_8, threads)
+
 static const entry entries[] = {
-	PLAIN(gather, 256), FIBERS(rms_norm, 256), PLAIN(rope, 128), PLAIN(add, 256),
+	PLAIN(gather, 256), PLAIN(gather_coded, 256), FIBERS(pass_rows, 256), PLAIN(add, 256),
 	PLAIN(add_bias, 256), PLAIN(scale, 256), PLAIN(soft_cap, 256), PLAIN(silu_mul, 256),
 	PLAIN(gelu_mul, 256), FIBERS(exp_sums, 256),
-	FIBERS(matmul_exact, 128), PLAIN(round_rows, 256), FIBERS(matmul_bf16_8, 128),
-	FIBERS(matmul_bf16_64, 128), PLAIN(quantize_rows, 128), PLAIN(matmul_q8, 128),
-	PLAIN(matmul_q4, 128), PLAIN(fold, 256),
-	PLAIN(write_kv, 128), FIBERS(attend, 128), PLAIN(attend_merge, 128),
+	BOTH(matmul_f32, 128), BOTH(matmul_bf16x, 128), BOTH(matmul_f16, 128), BOTH(matmul_i8, 128),
+	BOTH(matmul_u4, 128), BOTH(matmul_f8, 128),
+	FIBERS(matmul_bf16_8, 128), FIBERS(matmul_bf16_16, 128), FIBERS(matmul_bf16_32, 128), FIBERS(matmul_bf16_64, 128),
+	FIBERS(matmul_bf16_128, 256), BOTH(matmul_q8, 128), BOTH(matmul_q4, 128), PLAIN(fold, 256),
+	PLAIN(rope, 64), FIBERS(write_kv, 64), FIBERS(rope_write, 64), FIBERS(attend, 128), PLAIN(attend_merge, 128),
 };
 
 static std::map<uint64_t, size_t> allocations;

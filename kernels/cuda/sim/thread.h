@@ -18,11 +18,18 @@ void barrier();            // of the block
 uint32_t *warp_exchange(); // 32 x 16 words of the fiber's warp
 void warp_barrier();
 
+// Copies into shared memory land at once or, at the latest, when they are waited
+// for, at random: a kernel that reads too early, or writes where one is still to
+// land, gives other results.
+void copy_async(void *to, const void *from);
+void commit_async();
+void wait_async(int groups);
+
 } // namespace sim
 
 #define KERNEL(threads) extern "C" void
 #define DEVICE static inline
-#define SHARED static
+#define SHARED static __attribute__((aligned(16)))
 #define UNROLL
 
 DEVICE int thread() { return sim::now.thread; }
@@ -31,6 +38,11 @@ DEVICE int block_y() { return sim::now.block[1]; }
 DEVICE int block_z() { return sim::now.block[2]; }
 DEVICE int blocks_x() { return sim::now.blocks[0]; }
 DEVICE void sync() { sim::barrier(); }
+DEVICE void sync_warp() { sim::warp_barrier(); }
+DEVICE void copy_async(void *to, const void *from) { sim::copy_async(to, from); }
+DEVICE void commit_async() { sim::commit_async(); }
+template <int N>
+DEVICE void wait_async() { sim::wait_async(N); }
 
 DEVICE int shuffle_xor_i(int v, int mask) {
 	uint32_t *x = sim::warp_exchange();

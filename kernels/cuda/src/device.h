@@ -17,7 +17,7 @@ typedef unsigned long long uint64_t;
 
 #define KERNEL(threads) extern "C" __attribute__((global)) __attribute__((launch_bounds(threads))) void
 #define DEVICE static inline __attribute__((device))
-#define SHARED static __attribute__((shared))
+#define SHARED static __attribute__((shared, aligned(16)))
 #define UNROLL _Pragma("unroll")
 
 DEVICE int thread() { return __nvvm_read_ptx_sreg_tid_x(); }
@@ -26,6 +26,7 @@ DEVICE int block_y() { return __nvvm_read_ptx_sreg_ctaid_y(); }
 DEVICE int block_z() { return __nvvm_read_ptx_sreg_ctaid_z(); }
 DEVICE int blocks_x() { return __nvvm_read_ptx_sreg_nctaid_x(); }
 DEVICE void sync() { __syncthreads(); }
+DEVICE void sync_warp() { __nvvm_bar_warp_sync(0xffffffff); }
 DEVICE int shuffle_xor_i(int v, int mask) { return __nvvm_shfl_sync_bfly_i32(0xffffffff, v, mask, 0x1f); }
 
 // dp4a: c + the products of four signed bytes.
@@ -43,9 +44,34 @@ DEVICE void mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) 
 		: "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// copy_async begins a copy of 16 bytes into shared memory, past the first cache;
+// commit_async ends a group of them, wait_async<N> waits for all but the last N
+// groups of this thread.
+DEVICE void copy_async(void *shared, const void *global) {
+	uint32_t to = (uint32_t)(uint64_t)(__attribute__((address_space(3))) char *)shared;
+	asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"(to), "l"(global) : "memory");
+}
+DEVICE void commit_async() { asm volatile("cp.async.commit_group;" : : : "memory"); }
+template <int N>
+DEVICE void wait_async() { asm volatile("cp.async.wait_group %0;" : : "n"(N) : "memory"); }
+
 #else
 #include "../sim/thread.h"
 #endif
+
+// Loops over register arrays are unrolled, or the arrays would lie in memory.
+#define EACH(i, n) UNROLL for (int i = 0; i < (n); i++)
+
+// quad is 16 bytes: what a lane copies or loads at once.
+struct alignas(16) quad {
+	uint32_t v[4];
+};
+
+// group_sum is the scale and the sum of a group of 32 quantized activations.
+struct group_sum {
+	float scale;
+	int sum;
+};
 
 DEVICE float fma32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 DEVICE uint32_t bits(float f) { uint32_t u; __builtin_memcpy(&u, &f, 4); return u; }
@@ -63,8 +89,9 @@ DEVICE double shuffle_xor(double v, int mask) {
 	return v;
 }
 
-// Stored types, as kernels/tensor numbers them for the device.
-enum { F32 = 0, BF16 = 1, F16 = 2, Q8 = 3 };
+// Stored types and codes, as layout.go numbers them for the device; Q8 is a KV
+// pool's.
+enum { F32 = 0, BF16 = 1, F16 = 2, Q8 = 3, I8 = 4, U4 = 5, I4 = 6, F8 = 7 };
 
 DEVICE float from_bf16(uint16_t h) { return from_bits((uint32_t)h << 16); }
 
@@ -95,6 +122,9 @@ DEVICE uint16_t to_f16(float f) {
 	u += 0xfff + (u >> 13 & 1);
 	return (uint16_t)(sign | ((u - 0x38000000) >> 13));
 }
+
+// from_f8 widens e4m3; its subnormals are float32's, times 2^120.
+DEVICE float from_f8(uint32_t b) { return from_bits((b & 0x80) << 24 | (b & 0x7f) << 20) * 0x1p120f; }
 
 DEVICE float widen(const void *p, long i, int type) {
 	switch (type) {
@@ -139,10 +169,24 @@ DEVICE float tanh32(float x) {
 	return from_bits(bits(r) | (bits(x) & 0x80000000u));
 }
 
-// block_sum adds a value of each of n threads (a power of two of them, at most
-// 256) in one fixed tree; every thread gets the sum. space has n / 32 elements.
-DEVICE double block_sum(double v, double *space, int n) {
+DEVICE float silu32(float x) { return x / (1.0f + exp32(-x)); }
+
+// gelu32 is the tanh form, as x / (1 + exp(t)) (kernels/cpu, gelu32).
+DEVICE float gelu32(float x) {
+	float t = x * fma32(x * x, -0.0713548162726f, -1.5957691216057308f);
+	return x / (1.0f + exp32(t));
+}
+
+// warp_sum and block_sum add a value of each of the warp's threads, or of n threads
+// (a power of two of them, at most 256), in one fixed tree; every thread gets the
+// sum. space has n / 32 elements.
+DEVICE double warp_sum(double v) {
 	for (int m = 1; m < 32; m *= 2) v += shuffle_xor(v, m);
+	return v;
+}
+
+DEVICE double block_sum(double v, double *space, int n) {
+	v = warp_sum(v);
 	if (thread() % 32 == 0) space[thread() / 32] = v;
 	sync();
 	v = 0;
@@ -151,12 +195,17 @@ DEVICE double block_sum(double v, double *space, int n) {
 	return v;
 }
 
-// block_max is the largest value; NaN is not the largest of anything.
-DEVICE float block_max(float v, float *space, int n) {
+// warp_max and block_max are the largest value; NaN is not the largest of anything.
+DEVICE float warp_max(float v) {
 	for (int m = 1; m < 32; m *= 2) {
 		float o = shuffle_xor(v, m);
 		if (o > v || v != v) v = o;
 	}
+	return v;
+}
+
+DEVICE float block_max(float v, float *space, int n) {
+	v = warp_max(v);
 	if (thread() % 32 == 0) space[thread() / 32] = v;
 	sync();
 	v = space[0];

@@ -4,189 +4,349 @@
 // order of operations, however many rows there are and however the chunks are
 // dealt to blocks.
 //
-// A range (struct range) is a run of chunks of one leaf, dealt to one block of
-// the grid's z; its sum goes to dst[slot, row, out].
+// A launch computes one or more products of the same activations (struct product).
+// A range (struct range) is a run of chunks of one leaf, dealt to one block of the
+// grid's z; its sum goes to dst[slot, row, out]. Grid: blocks of outputs of all
+// products x rows x ranges.
 #include "device.h"
 
-enum { SPLIT = 512, ROWS = 8 };
-
-// Loops over register arrays are unrolled, or the arrays would lie in memory.
-#define EACH(i, n) UNROLL for (int i = 0; i < (n); i++)
+enum { SPLIT = 512, ROWS = 8, WARPS = 4 };
 
 struct range {
-	int lo, hi; // in K values of the packed layout; lo begins a chunk of its leaf
+	int lo; // its first step of the packed layout
+	int n;  // values of K
 	int slot;
-	int x; // where lo lies in the activations
+	int x; // where they begin in a row of activations (panels alone; the others' are laid out as weights are)
 };
 
-// matmul_exact: weights F32, BF16 or F16, activations float32 as they are.
-// Weights are panels of 32 outputs, [panel][k][32]. Grid: panels / 4 x rows / 8 x
-// ranges; 128 threads, a warp a panel, a lane an output.
-KERNEL(128) matmul_exact(float *dst, const uint8_t *w, const float *x, const range *ranges,
-	int rows, int out, int k, int ldx, int type) {
+struct product {
+	float *dst;
+	const uint8_t *w;
+	const range *ranges;
+	const int *groups; // of coded panels: the group of each k
+	long stride;       // bytes of a panel, or of a tile of outputs
+	int out, first;    // first: the block of outputs with which it begins
+	int codes, offsets; // where in a coded panel they begin; offsets 0: none
+	int bias, scales;    // what a 4-bit code is too large by; the type of scales
+};
+
+DEVICE product find(const product *list, int n) {
+	int i = 0;
+	while (i + 1 < n && block_x() >= list[i + 1].first) i++;
+	return list[i];
+}
+
+// A stream brings a run of memory to a warp, BYTES at a time, through STAGES
+// stages of shared memory, the later ones being on their way while one is used.
+template <int BYTES, int STAGES>
+struct stream {
+	uint8_t *ring;
+	const uint8_t *from;
+	long size;
+};
+
+template <int BYTES, int STAGES>
+DEVICE void fetch(const stream<BYTES, STAGES> &s, int stage) {
+	for (int i = thread() % 32 * 16; i < BYTES; i += 512) {
+		long at = (long)stage * BYTES + i;
+		if (at < s.size) copy_async(s.ring + stage % STAGES * BYTES + i, s.from + at);
+	}
+	commit_async();
+}
+
+// begin fetches the first stages. No lane may still read the ring.
+template <int BYTES, int STAGES>
+DEVICE stream<BYTES, STAGES> begin(uint8_t *ring, const uint8_t *from, long size) {
+	stream<BYTES, STAGES> s = {ring, from, size};
+	for (int i = 0; i < STAGES - 1; i++) fetch(s, i);
+	return s;
+}
+
+// next waits for a stage, and fetches into the place of the one before it.
+template <int BYTES, int STAGES>
+DEVICE const uint8_t *next(const stream<BYTES, STAGES> &s, int stage) {
+	wait_async<STAGES - 2>();
+	sync_warp();
+	fetch(s, stage + STAGES - 1);
+	return s.ring + stage % STAGES * BYTES;
+}
+
+// PER is how many values of K a word has.
+constexpr int per(int code) {
+	return code == F32 ? 1 : code == BF16 || code == F16 ? 2 : code == I8 || code == F8 ? 4 : 8;
+}
+
+// value is number e of a word, without its scale. I4 is kept as U4, with a bias of 8.
+template <int CODE>
+DEVICE float value(uint32_t word, int e, int bias) {
+	switch (CODE) {
+	case F32: return from_bits(word);
+	case BF16: return from_bits(e ? word & 0xffff0000u : word << 16);
+	case F16: return from_f16((uint16_t)(word >> 16 * e));
+	case I8: return (float)(int8_t)(word >> 8 * e);
+	case F8: return from_f8(word >> 8 * e & 0xff);
+	default: return (float)((int)(word >> 4 * e & 15) - bias);
+	}
+}
+
+// matmul_panel: activations float32 as they are; weights float32, bfloat16,
+// binary16, or codes with a scale and perhaps an offset for each group
+// (kernels.Coding), which are decoded on the way. A panel is 32 outputs: for codes
+// their scales, as stored, and offsets, float32, [group][32] each; then lines of 32 words,
+// output j's word of line l having PER values from k = PER*l on, the lowest bits
+// first. Leaves begin with a line. A warp has a panel, a lane an output; 128
+// threads.
+template <int CODE, int ROWS>
+DEVICE void matmul_panel(const product *list, int products, const float *x, int rows, int ldx) {
+	enum { PER = per(CODE), CODED = CODE > Q8, BYTES = 512, STAGES = 8 };
+	SHARED uint8_t rings[WARPS][STAGES * BYTES];
 	SHARED float tile[ROWS][SPLIT];
-	range r = ranges[block_z()];
-	int panel = block_x() * 4 + thread() / 32, lane = thread() % 32;
-	int row = block_y() * ROWS, n = min_i(ROWS, rows - row);
-	int col = panel * 32 + lane;
+	SHARED int group[CODED ? SPLIT : 1];
+	product p = find(list, products);
+	range r = p.ranges[block_z()];
+	int warp = thread() / 32, lane = thread() % 32, panel = (block_x() - p.first) * WARPS + warp;
+	int row = block_y() * ROWS, n = min_i(ROWS, rows - row), col = panel * 32 + lane;
+	bool mine = panel * 32 < p.out;
+	const uint8_t *from = p.w + panel * p.stride;
+	const float *offsets = (const float *)(from + p.offsets) + lane;
 	float sum[ROWS] = {};
-	for (int c = r.lo; c < r.hi; c += SPLIT) {
-		int len = min_i(SPLIT, r.hi - c);
-		for (int i = thread(); i < n * len; i += 128)
-			tile[i / len][i % len] = x[(long)(row + i / len) * ldx + r.x + (c - r.lo) + i % len];
+	for (int c = 0; c < r.n; c += SPLIT) {
+		int len = min_i(SPLIT, r.n - c), lines = (len + PER - 1) / PER;
+		sync(); // the ring and the tile are read no more
+		stream<BYTES, STAGES> s = begin<BYTES, STAGES>(rings[warp], from + p.codes + (long)(r.lo + c / PER) * 128, mine ? lines * 128 : 0);
+		for (int j = 0; j < ROWS; j++)
+			for (int i = thread(); i < len; i += 32 * WARPS) tile[j][i] = j < n ? x[(long)(row + j) * ldx + r.x + c + i] : 0.0f;
+		if (CODED)
+			for (int i = thread(); i < len; i += 32 * WARPS) group[i] = p.groups[r.x + c + i] * 32;
 		sync();
-		if (col < (out + 31) / 32 * 32) {
-			float acc[ROWS] = {};
-			long at = ((long)panel * k + c) * 32 + lane;
-			for (int i = 0; i < len; i++) {
-				float v = widen(w, at + (long)i * 32, type);
-				EACH(j, ROWS) if (j < n) acc[j] = fma32(tile[j][i], v, acc[j]);
+		float acc[ROWS] = {};
+		float scale = 0, offset = 0;
+		int last = -1;
+		for (int l = 0; l < (mine ? lines : 0); l++) {
+			const uint8_t *stage = s.ring + l / 4 % STAGES * BYTES;
+			if (l % 4 == 0) stage = next(s, l / 4);
+			uint32_t word = ((const uint32_t *)stage)[l % 4 * 32 + lane];
+			EACH(e, PER) {
+				int i = l * PER + e;
+				if (PER == 1 || i < len) {
+					float v = value<CODE>(word, e, p.bias);
+					if (CODED) {
+						int g = group[i];
+						if (g != last) {
+							last = g;
+							scale = widen(from, g + lane, p.scales);
+							if (p.offsets) offset = offsets[g];
+						}
+						v = scale * v;
+						if (p.offsets) v = v + offset;
+					}
+					EACH(j, ROWS) acc[j] = fma32(tile[j][i], v, acc[j]);
+				}
 			}
-			EACH(j, ROWS) sum[j] += acc[j];
 		}
-		sync();
+		wait_async<0>();
+		EACH(j, ROWS) sum[j] += acc[j];
 	}
-	EACH(j, ROWS) if (j < n && col < out) dst[((long)r.slot * rows + row + j) * out + col] = sum[j];
+	EACH(j, ROWS) if (j < n && col < p.out) p.dst[((long)r.slot * rows + row + j) * p.out + col] = sum[j];
 }
 
-// round_rows: activations to bfloat16, each leaf padded with zeros to a multiple
-// of 16, rows to a multiple of 8. leaf_of[i / 16] is where the 16 values of the
-// padded layout begin in x, ends[i / 16] where their leaf ends. Grid: padded rows.
-KERNEL(256) round_rows(uint16_t *dst, const float *x, const int *from, const int *ends, int rows, int k, int padded) {
-	int row = block_x();
-	for (int i = thread(); i < padded; i += 256) {
-		int at = from[i / 16] + i % 16;
-		dst[(long)row * padded + i] = row < rows && at < ends[i / 16] ? to_bf16(x[(long)row * k + at]) : 0;
+#define PANELS(name, code) \
+	KERNEL(128) matmul_##name##_1(const product *list, int products, const float *x, int rows, int ldx) { \
+		matmul_panel<code, 1>(list, products, x, rows, ldx); \
+	} \
+	KERNEL(128) matmul_##name##_8(const product *list, int products, const float *x, int rows, int ldx) { \
+		matmul_panel<code, ROWS>(list, products, x, rows, ldx); \
 	}
-}
 
-// matmul_bf16: weights and activations bfloat16 on the tensor cores. Weights are
-// tiles of 16 outputs x 16 k in the order of mma's A fragments, 16 bytes a lane:
-// [out tile][k tile][lane]. Grid: out tiles / 4 x rows / (8 * TILES) x ranges; 128
-// threads, a warp an out tile.
-struct alignas(16) quad {
-	uint32_t v[4];
-};
+PANELS(f32, F32)
+PANELS(bf16x, BF16)
+PANELS(f16, F16)
+PANELS(i8, I8)
+PANELS(u4, U4)
+PANELS(f8, F8)
+
+// Weights and activations bfloat16 on the tensor cores. Weights are, for each tile
+// of 16 outputs and step of 32 k, two of mma's A fragments, 16 bytes a lane;
+// activations are, for each tile of 8 rows and step, two of its B fragments, 16
+// bytes a lane (rows.cu, emit_bf16). Each leaf begins with a step and is padded
+// with zeros.
+enum { STEP = 32, CHUNK_STEPS = SPLIT / STEP, A_BYTES = 1024, B_BYTES = 512 };
 
 template <int TILES>
-DEVICE void matmul_bf16(float *dst, const quad *w, const uint16_t *x, const range *ranges,
-	int rows, int out, int padded) {
-	range r = ranges[block_z()];
-	int tile = block_x() * 4 + thread() / 32, lane = thread() % 32;
-	if (tile * 16 >= out) return;
-	int row = block_y() * 8 * TILES, g = lane / 4, t = lane % 4;
+DEVICE void store(const product &p, const range &r, const float sum[TILES][4], int col, int row, int rows) {
+	int g = thread() % 32 / 4, t = thread() % 4;
+	EACH(j, TILES) EACH(i, 4) {
+		int to = row + 8 * j + 2 * t + i % 2, out = col + g + i / 2 * 8;
+		if (to < rows && out < p.out) p.dst[((long)r.slot * rows + to) * p.out + out] = sum[j][i];
+	}
+}
+
+// matmul_bf16: few rows, bound by the weights' memory. A warp has a tile of
+// outputs and 8 * TILES rows; 128 threads.
+template <int TILES>
+DEVICE void matmul_bf16(const product *list, int products, const uint8_t *x, int rows, int steps) {
+	enum { STAGES = 8 };
+	SHARED uint8_t rings[WARPS][STAGES * A_BYTES];
+	product p = find(list, products);
+	range r = p.ranges[block_z()];
+	int warp = thread() / 32, lane = thread() % 32, tile = (block_x() - p.first) * WARPS + warp;
+	if (tile * 16 >= p.out) return;
+	int row = block_y() * 8 * TILES, n = (r.n + STEP - 1) / STEP;
+	stream<A_BYTES, STAGES> s = begin<A_BYTES, STAGES>(rings[warp], p.w + tile * p.stride + (long)r.lo * A_BYTES, (long)n * A_BYTES);
+	const uint8_t *b = x + ((long)(row / 8) * steps + r.lo) * B_BYTES + lane * 16;
 	float sum[TILES][4] = {};
-	const quad *a = w + ((long)tile * (padded / 16) + r.lo / 16) * 32 + lane;
-	for (int c = r.lo; c < r.hi; c += SPLIT) {
+	for (int c = 0; c < n; c += CHUNK_STEPS) {
 		float acc[TILES][4] = {};
-		for (int k = c; k < min_i(c + SPLIT, r.hi); k += 16, a += 32) {
-			quad frag = *a;
+		for (int i = c; i < min_i(c + CHUNK_STEPS, n); i++) {
+			const uint8_t *a = next(s, i) + lane * 16;
+			quad a0 = *(const quad *)a, a1 = *(const quad *)(a + 512);
 			EACH(j, TILES) {
-				const uint16_t *b = x + (long)(row + 8 * j + g) * padded + k + 2 * t;
-				mma_bf16(acc[j], frag.v, *(const uint32_t *)b, *(const uint32_t *)(b + 8));
+				quad q = *(const quad *)(b + ((long)j * steps + i) * B_BYTES);
+				mma_bf16(acc[j], a0.v, q.v[0], q.v[1]);
+				mma_bf16(acc[j], a1.v, q.v[2], q.v[3]);
 			}
 		}
 		EACH(j, TILES) EACH(i, 4) sum[j][i] += acc[j][i];
 	}
-	EACH(j, TILES) EACH(i, 4) {
-		int to = row + 8 * j + 2 * t + i % 2, col = tile * 16 + g + i / 2 * 8;
-		if (to < rows && col < out) dst[((long)r.slot * rows + to) * out + col] = sum[j][i];
+	wait_async<0>();
+	store<TILES>(p, r, sum, tile * 16, row, rows);
+}
+
+#define FEW(n, tiles) \
+	KERNEL(128) matmul_bf16_##n(const product *list, int products, const uint8_t *x, int rows, int steps) { \
+		matmul_bf16<tiles>(list, products, x, rows, steps); \
 	}
-}
+FEW(8, 1)
+FEW(16, 2)
+FEW(32, 4)
+FEW(64, 8)
 
-KERNEL(128) matmul_bf16_8(float *dst, const quad *w, const uint16_t *x, const range *ranges, int rows, int out, int padded) {
-	matmul_bf16<1>(dst, w, x, ranges, rows, out, padded);
-}
-KERNEL(128) matmul_bf16_64(float *dst, const quad *w, const uint16_t *x, const range *ranges, int rows, int out, int padded) {
-	matmul_bf16<8>(dst, w, x, ranges, rows, out, padded);
-}
-
-// quantize_rows: activations to int8 in groups of 32 (package reference,
-// QuantizeRow); a group's scale is NaN where a value is not finite. from and ends
-// are as round_rows', for each group. Grid: rows.
-KERNEL(128) quantize_rows(uint8_t *dst, float *scales, const float *x, const int *from, const int *ends, int k, int groups) {
-	long row = block_x();
-	for (int g = thread(); g < groups; g += 128) {
-		const float *v = x + row * k + from[g];
-		int n = min_i(32, ends[g] - from[g]);
-		float top = 0, odd = 0;
-		for (int i = 0; i < n; i++) {
-			float a = from_bits(bits(v[i]) & 0x7fffffffu);
-			if (a > top) top = a;
-			odd += v[i] - v[i];
+// matmul_bf16_128: many rows, bound by the tensor cores. A block has 128 outputs and
+// 128 rows, a warp 32 of those and 64 of these; steps pass through three stages of
+// shared memory. 256 threads.
+KERNEL(256) matmul_bf16_128(const product *list, int products, const uint8_t *x, int rows, int steps) {
+	enum { STAGES = 3, A = 8 * A_BYTES, B = 16 * B_BYTES };
+	SHARED uint8_t ring[STAGES][A + B];
+	product p = find(list, products);
+	range r = p.ranges[block_z()];
+	int warp = thread() / 32, lane = thread() % 32, tile = (block_x() - p.first) * 8, row = block_y() * 128;
+	int n = (r.n + STEP - 1) / STEP;
+	auto fetch = [&](int stage) {
+		if (stage < n) {
+			uint8_t *to = ring[stage % STAGES];
+			EACH(i, 2) {
+				int at = (thread() + 256 * i) * 16;
+				if ((tile + at / A_BYTES) * 16 < p.out)
+					copy_async(to + at, p.w + (tile + at / A_BYTES) * p.stride + (long)(r.lo + stage) * A_BYTES + at % A_BYTES);
+				copy_async(to + A + at, x + ((long)(row / 8 + at / B_BYTES) * steps + r.lo + stage) * B_BYTES + at % B_BYTES);
+			}
 		}
-		bool none = top < 0x1p-100f;
-		float inv = none ? 0.0f : 127.0f / top;
-		for (int i = 0; i < 32; i++) {
-			int q = 0;
-			if (i < n && odd == odd) q = (int)__builtin_rintf(v[i] * inv);
-			dst[(row * groups + g) * 32 + i] = (uint8_t)q;
+		commit_async();
+	};
+	for (int i = 0; i < STAGES - 1; i++) fetch(i);
+	int out = warp % 4 * 2, to = warp / 4 * 8; // the warp's first tiles
+	float sum[2][8][4] = {};
+	for (int c = 0; c < n; c += CHUNK_STEPS) {
+		float acc[2][8][4] = {};
+		for (int i = c; i < min_i(c + CHUNK_STEPS, n); i++) {
+			wait_async<STAGES - 2>();
+			sync();
+			fetch(i + STAGES - 1);
+			const uint8_t *a = ring[i % STAGES] + out * A_BYTES + lane * 16, *b = ring[i % STAGES] + A + to * B_BYTES + lane * 16;
+			quad left[2][2];
+			EACH(m, 2) EACH(h, 2) left[m][h] = *(const quad *)(a + m * A_BYTES + h * 512);
+			EACH(j, 8) {
+				quad q = *(const quad *)(b + j * B_BYTES);
+				EACH(m, 2) mma_bf16(acc[m][j], left[m][0].v, q.v[0], q.v[1]);
+				EACH(m, 2) mma_bf16(acc[m][j], left[m][1].v, q.v[2], q.v[3]);
+			}
 		}
-		scales[row * groups + g] = odd != odd ? odd : none ? 0.0f : top * (1.0f / 127.0f);
+		EACH(m, 2) EACH(j, 8) EACH(i, 4) sum[m][j][i] += acc[m][j][i];
 	}
+	wait_async<0>();
+	EACH(m, 2) store<8>(p, r, sum[m], (tile + out + m) * 16, row + to * 8, rows);
 }
 
-// matmul_quant: weights Q8 or Q4, activations int8. A panel of 32 outputs is, for
-// each group of 32 along K, 32 binary16 scales, then lines of 32 words: output
-// j's word of line l has its integers for k = 4l ... 4l+3 (Q8), or in its low
-// nibbles those plus 8 for 8l ... 8l+3 and in its high ones for 8l+4 ... 8l+7 (Q4).
-// Ranges count groups, 16 to a chunk. Grid and threads as matmul_exact's.
-template <int LINES>
-DEVICE void matmul_quant(float *dst, const uint8_t *w, const uint32_t *x, const float *scales, const range *ranges,
-	int rows, int out, int groups) {
-	enum { BYTES = 64 + LINES * 128 };
-	range r = ranges[block_z()];
-	int panel = block_x() * 4 + thread() / 32, lane = thread() % 32;
-	int row = block_y() * ROWS, n = min_i(ROWS, rows - row);
-	int col = panel * 32 + lane;
-	if (col >= out) return;
+// matmul_quant: weights Q8 or Q4, activations int8 in groups of 32 with a scale and
+// a sum (rows.cu, emit_int8). A panel of 32 outputs is, for each group of 32 along
+// K, 32 binary16 scales, then lines of 32 words: output j's word of line l has its
+// integers for k = 4l ... 4l+3 (Q8), or in its low nibbles those plus 8 for
+// 8l ... 8l+3 and in its high ones for 8l+4 ... 8l+7 (Q4). Threads as
+// matmul_panel's.
+template <int LINES, int ROWS>
+DEVICE void matmul_quant(const product *list, int products, const uint32_t *x, const group_sum *scales, int rows, int groups) {
+	enum { BYTES = 64 + LINES * 128, STAGES = 6 };
+	SHARED uint8_t rings[WARPS][STAGES * BYTES];
+	product p = find(list, products);
+	range r = p.ranges[block_z()];
+	int warp = thread() / 32, lane = thread() % 32, panel = (block_x() - p.first) * WARPS + warp;
+	if (panel * 32 >= p.out) return;
+	int row = block_y() * ROWS, n = min_i(ROWS, rows - row), col = panel * 32 + lane;
+	int end = (r.n + 31) / 32;
+	stream<BYTES, STAGES> s = begin<BYTES, STAGES>(rings[warp], p.w + panel * p.stride + (long)r.lo * BYTES, (long)end * BYTES);
 	float sum[ROWS] = {};
-	for (int c = r.lo; c < r.hi; c += SPLIT / 32) {
+	for (int c = 0; c < end; c += SPLIT / 32) {
 		float acc[ROWS] = {};
-		for (int g = c; g < min_i(c + SPLIT / 32, r.hi); g++) {
-			const uint8_t *group = w + ((long)panel * groups + g) * BYTES;
+		for (int g = c; g < min_i(c + SPLIT / 32, end); g++) {
+			const uint8_t *group = next(s, g);
 			float scale = from_f16(((const uint16_t *)group)[lane]);
 			const uint32_t *lines = (const uint32_t *)(group + 64) + lane;
 			uint32_t q[LINES];
 			EACH(l, LINES) q[l] = lines[l * 32];
-			EACH(j, ROWS) if (j < n) {
-				const uint32_t *v = x + ((long)(row + j) * groups + g) * 8;
-				int dot = 0;
+			EACH(j, ROWS) {
+				long at = (long)(row + (j < n ? j : 0)) * groups + r.lo + g;
+				const quad *v = (const quad *)(x + at * 8);
+				quad lo = v[0], hi = v[1];
+				group_sum t = scales[at];
+				int dot = LINES == 8 ? 0 : -8 * t.sum;
 				EACH(l, LINES) {
 					if (LINES == 8) {
-						dot = dp4a(q[l], v[l], dot);
-						continue;
+						dot = dp4a(q[l], l < 4 ? lo.v[l] : hi.v[l - 4], dot);
+					} else {
+						dot = dp4a(q[l] & 0x0f0f0f0f, 2 * l < 4 ? lo.v[2 * l] : hi.v[2 * l - 4], dot);
+						dot = dp4a(q[l] >> 4 & 0x0f0f0f0f, 2 * l < 4 ? lo.v[2 * l + 1] : hi.v[2 * l - 3], dot);
 					}
-					uint32_t lo = q[l] & 0x0f0f0f0f, hi = q[l] >> 4 & 0x0f0f0f0f;
-					dot = dp4a(lo, v[2 * l], dot) - 8 * dp4a(0x01010101, v[2 * l], 0);
-					dot = dp4a(hi, v[2 * l + 1], dot) - 8 * dp4a(0x01010101, v[2 * l + 1], 0);
 				}
-				acc[j] = fma32((float)dot, scale * scales[(long)(row + j) * groups + g], acc[j]);
+				acc[j] = fma32((float)dot, scale * t.scale, acc[j]);
 			}
 		}
 		EACH(j, ROWS) sum[j] += acc[j];
 	}
-	EACH(j, ROWS) if (j < n) dst[((long)r.slot * rows + row + j) * out + col] = sum[j];
+	wait_async<0>();
+	EACH(j, ROWS) if (j < n && col < p.out) p.dst[((long)r.slot * rows + row + j) * p.out + col] = sum[j];
 }
 
-KERNEL(128) matmul_q8(float *dst, const uint8_t *w, const uint32_t *x, const float *scales, const range *ranges, int rows, int out, int groups) {
-	matmul_quant<8>(dst, w, x, scales, ranges, rows, out, groups);
-}
-KERNEL(128) matmul_q4(float *dst, const uint8_t *w, const uint32_t *x, const float *scales, const range *ranges, int rows, int out, int groups) {
-	matmul_quant<4>(dst, w, x, scales, ranges, rows, out, groups);
-}
+#define QUANT(name, lines, n) \
+	KERNEL(128) matmul_##name##_##n(const product *list, int products, const uint32_t *x, const group_sum *scales, int rows, int groups) { \
+		matmul_quant<lines, n>(list, products, x, scales, rows, groups); \
+	}
+QUANT(q8, 8, 1)
+QUANT(q8, 8, 8)
+QUANT(q4, 4, 1)
+QUANT(q4, 4, 8)
 
 // fold: dst[node, i] = the tree over the node's leaves of the sums of their
-// slots, for i < n = rows * out. program is, for each node, its length and then
-// its steps: a step s >= 0 adds slot s to the leaf that is being summed, OPEN
-// begins a leaf, JOIN adds the two topmost sums. Nodes lie stride elements apart.
-// Grid: elements / 256 x nodes.
+// slots, for i < n = rows * out, for one or more products. program is, for each
+// node, its length and then its steps: a step s >= 0 adds slot s to the leaf that is
+// being summed, OPEN begins a leaf, JOIN adds the two topmost sums. Nodes lie stride
+// elements apart. Grid: elements / 256 of all products x nodes.
 enum { OPEN = -1, JOIN = -2, DEPTH = 24 };
 
-KERNEL(256) fold(float *dst, const float *parts, const int *program, const int *starts, long n, long stride) {
-	long i = (long)block_x() * 256 + thread();
-	if (i >= n) return;
-	const int *p = program + starts[block_y()];
+struct folded {
+	float *dst;
+	const float *parts;
+	const int *program, *starts;
+	long n, stride;
+	int first, unused; // first: the block with which it begins
+};
+
+KERNEL(256) fold(const folded *list, int products) {
+	int at = 0;
+	while (at + 1 < products && block_x() >= list[at + 1].first) at++;
+	folded f = list[at];
+	long i = (long)(block_x() - f.first) * 256 + thread();
+	if (i >= f.n) return;
+	const int *p = f.program + f.starts[block_y()];
 	SHARED float stack[DEPTH][256];
 	int top = -1, me = thread();
 	for (int s = 1; s <= p[0]; s++) {
@@ -196,8 +356,8 @@ KERNEL(256) fold(float *dst, const float *parts, const int *program, const int *
 			top--;
 			stack[top][me] += stack[top + 1][me];
 		} else {
-			stack[top][me] += parts[(long)p[s] * n + i];
+			stack[top][me] += f.parts[(long)p[s] * f.n + i];
 		}
 	}
-	dst[(long)block_y() * stride + i] = stack[0][me];
+	f.dst[(long)block_y() * f.stride + i] = stack[0][me];
 }

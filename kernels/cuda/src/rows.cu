@@ -10,31 +10,94 @@ KERNEL(256) gather(float *dst, const uint8_t *table, const int *ids, int c, int 
 	for (int j = thread(); j < c; j += 256) dst[(long)block_x() * c + j] = widen(table, row * c + j, type);
 }
 
-// rms_norm: dst = x / sqrt(mean(x^2) + eps) * w; squares and their sum in double.
-// dst may be x. Grid: rows.
-KERNEL(256) rms_norm(float *dst, const float *x, const float *w, int c, float eps) {
-	SHARED double space[8];
-	const float *row = x + (long)block_x() * c;
-	double sum = 0;
+// gather_coded: gather of a table of codes (kernels.Coding). A row is its scales,
+// float32, its offsets, if any, then its codes, record bytes in all. Grid: rows.
+KERNEL(256) gather_coded(float *dst, const uint8_t *table, const int *ids, const int *groups, int c, int code, int n, int offsets, long record) {
+	const uint8_t *row = table + ids[block_x()] * record;
+	const float *scales = (const float *)row, *shifts = scales + n;
+	const uint8_t *codes = row + (long)n * (offsets ? 8 : 4);
 	for (int j = thread(); j < c; j += 256) {
-		double v = row[j];
-		sum += v * v; // the square is exact, so fusing would change nothing
+		float q;
+		switch (code) {
+		case I8: q = (float)(int8_t)codes[j]; break;
+		case F8: q = from_f8(codes[j]); break;
+		case U4: q = (float)(codes[j / 2] >> j % 2 * 4 & 15); break;
+		default: q = (float)((int8_t)(codes[j / 2] << (4 - j % 2 * 4)) >> 4);
+		}
+		float v = scales[groups[j]] * q;
+		if (offsets) v = v + shifts[groups[j]];
+		dst[(long)block_x() * c + j] = v;
 	}
-	sum = block_sum(sum, space, 256);
-	float r = (float)(1.0 / __builtin_sqrt(sum / c + (double)eps));
-	for (int j = thread(); j < c; j += 256) dst[(long)block_x() * c + j] = row[j] * r * w[j];
 }
 
-// rope: rotate-half in place. Grid: rows x heads.
-KERNEL(128) rope(float *x, const float *cos, const float *sin, const int *pos, int heads, int dim, int half) {
-	float *head = x + ((long)block_x() * heads + block_y()) * dim;
-	long at = (long)pos[block_x()] * half;
-	for (int j = thread(); j < half; j += 128) {
-		float a = head[j], b = head[j + half], c = cos[at + j], s = sin[at + j];
-		float a1 = a * c, b1 = b * s, a2 = a * s, b2 = b * c;
-		head[j] = a1 - b1;
-		head[j + half] = b2 + a2;
+// emit_bf16 rounds a row for matmul_bf16: in the order of mma's B fragments, [tile of
+// 8 rows][step of 32 k][lane][8]. from[s] is where the values of step s lie in the
+// row, ends[s] where their leaf ends; a row that is null is zero.
+DEVICE void emit_bf16(uint16_t *dst, const float *row, int number, const int *from, const int *ends, int steps) {
+	for (int i = thread(); i < steps * 32; i += 256) {
+		int s = i / 32, k = i % 32, at = from[s] + k;
+		int lane = number % 8 * 4 + k % 8 / 2, place = k / 16 * 4 + k % 16 / 8 * 2 + k % 2;
+		dst[((long)(number / 8) * steps + s) * 256 + lane * 8 + place] = row && at < ends[s] ? to_bf16(row[at]) : 0;
 	}
+}
+
+// emit_int8 quantizes a row for matmul_quant, in groups of 32 (package reference,
+// QuantizeRow), a warp a group; a group's scale is NaN where a value is not finite.
+DEVICE void emit_int8(int8_t *dst, group_sum *scales, const float *row, const int *from, const int *ends, int groups) {
+	int lane = thread() % 32;
+	for (int g = thread() / 32; g < groups; g += 8) {
+		int at = from[g] + lane;
+		float v = at < ends[g] ? row[at] : 0.0f;
+		int odd = v - v == 0 ? 0 : 1;
+		float top = odd ? 0.0f : from_bits(bits(v) & 0x7fffffffu);
+		for (int m = 1; m < 32; m *= 2) {
+			float o = shuffle_xor(top, m);
+			if (o > top) top = o;
+			odd |= shuffle_xor_i(odd, m);
+		}
+		bool none = top < 0x1p-100f;
+		int q = odd || none ? 0 : (int)__builtin_rintf(v * (127.0f / top)), sum = q;
+		for (int m = 1; m < 32; m *= 2) sum += shuffle_xor_i(sum, m);
+		dst[g * 32 + lane] = (int8_t)q;
+		if (lane == 0) scales[g] = {odd ? from_bits(0x7fc00000u) : none ? 0.0f : top * (1.0f / 127.0f), sum};
+	}
+}
+
+// pass_rows does in one pass over rows [rows, c] what ops one after the other do; what
+// is null is not done:
+//
+//	add    x += add
+//	up     dst = gate's function (gelu or SiLU) of x, times up
+//	norm   dst = x / sqrt(mean(x^2) + eps) * norm; squares and their sum in double
+//	rounded   the last of these as a product takes it, quantized where there are sums
+//
+// dst may be x. Grid: rows, and those by which a product's rows are padded.
+KERNEL(256) pass_rows(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, group_sum *sums,
+	const int *from, const int *ends, int rows, int c, int gelu, int steps, float eps) {
+	SHARED double space[8];
+	int number = block_x();
+	const float *row = nullptr;
+	if (number < rows) {
+		float *x = xs + (long)number * c, *dst = dsts + (long)number * c;
+		row = x;
+		double sum = 0;
+		for (int j = thread(); j < c; j += 256) {
+			float v = x[j];
+			if (add) x[j] = v = v + add[(long)number * c + j];
+			if (up) dst[j] = (gelu ? gelu32(v) : silu32(v)) * up[(long)number * c + j];
+			sum += (double)v * (double)v; // the square is exact, so fusing would change nothing
+		}
+		if (norm) {
+			sum = block_sum(sum, space, 256);
+			float r = (float)(1.0 / __builtin_sqrt(sum / c + (double)eps));
+			for (int j = thread(); j < c; j += 256) dst[j] = x[j] * r * norm[j];
+		}
+		if (norm || up) row = dst;
+		sync();
+	}
+	if (!rounded) return;
+	if (!sums) emit_bf16((uint16_t *)rounded, row, number, from, ends, steps);
+	else if (row) emit_int8((int8_t *)rounded + (long)number * steps * 32, sums + (long)number * steps, row, from, ends, steps);
 }
 
 KERNEL(256) add(float *dst, const float *x, long n) {
@@ -60,16 +123,12 @@ KERNEL(256) soft_cap(float *dst, float limit, long n) {
 
 KERNEL(256) silu_mul(float *dst, const float *gate, const float *up, long n) {
 	long i = element();
-	if (i < n) dst[i] = gate[i] / (1.0f + exp32(-gate[i])) * up[i];
+	if (i < n) dst[i] = silu32(gate[i]) * up[i];
 }
 
-// gelu_mul: the tanh form, as x / (1 + exp(t)) (kernels/cpu, gelu32).
 KERNEL(256) gelu_mul(float *dst, const float *gate, const float *up, long n) {
 	long i = element();
-	if (i >= n) return;
-	float x = gate[i];
-	float t = x * fma32(x * x, -0.0713548162726f, -1.5957691216057308f);
-	dst[i] = x / (1.0f + exp32(t)) * up[i];
+	if (i < n) dst[i] = gelu32(gate[i]) * up[i];
 }
 
 // exp_sums: dst[row, b] = (the maximum of a block of columns, the sum of
