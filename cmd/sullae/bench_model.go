@@ -28,6 +28,7 @@ type benchModelCmd struct {
 	Context    int      `env:"-" default:"128" help:"Tokens in each sequence's cache before (${default})."`
 	Batch      []int    `env:"-" default:"1,4,8,16,32" help:"Sequences decoded together (${default})."`
 	Repeat     int      `env:"-" default:"3" help:"Prefills that are timed (${default})."`
+	Ops        bool     `env:"-" help:"Tell what each kind of op takes of a step of decoding."`
 	JSON       bool     `name:"json" env:"-" help:"Print one JSON object."`
 }
 
@@ -45,7 +46,7 @@ func (c *benchModelCmd) run(ctx context.Context, std streams) error {
 	cfg := measure.ModelConfig{
 		KVType:  kvType(c.KVType),
 		Backend: cpu.Config{Threads: cmp.Or(c.Threads, cgroup.Threads()), Variant: c.CPUVariant},
-		Prompt:  c.Prompt, Decode: c.Decode, Context: c.Context, Batches: c.Batch, Repeat: c.Repeat,
+		Prompt:  c.Prompt, Decode: c.Decode, Context: c.Context, Batches: c.Batch, Repeat: c.Repeat, Ops: c.Ops,
 	}
 	for _, n := range append([]int{c.Prompt, c.Decode, c.Context, c.Repeat, len(c.Batch)}, c.Batch...) {
 		if n < 1 {
@@ -109,7 +110,31 @@ func modelReport(name string, rep *measure.ModelReport) string {
 			figure(fmt.Sprintf("%.1f", r.Read)), figure(share(r.OfRead, r.Limits.Read)),
 			figure(fmt.Sprintf("%.0f", r.Compute)), figure(share(r.OfCompute, compute))})
 	}
-	return screen.Printable(head) + screen.Table(rows)
+	text := screen.Printable(head) + screen.Table(rows)
+	for _, r := range rep.Results {
+		if len(r.Ops) > 0 {
+			text += fmt.Sprintf("\n%s, a step of decoding %d:\n", r.Format, r.Batch) + opTable(r)
+		}
+	}
+	return text
+}
+
+// opTable is what the ops of a step took.
+func opTable(r measure.ModelResult) string {
+	rows := [][]screen.Cell{{{Text: "OP"}, figure("CALLS"), figure("µs"), figure("SHARE"), figure("GOP/S"), figure("OF LIMIT")}}
+	total := 0.0
+	for _, o := range r.Ops {
+		total += o.Microseconds
+	}
+	for _, o := range r.Ops {
+		row := []screen.Cell{{Text: o.Name}, figure(fmt.Sprint(o.Calls)), figure(fmt.Sprintf("%.1f", o.Microseconds)),
+			figure(fmt.Sprintf("%.0f %%", 100*o.Microseconds/total))}
+		if o.Compute > 0 {
+			row = append(row, figure(fmt.Sprintf("%.0f", o.Compute)), figure(fmt.Sprintf("%.0f %%", 100*o.Compute*r.OfCompute/r.Compute)))
+		}
+		rows = append(rows, row)
+	}
+	return screen.Table(rows)
 }
 
 func figure(text string) screen.Cell { return screen.Cell{Text: text, Right: true} }

@@ -22,6 +22,6 @@ func weighAVX2(t kernels.KVType, c []float32, ldc int, a []float32, lda int, v [
 	weighVec(&weighTiles256, &strips256, t, c, ldc, a, lda, v, ldv, off, m, p, n)
 }
 
-func scoreAVX2(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int) {
-	scoreVec(&scoreTiles256[t][m], t, c, ldc, a, lda, keys, off, next, nextOff, m, d)
+func scoreAVX2(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int, ends *scoreEnds) {
+	scoreVec(&scoreTiles256[t][m], t, c, ldc, a, lda, keys, off, next, nextOff, m, d, ends)
 }

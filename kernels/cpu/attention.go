@@ -39,9 +39,10 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 	a.group(p.cfg.KVHeads)
 	b.items = b.items[:0]
 	for _, s := range seqs {
-		must(len(s.Blocks)*p.cfg.BlockSize >= s.Pos+s.N && len(a.q) >= (s.Row+s.N)*width && len(a.dst) >= (s.Row+s.N)*width,
-			"Attention", "rows [%d, %d) at position %d with %d blocks of %d; q has %d values, dst %d",
-			s.Row, s.Row+s.N, s.Pos, len(s.Blocks), p.cfg.BlockSize, len(a.q), len(a.dst))
+		if len(s.Blocks)*p.cfg.BlockSize < s.Pos+s.N || len(a.q) < (s.Row+s.N)*width || len(a.dst) < (s.Row+s.N)*width {
+			broken("Attention", "rows [%d, %d) at position %d with %d blocks of %d; q has %d values, dst %d",
+				s.Row, s.Row+s.N, s.Pos, len(s.Blocks), p.cfg.BlockSize, len(a.q), len(a.dst))
+		}
 		for g, heads := range a.heads {
 			if len(heads) == 0 {
 				continue
@@ -179,6 +180,10 @@ type attnScratch struct {
 	v16Off []int     // of each 16 positions, where their values are; nil if apart
 	keys   []byte    // [chunk/16, headDim, 16], where tiles are smaller than 16
 	scales []float32 // [2, chunk], of keys and of values, where the pool has them
+	// Arguments of the inner loops, which would be allocated anew for each call.
+	ends  scoreEnds
+	lanes [8]float64
+	one   [1]int
 }
 
 // scoreStride leaves room for softmax's padding, and keeps the rows of a tile
@@ -226,8 +231,8 @@ func (a *attention) finish(s *sums, it *attnItem) {
 	for i := range it.n * len(a.heads[it.kvHead]) {
 		inv := 1 / s.l[i]
 		out := a.dst[a.at(it, i):][:d]
-		for j := range out {
-			out[j] = s.o[i*pad+j] * inv
+		for j, o := range s.o[i*pad:][:d] {
+			out[j] = o * inv
 		}
 	}
 }
@@ -321,7 +326,7 @@ func (a *attention) tile(s *attnScratch, to *sums, it *attnItem, keys []byte, c,
 			a.v.softCap(row[lo:hi], scale, a.spec.Cap)
 			scale = 1
 		}
-		top[i], sum[i] = a.b.softmax(row[lo:hi], scale)
+		top[i], sum[i] = a.v.softmax(row[lo:hi], scale, &s.lanes)
 		if a.kv.scale != nil {
 			a.v.mulScaled(row[lo:hi], row[lo:hi], s.scales[chunk+lo:chunk+hi], 1)
 		}
@@ -360,32 +365,36 @@ func (a *attention) scores(s *attnScratch, keys []byte, i0, n, lo, hi int) {
 	if i0 == 0 && a.kv.tile == keyTile {
 		next, nextOff = a.kv.v, s.v16Off
 	}
-	a.v.score(a.kv.cfg.Type, s.score[t0*keyTile:], scoreStride, s.q[i0*d:], d, keys, s.kOff[t0:t1], next, nextOff[t0:t1], n, d)
+	a.v.score(a.kv.cfg.Type, s.score[t0*keyTile:], scoreStride, s.q[i0*d:], d, keys, s.kOff[t0:t1], next, nextOff[t0:t1], n, d, &s.ends)
 }
 
 // weigh adds the values at positions [lo, hi) of the chunk, by their scores, to
 // rows [i, i+n) of s.part.
 func (a *attention) weigh(s *attnScratch, i, n, lo, hi int) {
-	size, pad, bytes := a.kv.cfg.BlockSize, a.kv.pad, a.kv.cfg.Type.ElementBytes()
-	call := func(off []int, lo, rows int) {
-		strips, most := pad/stripWidth, a.v.strips[n]
-		for p := 0; p < strips; p += most {
-			a.v.weigh(a.kv.cfg.Type, s.part[i*pad+p*stripWidth:], pad, s.score[i*scoreStride+lo:], scoreStride,
-				a.kv.v[p*stripWidth*bytes:], pad, off, n, min(most, strips-p), rows)
-		}
-	}
+	size := a.kv.cfg.BlockSize
 	for lo < hi {
 		block, slot := lo/size, lo%size
 		if slot == 0 && hi-lo >= size {
 			whole := (hi - lo) / size
-			call(s.vOff[block:block+whole], lo, size)
+			a.weighBlocks(s, i, n, s.vOff[block:block+whole], lo, size)
 			lo += whole * size
 			continue
 		}
 		rows := min(size-slot, hi-lo)
-		one := [1]int{s.vOff[block] + slot*pad}
-		call(one[:], lo, rows)
+		s.one[0] = s.vOff[block] + slot*a.kv.pad
+		a.weighBlocks(s, i, n, s.one[:], lo, rows)
 		lo += rows
+	}
+}
+
+// weighBlocks is weigh for as many rows from each place in off on; the first is
+// at position lo of the chunk.
+func (a *attention) weighBlocks(s *attnScratch, i, n int, off []int, lo, rows int) {
+	pad, bytes := a.kv.pad, a.kv.cfg.Type.ElementBytes()
+	strips, most := pad/stripWidth, a.v.strips[n]
+	for p := 0; p < strips; p += most {
+		a.v.weigh(a.kv.cfg.Type, s.part[i*pad+p*stripWidth:], pad, s.score[i*scoreStride+lo:], scoreStride,
+			a.kv.v[p*stripWidth*bytes:], pad, off, n, min(most, strips-p), rows)
 	}
 }
 

@@ -42,6 +42,7 @@ type scratch struct {
 	unpacked []byte // groups of quantized weights
 	attn     attnScratch
 	row      []float32
+	squares  [16]float64
 }
 
 // grow returns s with at least n elements, whose values are arbitrary.
@@ -114,6 +115,11 @@ func (b *Backend) Host(buf kernels.Buffer) []float32 { return host(buf) }
 // must panics where a shape does not fit.
 func must(ok bool, op, format string, args ...any) {
 	if !ok {
-		panic("cpu: " + op + ": " + fmt.Sprintf(format, args...))
+		broken(op, format, args...)
 	}
+}
+
+// broken is must for loops: its arguments are made where they are wanted alone.
+func broken(op, format string, args ...any) {
+	panic("cpu: " + op + ": " + fmt.Sprintf(format, args...))
 }

@@ -38,6 +38,6 @@ func weighAVX512(t kernels.KVType, c []float32, ldc int, a []float32, lda int, v
 	weighVec(&weighTiles512, &strips512, t, c, ldc, a, lda, v, ldv, off, m, p, n)
 }
 
-func scoreAVX512(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int) {
-	scoreVec(&scoreTiles512[t][m], t, c, ldc, a, lda, keys, off, next, nextOff, m, d)
+func scoreAVX512(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int, ends *scoreEnds) {
+	scoreVec(&scoreTiles512[t][m], t, c, ldc, a, lda, keys, off, next, nextOff, m, d, ends)
 }

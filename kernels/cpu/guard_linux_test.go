@@ -185,7 +185,7 @@ func guardScore(f *fences, asm *variant, t kernels.KVType, m, d, tiles int) {
 		off[i] = (tiles - 1 - i) * d * stripWidth
 	}
 	f.both(fmt.Sprintf("%s: score %v m=%d d=%d tiles=%d", asm.name, t, m, d, tiles), asm, portable, c, func(v *variant) {
-		v.score(t, c, stripWidth*tiles, a, d, keys, off, keys, off, m, d)
+		v.score(t, c, stripWidth*tiles, a, d, keys, off, keys, off, m, d, &scoreEnds{})
 	})
 }
 

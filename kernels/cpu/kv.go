@@ -99,20 +99,28 @@ func (b *Backend) WriteKV(kv kernels.KV, layer int, k, v kernels.Buffer, seqs []
 	ks, vs := host(k), host(v)
 	width := c.KVHeads * c.HeadDim
 	must(layer >= 0 && layer < c.Layers, "WriteKV", "layer %d of %d", layer, c.Layers)
+	rows := 0
 	for _, s := range seqs {
-		must(len(s.Blocks)*c.BlockSize >= s.Pos+s.N && len(ks) >= (s.Row+s.N)*width && len(vs) >= (s.Row+s.N)*width,
-			"WriteKV", "rows [%d, %d) at position %d with %d blocks of %d; k has %d values, v %d",
-			s.Row, s.Row+s.N, s.Pos, len(s.Blocks), c.BlockSize, len(ks), len(vs))
-		b.pool.run(s.N, rowGrain(width), func(_, lo, hi int) {
-			for i := lo; i < hi; i++ {
-				pos := s.Pos + i
+		if len(s.Blocks)*c.BlockSize < s.Pos+s.N || len(ks) < (s.Row+s.N)*width || len(vs) < (s.Row+s.N)*width {
+			broken("WriteKV", "rows [%d, %d) at position %d with %d blocks of %d; k has %d values, v %d",
+				s.Row, s.Row+s.N, s.Pos, len(s.Blocks), c.BlockSize, len(ks), len(vs))
+		}
+		rows += s.N
+	}
+	b.pool.run(rows, rowGrain(width), func(_, lo, hi int) {
+		first := 0 // of the sequence, among all rows
+		for i := range seqs {
+			s := &seqs[i]
+			for r := max(lo-first, 0); r < min(hi-first, s.N); r++ {
+				pos := s.Pos + r
 				for h := range c.KVHeads {
-					from := (s.Row+i)*width + h*c.HeadDim
+					from := (s.Row+r)*width + h*c.HeadDim
 					p.write(p.slot(layer, h, s.Blocks[pos/c.BlockSize]), pos%c.BlockSize, ks[from:][:c.HeadDim], vs[from:][:c.HeadDim])
 				}
 			}
-		})
-	}
+			first += s.N
+		}
+	})
 }
 
 // write stores a head's key and value at slot i of the block whose first slot is

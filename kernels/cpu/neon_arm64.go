@@ -58,8 +58,8 @@ func weighNEON(t kernels.KVType, c []float32, ldc int, a []float32, lda int, v [
 	weighVec(&weighTilesNEON, &strips256, t, c, ldc, a, lda, v, ldv, off, m, p, n)
 }
 
-func scoreNEON(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int) {
-	scoreVec(&scoreTilesNEON[t][m], t, c, ldc, a, lda, keys, off, next, nextOff, m, d)
+func scoreNEON(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int, ends *scoreEnds) {
+	scoreVec(&scoreTilesNEON[t][m], t, c, ldc, a, lda, keys, off, next, nextOff, m, d, ends)
 }
 
 func quantGemmNEON(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, ahead int) {

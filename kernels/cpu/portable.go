@@ -78,7 +78,7 @@ func weighGo(t kernels.KVType, c []float32, ldc int, a []float32, lda int, v []b
 	}
 }
 
-func scoreGo(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, _ []byte, _ []int, m, d int) {
+func scoreGo(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, _ []byte, _ []int, m, d int, _ *scoreEnds) {
 	var key [stripWidth]float32
 	for s, o := range off {
 		for r := range m {

@@ -24,13 +24,14 @@ func (b *Backend) RMSNorm(dst, x, w kernels.Buffer, rows int, eps float32) {
 	out, in, scale := host(dst), host(x), host(w)
 	c := len(scale)
 	must(c > 0 && len(in) >= rows*c && len(out) >= rows*c, "RMSNorm", "%d rows of %d: x has %d values, dst %d", rows, c, len(in), len(out))
-	b.pool.run(rows, rowGrain(c), func(_, lo, hi int) {
+	b.pool.run(rows, rowGrain(c), func(worker, lo, hi int) {
+		lanes := &b.scratch[worker].squares
 		for t := lo; t < hi; t++ {
 			row := in[t*c : (t+1)*c]
-			var lanes [16]float64
+			clear(lanes[:])
 			whole := c &^ 15
-			b.v.sumSquares(row[:whole], &lanes)
-			sumSquaresGo(row[whole:], &lanes)
+			b.v.sumSquares(row[:whole], lanes)
+			sumSquaresGo(row[whole:], lanes)
 			mean := sumLanes(lanes[:]) / float64(c)
 			r := float32(1 / math.Sqrt(mean+float64(eps)))
 			b.v.mulScaled(out[t*c:(t+1)*c], row, scale, r)
@@ -146,25 +147,26 @@ func (b *Backend) ExpSums(dst, logits kernels.Buffer, rows, n, block int) {
 		for i := lo; i < hi; i++ {
 			row, c := i/blocks, i%blocks*block
 			v := s.row[:copy(s.row[:block], l[row*n+c:row*n+min(c+block, n)])]
-			d[2*i], d[2*i+1] = b.softmax(v, 1)
+			d[2*i], d[2*i+1] = b.v.softmax(v, 1, &s.attn.lanes)
 		}
 	})
 }
 
-// softmax multiplies v by scale, replaces it by exp(v - max), and returns the
-// maximum and the sum. v must have room for 7 more values, which are lost.
-func (b *Backend) softmax(v []float32, scale float32) (maximum, sum float32) {
-	n := len(v)
-	v = v[:(n+7)&^7]
-	fill(v[n:], v[0]) // a value that is there already does not change the maximum
-	maximum = b.v.scaleMax(v, scale)
+// softmax multiplies x by scale, replaces it by exp(x - max), and returns the
+// maximum and the sum. x must have room for 7 more values, which are lost; lanes
+// is memory to work in.
+func (v *variant) softmax(x []float32, scale float32, lanes *[8]float64) (maximum, sum float32) {
+	n := len(x)
+	x = x[:(n+7)&^7]
+	fill(x[n:], x[0]) // a value that is there already does not change the maximum
+	maximum = v.scaleMax(x, scale)
 	shift := maximum
 	if math.IsInf(float64(maximum), -1) {
 		shift = 0
 	}
-	fill(v[n:], float32(math.Inf(-1))) // whose exp adds nothing
-	var lanes [8]float64
-	b.v.expSum(v, v, shift, &lanes)
+	fill(x[n:], float32(math.Inf(-1))) // whose exp adds nothing
+	clear(lanes[:])
+	v.expSum(x, x, shift, lanes)
 	return maximum, float32(sumLanes(lanes[:]))
 }
 

@@ -52,7 +52,9 @@ func (b *Backend) Gather(dst kernels.Buffer, t kernels.Table, ids []int32) {
 	cols := tab.spec.K
 	must(len(out) >= len(ids)*cols, "Gather", "%d rows of %d into %d values", len(ids), cols, len(out))
 	for i, id := range ids {
-		must(id >= 0 && int(id) < tab.spec.Out, "Gather", "row %d of %d", id, tab.spec.Out)
+		if id < 0 || int(id) >= tab.spec.Out {
+			broken("Gather", "row %d of %d", id, tab.spec.Out)
+		}
 		tab.spec.Widen(out[i*cols:(i+1)*cols], tab.mem.data[int(id)*tab.rowBytes:][:tab.rowBytes])
 	}
 }

@@ -36,10 +36,12 @@ func gemmVec(tiles *gemmTiles, strips *[maxTileRows + 1]int, d tensor.DType, c [
 	}
 	last := place(k-1, p-1, d) + stripWidth*d.Size() - 1
 	_, _, _ = c[(m-1)*ldc+p*stripWidth-1], a[(m-1)*lda+k-1], b[last]
-	raceRead(b[:last+1])
-	for r := range m {
-		raceRead(a[r*lda:][:k])
-		raceWrite(c[r*ldc:][:p*stripWidth])
+	if raceEnabled {
+		raceRead(b[:last+1])
+		for r := range m {
+			raceRead(a[r*lda:][:k])
+			raceWrite(c[r*ldc:][:p*stripWidth])
+		}
 	}
 	tiles[d][m](&c[0], ldc, &a[0], lda, &b[0], k, ahead)
 }
@@ -66,28 +68,29 @@ func weighVec(tiles *weighTiles, strips *[maxTileRows + 1]int, t kernels.KVType,
 	}
 }
 
-func scoreVec(tiles *[2]scoreTile, t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int) {
+func scoreVec(tiles *[2]scoreTile, t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int, ends *scoreEnds) {
 	if len(off) == 0 {
 		return
 	}
 	size := t.ElementBytes()
 	_, _ = c[(m-1)*ldc+len(off)*stripWidth-1], a[(m-1)*lda+d-1]
-	for r := range m {
-		raceRead(a[r*lda:][:d])
-		raceWrite(c[r*ldc:][:len(off)*stripWidth])
+	if raceEnabled {
+		for r := range m {
+			raceRead(a[r*lda:][:d])
+			raceWrite(c[r*ldc:][:len(off)*stripWidth])
+		}
 	}
 	for i := 0; i < len(off); {
 		n := 1
 		if tiles[1] != nil && i+1 < len(off) {
 			n = 2
 		}
-		var key, touch [2]*byte
 		for j := range n {
 			k := keys[off[i+j]*size:][:d*stripWidth*size]
 			raceRead(k)
-			key[j], touch[j] = &k[0], &next[nextOff[i+j]*size:][:d*stripWidth*size][0]
+			ends.key[j], ends.touch[j] = &k[0], &next[nextOff[i+j]*size:][:d*stripWidth*size][0]
 		}
-		tiles[n-1](&c[i*stripWidth], ldc, &a[0], lda, &key, &touch, d)
+		tiles[n-1](&c[i*stripWidth], ldc, &a[0], lda, &ends.key, &ends.touch, d)
 		i += n
 	}
 }

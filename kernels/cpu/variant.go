@@ -82,7 +82,8 @@ type variant struct {
 	// for i < d. m is 1 to 6, d a multiple of 8. The 16·d elements of next from
 	// each nextOff on are wanted soon, and read into the cache: two streams that the
 	// CPU fetches ahead by itself, where prefetches would wait for too few buffers.
-	score func(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int)
+	// ends is memory to work in.
+	score func(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int, ends *scoreEnds)
 
 	// scaleMax multiplies s by f in place and returns the maximum of the
 	// products, -Inf if there is none but NaN. len(s) is a multiple of 8. The
@@ -118,6 +119,9 @@ type variant struct {
 	// each operation rounded.
 	rotate func(a, b, cos, sin []float32)
 }
+
+// scoreEnds are where the tiles of one call of the assembly's score begin.
+type scoreEnds struct{ key, touch [2]*byte }
 
 type quantGemmFunc func(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, ahead int)
 

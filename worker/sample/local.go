@@ -107,9 +107,11 @@ func localWinner(w Want, row Row) (candidate, float64) {
 // likeliest returns the k largest logits in order, by a heap whose root is the
 // least of those kept. Forbidden tokens (-Inf) and NaN are left out.
 func likeliest(logits, raw []float32, base int32, k int) []candidate {
-	k = min(k, len(logits))
-	if k == 0 {
+	switch k = min(k, len(logits)); k {
+	case 0:
 		return nil
+	case 1:
+		return greatest(logits, raw, base)
 	}
 	h := make([]candidate, 0, k)
 	for i, x := range logits {
@@ -137,6 +139,20 @@ func likeliest(logits, raw []float32, base int32, k int) []candidate {
 		sink(h[:n])
 	}
 	return h
+}
+
+// greatest is likeliest's first.
+func greatest(logits, raw []float32, base int32) []candidate {
+	at, top := -1, float32(math.Inf(-1))
+	for i, x := range logits {
+		if x > top {
+			at, top = i, x
+		}
+	}
+	if at < 0 {
+		return nil
+	}
+	return []candidate{{base + int32(at), top, raw[at]}}
 }
 
 // sink restores the heap below its root.

@@ -12,8 +12,10 @@ import (
 
 // events writes server-sent events.
 type events struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	buf    []byte // of one event
+	pieces pieces
 }
 
 func newEvents(w http.ResponseWriter) *events {
@@ -22,7 +24,7 @@ func newEvents(w http.ResponseWriter) *events {
 	head.Set("Cache-Control", "no-cache, no-transform")
 	head.Set("X-Accel-Buffering", "no") // nginx would collect them otherwise
 	w.WriteHeader(http.StatusOK)
-	return &events{w: w, rc: http.NewResponseController(w)}
+	return &events{w: w, rc: http.NewResponseController(w), pieces: pieces{}}
 }
 
 func (e *events) send(v any) error {
@@ -34,12 +36,27 @@ func (e *events) send(v any) error {
 }
 
 func (e *events) raw(body []byte) error {
-	b := make([]byte, 0, len(body)+8)
-	b = append(b, "data: "...)
-	b = append(b, body...)
-	b = append(b, "\n\n"...)
-	_, err := e.w.Write(b)
+	return e.write(append(append(e.buf[:0], "data: "...), body...))
+}
+
+// write ends an event, and sends it.
+func (e *events) write(event []byte) error {
+	e.buf = append(event, "\n\n"...)
+	_, err := e.w.Write(e.buf)
 	return err
+}
+
+// item sends the events of an item, which chunks makes.
+func (e *events) item(it gateway.Item, chunks func(gateway.Item) []any) error {
+	if p := e.pieces.of(it.Delta, chunks); p != nil {
+		return e.write(p.append(append(e.buf[:0], "data: "...), it.Delta.Text, it.Delta.TokenIDs))
+	}
+	for _, c := range chunks(it) {
+		if err := e.send(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *events) flush() error { return e.rc.Flush() }
@@ -61,10 +78,8 @@ func (h *handler) serveStream(w http.ResponseWriter, r *http.Request, st *gatewa
 	w.Header().Set(seedHeader, strconv.FormatUint(st.Seed(), 10))
 	out := newEvents(w)
 	for ; err == nil; it, err = st.Next() {
-		for _, c := range chunks(it) {
-			if out.send(c) != nil {
-				return // hung up; closing the stream ends the sequences
-			}
+		if out.item(it, chunks) != nil {
+			return // hung up; closing the stream ends the sequences
 		}
 		if !st.Pending() && out.flush() != nil {
 			return

@@ -29,6 +29,7 @@ type ModelConfig struct {
 	Context int   // tokens in each sequence's cache when they begin
 	Batches []int // sequences decoded together
 	Repeat  int   // prefills, of which the best counts
+	Ops     bool  // tell what each op takes of a step of decoding
 	// OnResult is told each result as it comes.
 	OnResult func(ModelResult)
 }
@@ -50,6 +51,7 @@ type ModelResult struct {
 	OfRead    float64 `json:"of_read_limit"`
 	OfCompute float64 `json:"of_compute_limit"`
 	Limits    Limits  `json:"limits"`
+	Ops       []Op    `json:"ops,omitempty"`
 }
 
 // ModelReport is all figures of a model.
@@ -94,6 +96,7 @@ func Model(ctx context.Context, cfg ModelConfig) (*ModelReport, error) {
 type modelRun struct {
 	cfg    ModelConfig
 	b      *cpu.Backend
+	timed  *timed // b, where ops are timed
 	probe  *prober
 	format kernels.Format
 	rep    *ModelReport
@@ -134,7 +137,13 @@ func (m *modelRun) run(ctx context.Context) error {
 	}
 	sequences := max(1, slices.Max(m.cfg.Batches))
 	perSeq := (max(m.cfg.Context+m.cfg.Decode+2, m.cfg.Prompt) + modelBlock - 1) / modelBlock
-	m.e, err = engine.New(engine.Config{Model: loaded, Backend: m.b, Comm: memlink.NewGroup(1)[0], Epoch: 1, Blocks: sequences * perSeq * m.groups(), BlockSize: modelBlock, KVType: m.cfg.KVType})
+	var backend kernels.Backend = m.b
+	if m.cfg.Ops {
+		m.timed = &timed{Backend: m.b}
+		m.timed.reset()
+		backend = m.timed
+	}
+	m.e, err = engine.New(engine.Config{Model: loaded, Backend: backend, Comm: memlink.NewGroup(1)[0], Epoch: 1, Blocks: sequences * perSeq * m.groups(), BlockSize: modelBlock, KVType: m.cfg.KVType})
 	if err != nil {
 		return err
 	}
@@ -222,7 +231,7 @@ func (m *modelRun) prefill(ctx context.Context) error {
 	times = times[1:] // the first one reserves memory
 	n, spec := int64(m.cfg.Prompt), m.cfg.Spec
 	attention := n * (n + 1) / 2 * 2 * int64(len(spec.Layers)) * int64(spec.Heads*spec.HeadDim)
-	m.report("prefill", 1, m.cfg.Prompt, times, limits, 2*(n*m.macs+m.head+attention), m.bytes)
+	m.report("prefill", 1, m.cfg.Prompt, times, limits, 2*(n*m.macs+m.head+attention), m.bytes, nil)
 	return nil
 }
 
@@ -241,6 +250,9 @@ func (m *modelRun) decode(ctx context.Context, batch, perSeq int) error {
 		}
 	}
 	limits := m.probe.now()
+	if m.timed != nil {
+		m.timed.reset()
+	}
 	var times []time.Duration
 	for range m.cfg.Decode {
 		took, err := m.forward(ctx, nil, seqs, 1)
@@ -248,19 +260,26 @@ func (m *modelRun) decode(ctx context.Context, batch, perSeq int) error {
 			return err
 		}
 		times = append(times, took)
+		if m.timed != nil {
+			m.timed.stepped(took)
+		}
+	}
+	var ops []Op
+	if m.timed != nil {
+		ops = m.timed.ops()
 	}
 	limits = higher(limits, m.probe.now())
 	m.finished = seqs
 	spec := m.cfg.Spec
 	positions := int64(batch) * int64(m.cfg.Context+m.cfg.Decode/2)
 	vectors := positions * 2 * int64(len(spec.Layers)) // keys and values of a head
-	ops := 2*int64(batch)*(m.macs+m.head) + 2*vectors*int64(spec.HeadDim*spec.Heads)
-	m.report("decode", batch, batch, times, limits, ops, m.bytes+vectors*int64(spec.KVHeads*m.cfg.KVType.VectorBytes(spec.HeadDim)))
+	work := 2*int64(batch)*(m.macs+m.head) + 2*vectors*int64(spec.HeadDim*spec.Heads)
+	m.report("decode", batch, batch, times, limits, work, m.bytes+vectors*int64(spec.KVHeads*m.cfg.KVType.VectorBytes(spec.HeadDim)), ops)
 	return nil
 }
 
-// report adds a figure; each of the times took the given tokens, operations and bytes.
-func (m *modelRun) report(phase string, batch, tokens int, times []time.Duration, limits Limits, ops, bytes int64) {
+// report adds a figure; each of the times took the given tokens, operations (work) and bytes.
+func (m *modelRun) report(phase string, batch, tokens int, times []time.Duration, limits Limits, work, bytes int64, ops []Op) {
 	times = slices.Clone(times)
 	slices.Sort(times)
 	best, sum := times[0], time.Duration(0)
@@ -271,7 +290,7 @@ func (m *modelRun) report(phase string, batch, tokens int, times []time.Duration
 	r := ModelResult{
 		Format: m.format.String(), Phase: phase, Batch: batch, Tokens: tokens * len(times),
 		TokensPerSecond: float64(tokens) / mean.Seconds(), BestTokensPerSecond: float64(tokens) / best.Seconds(),
-		Read: float64(bytes) / float64(best), Compute: float64(ops) / float64(best), Limits: limits,
+		Read: float64(bytes) / float64(best), Compute: float64(work) / float64(best), Limits: limits, Ops: ops,
 	}
 	if limits.Read > 0 {
 		r.OfRead = r.Read / limits.Read
