@@ -12,7 +12,10 @@ type pacer struct {
 	// alone is how long a step without prompts takes, in seconds, by the size of its
 	// rows' number in bits.
 	alone [16]float64
-	row   float64 // what a prompt's row adds to a step, in seconds
+	// rest is what was left of the shortest step with prompts without their rows, for
+	// numbers of streams that were never alone: under a steady load none may be.
+	rest [16]float64
+	row  float64 // what a prompt's row adds to a step, in seconds
 }
 
 const (
@@ -39,6 +42,11 @@ func (p *pacer) note(streams, prompts int, seconds float64) {
 		average(&p.alone[bits.Len(uint(streams))], seconds, aloneWeight)
 	case streams == 0:
 		average(&p.row, seconds/float64(prompts), rowWeight)
+	case p.alone[bits.Len(uint(streams))] == 0 && p.row > 0:
+		rest := &p.rest[bits.Len(uint(streams))]
+		if left := seconds - float64(prompts)*p.row; *rest == 0 || left < *rest {
+			*rest = left
+		}
 	default:
 		if base := p.base(streams); base > 0 {
 			average(&p.row, max(seconds-base, 0)/float64(prompts), rowWeight)
@@ -46,15 +54,17 @@ func (p *pacer) note(streams, prompts int, seconds float64) {
 	}
 }
 
-// base is how long a step of so many streams takes alone: as measured, or as for
-// the next smaller number that was measured; 0 if nothing is known.
+// base is how long a step of so many streams takes alone: as measured, or at least
+// as for the next smaller number that was measured; 0 if nothing is known.
 func (p *pacer) base(streams int) float64 {
+	rest := 0.0
 	for i := bits.Len(uint(streams)); i > 0; i-- {
 		if p.alone[i] > 0 {
-			return p.alone[i]
+			return max(p.alone[i], rest)
 		}
+		rest = max(rest, p.rest[i])
 	}
-	return 0
+	return rest
 }
 
 // chunk is how many rows of prompts go with so many streams.

@@ -40,3 +40,25 @@ func TestPacer(t *testing.T) {
 		}
 	}
 }
+
+// TestPacerNeverAlone: where many stream and prompts are always there, the chunk
+// doesn't stay as small as for the few that were once alone.
+func TestPacerNeverAlone(t *testing.T) {
+	const fixed, row = 0.0001, 0.00004
+	p := pacer{limit: 256}
+	p.note(0, 32, fixed+32*row)
+	p.note(1, 0, fixed+row)
+	for range 10 {
+		n := p.chunk(32)
+		p.note(32, n, fixed+row*float64(32+n))
+	}
+	if n := p.chunk(32); n < 20 || n > 40 {
+		t.Errorf("%d rows of prompts beside 32 streams", n)
+	}
+	for range 30 {
+		p.note(32, 0, fixed+32*row)
+	}
+	if n := p.chunk(32); n < 20 || n > 40 {
+		t.Errorf("%d rows of prompts beside 32 streams that were alone", n)
+	}
+}

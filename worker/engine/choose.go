@@ -170,8 +170,9 @@ func (e *Engine) logits(a views, b *batch, outs []output, use func(o output, row
 		if limit := e.m.spec.LogitCap; limit > 0 {
 			e.b.SoftCap(logits.Slice(0, len(chunk)*n), limit)
 		}
-		hostSums := make([]float32, len(chunk)*2*blocks)
+		var hostSums []float32
 		if slices.ContainsFunc(chunk, func(o output) bool { return o.want.NeedsSums() }) {
+			hostSums = make([]float32, len(chunk)*2*blocks)
 			e.b.ExpSums(sums, logits, len(chunk), n, u.VocabUnit)
 			if err := e.b.Download(hostSums, sums.Slice(0, len(hostSums))); err != nil {
 				return err
@@ -182,7 +183,10 @@ func (e *Engine) logits(a views, b *batch, outs []output, use func(o output, row
 			return err
 		}
 		for i, o := range chunk {
-			row := sample.Row{Base: e.vocabBase(), Raw: host[i*n : (i+1)*n], Sums: hostSums[i*2*blocks : (i+1)*2*blocks]}
+			row := sample.Row{Base: e.vocabBase(), Raw: host[i*n : (i+1)*n]}
+			if hostSums != nil {
+				row.Sums = hostSums[i*2*blocks : (i+1)*2*blocks]
+			}
 			row.Processed = row.Raw
 			it := &b.items[o.item]
 			if o.want.Sample && (it.seq.history != nil || it.step.Allowed != nil) {

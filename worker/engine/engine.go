@@ -58,6 +58,7 @@ type Engine struct {
 	groups model.KVGroups
 	seqs   map[uint64]*sequence
 	act    activations
+	batch  batch // of the last step: its memory is used again
 
 	lastStep        uint64
 	collectiveNanos int64
@@ -138,6 +139,21 @@ type batch struct {
 	check  uint64
 }
 
+// reset empties a batch for the next step, and keeps its memory.
+func (b *batch) reset(groups int) *batch {
+	seqs := b.seqs
+	if seqs == nil {
+		seqs = make([][]kernels.SeqRows, groups)
+	}
+	for g := range seqs {
+		clear(seqs[g]) // block tables of sequences that may be gone
+		seqs[g] = seqs[g][:0]
+	}
+	clear(b.items)
+	*b = batch{ids: b.ids[:0], pos: b.pos[:0], angles: b.angles[:0], seqs: seqs, items: b.items[:0], outs: b.outs[:0], check: digest.Start}
+	return b
+}
+
 // item ties a sequence's rows to its state.
 type item struct {
 	seq  *sequence
@@ -191,7 +207,7 @@ func (e *Engine) admit(s Step) (*batch, error) {
 		e.seqs[n.ID] = q
 	}
 	groups := len(e.groups.Windows)
-	b := &batch{check: digest.Start, seqs: make([][]kernels.SeqRows, groups)}
+	b := e.batch.reset(groups)
 	for _, ss := range s.Sequences {
 		q := e.seqs[ss.ID]
 		if q == nil {

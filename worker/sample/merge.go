@@ -44,11 +44,12 @@ type summary struct {
 type Merger struct {
 	vocab Vocab
 	data  [][]byte
+	parts []summary // of the row that is read
 }
 
 // NewMerger reads from data[rank], which Local filled with consecutive rows.
 func NewMerger(v Vocab, data [][]byte) *Merger {
-	return &Merger{vocab: v, data: slices.Clone(data)}
+	return &Merger{vocab: v, data: slices.Clone(data), parts: make([]summary, len(data))}
 }
 
 // Done reports whether all summaries are read.
@@ -65,7 +66,7 @@ func (m *Merger) Done() bool {
 // 0 alone needs them); whole tells that the row was sent whole. ErrWhole leaves
 // the token out; the row has to be gathered again, whole.
 func (m *Merger) Next(w Want, scores, whole bool) (token int32, s *Scores, err error) {
-	parts := make([]summary, len(m.data))
+	parts := m.parts
 	for r := range m.data {
 		if parts[r], err = m.read(r, w, whole); err != nil {
 			return -1, nil, fmt.Errorf("rank %d: %w", r, err)
@@ -212,6 +213,9 @@ func winner(w Want, kept []candidate) candidate {
 
 // merged is all ranks' candidates of one kind, likeliest first.
 func merged(parts []summary, of func(summary) []candidate) []candidate {
+	if len(parts) == 1 {
+		return of(parts[0])
+	}
 	var all []candidate
 	for _, p := range parts {
 		all = append(all, of(p)...)

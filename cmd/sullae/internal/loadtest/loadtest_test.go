@@ -304,3 +304,28 @@ func TestPercentile(t *testing.T) {
 		t.Errorf("got %+v", s)
 	}
 }
+
+// TestPlainTokens: what is counted without being read is what reading counts.
+func TestPlainTokens(t *testing.T) {
+	for _, c := range []struct {
+		in string
+		ok bool
+	}{
+		{`{"choices":[{"text":"a","token_ids":[5]}]}`, true},
+		{`{"choices":[{"text":"\"token_ids\":[1,2,3]","token_ids":[5,6]},{"token_ids":[7]}],"usage":null}`, true},
+		{`{"choices":[{"text":"a","prompt_token_ids":[1,2],"token_ids":[]}]}`, false},
+		{`{"choices":[{"text":"a"}]}`, false},
+		{`{"choices":[{"token_ids":[5]}],"usage":{"completion_tokens":9}}`, false},
+		{`{"choices":[{"token_ids":[5]}`, false},
+		{`{"error":{"message":"x"},"choices":[{"token_ids":[5]}]}`, false},
+	} {
+		n, ok := plainTokens([]byte(c.in))
+		if ok != c.ok {
+			t.Errorf("%s: %v", c.in, ok)
+		}
+		var read chunk
+		if ok && (json.Unmarshal([]byte(c.in), &read) != nil || n != read.tokens()) {
+			t.Errorf("%s: %d tokens, read %d", c.in, n, read.tokens())
+		}
+	}
+}
