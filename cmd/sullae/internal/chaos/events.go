@@ -17,6 +17,7 @@ type event struct {
 	Epoch          uint64 `json:"epoch"`
 	Workers        int    `json:"workers"`
 	Err            string `json:"err"`
+	Because        string `json:"because"` // of an "epoch ends"
 }
 
 // Messages that are looked for.
