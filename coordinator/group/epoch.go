@@ -81,15 +81,20 @@ func (g *Group) form(ctx context.Context, workers, all []registry.Worker) (_ *ep
 		s.Phase, s.Reason, s.Epoch, s.Members, s.Plan = "loading", "workers are loading", id, workers, p
 	})
 
-	ectx, cancel := context.WithCancel(ctx)
+	ectx, end := context.WithCancelCause(ctx)
+	cancel := func() { end(nil) }
 	previous := g.last.token
 	g.last = formed{id, token}
 	e := &epoch{id: id, members: workers, plan: p, cancel: cancel, over: ectx.Done(), results: make(chan rankResult, 2*len(workers)), timing: make([]Timing, len(workers)), answered: make([]uint64, len(workers))}
 	defer func() {
+		if lost := (*rankError)(nil); err != nil && errors.As(context.Cause(ectx), &lost) {
+			err = lost // what the others say is its consequence
+		}
 		if err != nil {
 			e.close()
 		}
 	}()
+	defer g.guard(ectx, e, end)()
 	for _, w := range workers {
 		conn, err := grpc.NewClient("passthrough:///"+w.Address, g.cfg.DialOptions...)
 		if err != nil {
@@ -101,7 +106,7 @@ func (g *Group) form(ctx context.Context, workers, all []registry.Worker) (_ *ep
 		e.wg.Go(func() { g.recordLater(ectx, e, gen) })
 	}
 	e.holders = g.holders(workers, all)
-	if e.blocks, err = g.sizeKV(ctx, e, all); err != nil {
+	if e.blocks, err = g.sizeKV(ectx, e, all); err != nil {
 		return nil, err
 	}
 	began := time.Now()
@@ -122,6 +127,26 @@ func (g *Group) form(ctx context.Context, workers, all []registry.Worker) (_ *ep
 	log.Info("epoch serving", "epoch", id, "workers", len(workers))
 	g.event(Event{Kind: "serving", Epoch: id, Text: fmt.Sprintf("%d workers", len(workers))})
 	return e, nil
+}
+
+// guardEvery is how often membership is asked for the workers that an epoch is
+// being formed with.
+const guardEvery = 50 * time.Millisecond
+
+// guard ends a formation by end when membership says that one of its workers is
+// dead, until the returned function is called.
+func (g *Group) guard(ctx context.Context, e *epoch, end context.CancelCauseFunc) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for pauseFor(ctx, guardEvery) == nil {
+			if err := g.checkAlive(e); err != nil {
+				end(err)
+				return
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
 }
 
 // holders are the addresses of workers that are no members, but alive: those that

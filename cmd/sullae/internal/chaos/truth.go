@@ -3,6 +3,7 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -33,6 +34,7 @@ type sample struct {
 type probe struct {
 	began, ended time.Time
 	ok           bool
+	why          string // it is not ok
 }
 
 // truth watches one coordinator.
@@ -125,7 +127,10 @@ func (t *truth) probe(ctx context.Context, c *Cluster) {
 	pctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	_, code, err := c.fetch(pctx, "POST", t.n, "/v1/completions", bytes.NewReader([]byte(`{"prompt": "a", "max_tokens": 1}`)))
-	p.ended, p.ok = time.Now(), err == nil && code == http.StatusOK
+	p.ended, p.ok, p.why = time.Now(), err == nil && code == http.StatusOK, fmt.Sprintf("status %d", code)
+	if err != nil {
+		p.why = err.Error()
+	}
 	if ctx.Err() != nil || code == http.StatusTooManyRequests {
 		return
 	}
@@ -161,6 +166,9 @@ func (t *truth) judge(c *Cluster) {
 		for i, p := range t.probes {
 			if !p.ok {
 				if t.alone(i) {
+					if yes, no := said(p.began.Add(-slack), p.ended.Add(slack), what); yes > 0 && no == 0 {
+						c.say("alone: %s of %s said yes; began %.1f ended %.1f: %s", name, t.n.name, p.began.Sub(c.began).Seconds(), p.ended.Sub(c.began).Seconds(), p.why)
+					}
 					continue
 				}
 				if yes, no := said(p.began.Add(-slack), p.ended.Add(slack), what); yes > 0 && no == 0 {
