@@ -17,7 +17,7 @@ import (
 const (
 	witnessTime   = 500 * time.Millisecond
 	complaintTime = 100 * time.Millisecond
-	answerTime    = 250 * time.Millisecond
+	answerTime    = 150 * time.Millisecond
 )
 
 // complaint is a rank's word that it cannot reach another.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"time"
 
@@ -53,8 +52,9 @@ type rankResult struct {
 }
 
 // form makes the workers an epoch: plan, generation record, loading, links.
-// all are the workers that are registered.
-func (g *Group) form(ctx context.Context, workers, all []registry.Worker) (_ *epoch, err error) {
+// all are the workers that are registered, holders the addresses of those beside
+// that may have units.
+func (g *Group) form(ctx context.Context, workers, all []registry.Worker, holders []string) (_ *epoch, err error) {
 	log := g.cfg.Logger
 	capacities := make([]float64, len(workers))
 	for i, w := range workers {
@@ -85,7 +85,7 @@ func (g *Group) form(ctx context.Context, workers, all []registry.Worker) (_ *ep
 	cancel := func() { end(nil) }
 	previous := g.last.token
 	g.last = formed{id, token}
-	e := &epoch{id: id, members: workers, plan: p, cancel: cancel, over: ectx.Done(), results: make(chan rankResult, 2*len(workers)), timing: make([]Timing, len(workers)), answered: make([]uint64, len(workers))}
+	e := &epoch{id: id, members: workers, holders: holders, plan: p, cancel: cancel, over: ectx.Done(), results: make(chan rankResult, 2*len(workers)), timing: make([]Timing, len(workers)), answered: make([]uint64, len(workers))}
 	defer func() {
 		if lost := (*rankError)(nil); err != nil && errors.As(context.Cause(ectx), &lost) {
 			err = lost // what the others say is its consequence
@@ -105,7 +105,6 @@ func (g *Group) form(ctx context.Context, workers, all []registry.Worker) (_ *ep
 	if !recorded {
 		e.wg.Go(func() { g.recordLater(ectx, e, gen) })
 	}
-	e.holders = g.holders(workers, all)
 	if e.blocks, err = g.sizeKV(ectx, e, all); err != nil {
 		return nil, err
 	}
@@ -147,18 +146,6 @@ func (g *Group) guard(ctx context.Context, e *epoch, end context.CancelCauseFunc
 		}
 	})
 	return func() { cancel(); wg.Wait() }
-}
-
-// holders are the addresses of workers that are no members, but alive: those that
-// leave, and spares.
-func (g *Group) holders(members, all []registry.Worker) (out []string) {
-	for _, w := range all {
-		if slices.ContainsFunc(members, func(m registry.Worker) bool { return m.ID == w.ID }) || w.ProtocolVersion != ProtocolVersion || g.cfg.Dead != nil && g.cfg.Dead(w.ID) {
-			continue
-		}
-		out = append(out, w.Address)
-	}
-	return out
 }
 
 // all runs f for every rank at once; the first failure cancels the others.

@@ -365,7 +365,7 @@ func (g *Group) run(ctx context.Context) error {
 		}
 		started := time.Now()
 		watch.last = workers
-		e, err := g.form(ctx, workers, watch.workers)
+		e, err := g.form(ctx, workers, watch.workers, watch.holders(workers))
 		if err == nil {
 			g.cfg.Metrics.stage(stageTotal, ended)
 			err = g.serve(ctx, e, watch)

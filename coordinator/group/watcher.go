@@ -174,6 +174,23 @@ func (w *watcher) trusted(most time.Duration) []registry.Worker {
 	return out
 }
 
+// holders are the addresses of workers that are no members, but there: those that
+// leave, and spares.
+func (w *watcher) holders(members []registry.Worker) (out []string) {
+	for _, x := range w.workers {
+		d, suspected := w.suspects[x.ID]
+		switch {
+		case slices.ContainsFunc(members, func(m registry.Worker) bool { return m.ID == x.ID }):
+		case x.ProtocolVersion != ProtocolVersion:
+		case suspected && d.instance == x.Instance && time.Now().Before(d.until):
+		case w.cfg.Dead != nil && w.cfg.Dead(x.ID):
+		default:
+			out = append(out, x.Address)
+		}
+	}
+	return out
+}
+
 // place is a worker's rank in the last epoch, or after all of those.
 func (w *watcher) place(id string) int {
 	for i, m := range w.last {

@@ -19,8 +19,8 @@ import (
 // Bounds of what is asked of other workers: where one does not answer in time, the
 // next is asked, and the coordinator has everything.
 const (
-	holdingsTimeout = time.Second
-	unitTimeout     = 3 * time.Second
+	holdingsTimeout = 250 * time.Millisecond
+	unitTimeout     = time.Second
 	maxUnit         = 1 << 30 // bytes
 )
 

@@ -126,10 +126,15 @@ func (f *formation) admit(s stream, theirs *hello, raw []byte, l *streamLink) er
 	return f.settle(p, l, err)
 }
 
+// stale is when a connection that was kept from the epoch before is taken for one
+// that a cut has broken: what was sent in the cut is sent again by TCP seconds later,
+// and holds up all that follows.
+const stale = 300 * time.Millisecond
+
 // dial links to rank p, as often as it takes: a peer may not be up, or not have
 // joined yet. An answer that will not change is returned.
 func (f *formation) dial(ctx context.Context, p int) error {
-	cc, err := f.hub.conns.get(f.Peers[p])
+	cc, kept, err := f.hub.conns.get(f.Peers[p])
 	if err != nil {
 		return err
 	}
@@ -137,7 +142,20 @@ func (f *formation) dial(ctx context.Context, p int) error {
 		return err
 	}
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		l, err := f.call(ctx, cc, p)
+		once, cancel := ctx, func() {}
+		if kept {
+			once, cancel = context.WithTimeout(ctx, stale)
+		}
+		l, err := f.call(once, cc, p)
+		late := once.Err() != nil
+		cancel()
+		if err != nil && kept && late && ctx.Err() == nil {
+			f.hub.conns.drop(f.Peers[p], cc)
+			if cc, kept, err = f.hub.conns.get(f.Peers[p]); err != nil {
+				return err
+			}
+			continue
+		}
 		if err == nil {
 			return f.settle(p, l, nil)
 		}

@@ -209,22 +209,32 @@ type conns struct {
 	open map[string]*grpc.ClientConn
 }
 
-func (c *conns) get(addr string) (*grpc.ClientConn, error) {
+// get returns the connection to addr, and whether it was kept from before.
+func (c *conns) get(addr string) (cc *grpc.ClientConn, kept bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if cc := c.open[addr]; cc != nil {
 		cc.ResetConnectBackoff()
-		return cc, nil
+		return cc, true, nil
 	}
-	cc, err := grpc.NewClient(target(addr), c.dial...)
-	if err != nil {
-		return nil, fmt.Errorf("address %q: %w", addr, err)
+	if cc, err = grpc.NewClient(target(addr), c.dial...); err != nil {
+		return nil, false, fmt.Errorf("address %q: %w", addr, err)
 	}
 	if c.open == nil {
 		c.open = map[string]*grpc.ClientConn{}
 	}
 	c.open[addr] = cc
-	return cc, nil
+	return cc, false, nil
+}
+
+// drop closes a connection, so that the next get makes another one.
+func (c *conns) drop(addr string, cc *grpc.ClientConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[addr] == cc {
+		delete(c.open, addr)
+	}
+	cc.Close()
 }
 
 // keep closes all connections but those to addrs.
