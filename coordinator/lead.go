@@ -50,10 +50,22 @@ func (p placement) WriteGeneration(ctx context.Context, g registry.Generation) (
 }
 
 // leadAndRun stands for election until ctx ends, and drives the group while it
-// leads, until run ends. A deposed
-// leader ends: its state is in its workers and clients, and a fresh process
-// stands again.
+// leads, until run ends. One whose leadership is lost steps down and stands again:
+// its state is in its workers and clients.
 func (c *coordinator) leadAndRun(ctx, run context.Context) error {
+	for {
+		err := c.term(ctx, run)
+		c.lead.set(nil)
+		if !errors.Is(err, registry.ErrNotLeader) || ctx.Err() != nil {
+			return err
+		}
+		c.peers.setLeader("", true)
+		c.cfg.Logger.Warn("stepping down: leadership in etcd was lost", "coordinator", c.cfg.ID)
+	}
+}
+
+// term is one candidacy, and the leadership that follows.
+func (c *coordinator) term(ctx, run context.Context) error {
 	sctx, elected := context.WithCancel(ctx)
 	defer elected()
 	var standing sync.WaitGroup
@@ -67,6 +79,7 @@ func (c *coordinator) leadAndRun(ctx, run context.Context) error {
 			}
 		}
 	})
+	standing.Go(func() { c.watchLeader(sctx) })
 	l, err := c.reg.Campaign(ctx, c.cfg.ID)
 	elected()
 	standing.Wait()
@@ -81,7 +94,9 @@ func (c *coordinator) leadAndRun(ctx, run context.Context) error {
 	defer func() {
 		rctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
-		c.lead.get().Resign(rctx)
+		if now := c.lead.get(); now != nil {
+			now.Resign(rctx)
+		}
 	}()
 	run, cancel := context.WithCancelCause(run)
 	defer cancel(nil)
@@ -100,11 +115,7 @@ func (c *coordinator) leadAndRun(ctx, run context.Context) error {
 			c.lead.set(again)
 		}
 	}()
-	err = c.groups.Run(run)
-	if errors.Is(err, registry.ErrNotLeader) {
-		return errors.New("another coordinator leads now: leadership in etcd was lost; start again to stand by")
-	}
-	return err
+	return c.groups.Run(run)
 }
 
 // regainTimeout is how long a leader whose lease ran out tries to lead again.

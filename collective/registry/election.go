@@ -191,7 +191,7 @@ func (r *Registry) Leader(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("registry: leader: %w", err)
 	}
-	id := oldest(newReader(r, decode[candidate]), entries)
+	id := oldestID(newReader(r, decode[candidate]), entries)
 	if id == "" {
 		return "", fmt.Errorf("registry: %w", ErrNoLeader)
 	}
@@ -204,21 +204,27 @@ func (r *Registry) WatchLeader(ctx context.Context) <-chan string {
 	read := newReader(r, decode[candidate])
 	last := "\x00" // no ID
 	return translate(ctx, r, r.follow(ctx, r.keys.candidates()), func(s state) (string, bool) {
-		id := oldest(read, s.entries)
+		id := oldestID(read, s.entries)
 		changed := id != last
 		last = id
 		return id, changed
 	})
 }
 
-// oldest is the ID of the candidate that stood first, "" for none.
-func oldest(read *reader[candidate], entries []entry) string {
+// oldest is the candidate that stood first, nil for none.
+func oldest(entries []entry) *entry {
 	var first *entry
 	for i, e := range entries {
 		if first == nil || e.createRevision < first.createRevision {
 			first = &entries[i]
 		}
 	}
+	return first
+}
+
+// oldestID is its ID, "" for none.
+func oldestID(read *reader[candidate], entries []entry) string {
+	first := oldest(entries)
 	if first == nil {
 		return ""
 	}

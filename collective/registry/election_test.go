@@ -196,3 +196,33 @@ func TestCampaignEndsWithItsContext(t *testing.T) {
 		b.setAway(false)
 	})
 }
+
+// TestDepose: who stands by ends the leadership of one that is dead, at once; it can
+// write nothing more, and nobody else's leadership ends.
+func TestDepose(t *testing.T) {
+	both(t, func(t *testing.T, b *bench) {
+		p1, p2 := b.process(), b.process()
+		l1 := b.lead(p1, "c1")
+		next := b.campaign(p2, "c2")
+		b.must(p2.Depose(b.ctx, "c3")) // does not lead
+		time.Sleep(300 * time.Millisecond)
+		if lost(l1)() {
+			t.Fatal("c1 was deposed for c3")
+		}
+		began := time.Now()
+		b.must(p2.Depose(b.ctx, "c1"))
+		l2 := <-next
+		if took := time.Since(began); took >= b.ttl()*3/4 {
+			t.Errorf("taking over took %v", took)
+		}
+		if _, err := l1.WriteGeneration(b.ctx, registry.Generation{Group: "0", Model: "m", CheckpointID: "c", TokenHash: registry.HashToken([]byte("t")),
+			Ranks: []registry.GenerationRank{{WorkerID: "w", Address: "a:1"}}}); !errors.Is(err, registry.ErrNotLeader) {
+			t.Errorf("a deposed leader's write: %v", err)
+		}
+		b.must(p1.Depose(b.ctx, "c1")) // late: c2 leads
+		time.Sleep(300 * time.Millisecond)
+		if lost(l2)() {
+			t.Error("c2 was deposed for c1")
+		}
+	})
+}

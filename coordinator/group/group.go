@@ -148,7 +148,7 @@ type Group struct {
 	speed   speed
 	streams int             // rows of streams in the last step
 	drain   map[string]bool // workers that an operator wants gone
-	closed  error           // set when Run has ended
+	closed  error           // why no more is taken: Run has ended
 }
 
 // State is a snapshot of a group for status and readiness.
@@ -276,7 +276,7 @@ func (g *Group) Submit(ctx context.Context, s gateway.Sequence) (<-chan gateway.
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed != nil {
-		return nil, fmt.Errorf("%w: the coordinator is shutting down", gateway.ErrUnavailable)
+		return nil, g.closed
 	}
 	if g.state.Epochs == 0 {
 		return nil, fmt.Errorf("%w: %s", gateway.ErrUnavailable, g.state.Reason)
@@ -323,17 +323,25 @@ func (g *Group) poke() {
 }
 
 // Run forms epochs and drives them until ctx ends or this coordinator no longer
-// leads. All sequences have ended when it returns.
+// leads. All sequences have ended when it returns; it may be called again.
 func (g *Group) Run(ctx context.Context) error {
+	g.setState(func(s *State) {
+		g.closed = nil
+		*s = State{Phase: "waiting", Reason: "waiting for workers"}
+	})
 	err := g.run(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.closed = err
 	g.state.Phase, g.state.Reason = "closed", "the coordinator is shutting down"
+	if errors.Is(err, registry.ErrNotLeader) {
+		g.state.Phase, g.state.Reason = "standby", "another coordinator leads now"
+	}
+	g.closed = fmt.Errorf("%w: %s", gateway.ErrUnavailable, g.state.Reason)
 	for id, st := range g.seqs {
+		g.sched.Abort(id)
 		delete(g.seqs, id)
 		st.release()
-		st.end(gateway.Event{Err: fmt.Errorf("%w: the coordinator is shutting down", gateway.ErrUnavailable)})
+		st.end(gateway.Event{Err: g.closed})
 	}
 	return err
 }

@@ -12,13 +12,13 @@ import (
 	sullaev1 "github.com/sullae/sullae/proto/sullae/v1"
 )
 
-// heartbeatHeader asks for an empty message each second in which a stream has
+// heartbeatHeader asks for an empty message each half a second in which a stream has
 // nothing to say, and answers that they come.
 const heartbeatHeader = "x-sullae-heartbeat"
 
 // silence is how long nothing may come from a cluster that sends heartbeats:
 // after that its coordinator hangs, or cannot be reached any more.
-const silence = 5 * time.Second
+const silence = 2500 * time.Millisecond
 
 // attempt opens the call once; it ends by itself when nothing is heard any more.
 func (s *Stream) attempt(had *sullaev1.Resume, seed *uint64) (func() (response, error), error) {

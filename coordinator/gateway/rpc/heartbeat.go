@@ -14,7 +14,7 @@ import (
 // come.
 const (
 	heartbeatHeader = "x-sullae-heartbeat"
-	heartbeatEvery  = time.Second
+	heartbeatEvery  = 500 * time.Millisecond
 )
 
 // heart sends the messages of a stream, one at a time, and fills its silence.

@@ -21,9 +21,9 @@ func TestHeart(t *testing.T) {
 		every time.Duration // of the stream's own messages
 		beats int64
 	}{
-		{"silent", true, time.Hour, 10},
+		{"silent", true, time.Hour, int64(10 * time.Second / heartbeatEvery)},
 		{"not asked for", false, time.Hour, 0},
-		{"talking", true, 700 * time.Millisecond, 0},
+		{"talking", true, heartbeatEvery * 7 / 10, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx := context.Background()
@@ -44,7 +44,7 @@ func TestHeart(t *testing.T) {
 				return nil
 			})
 			sent := 0
-			for end := time.Now().Add(10*time.Second + 600*time.Millisecond); time.Now().Before(end); {
+			for end := time.Now().Add(10*time.Second + heartbeatEvery*6/10); time.Now().Before(end); {
 				if c.every > 10*time.Second {
 					time.Sleep(time.Until(end))
 					break
