@@ -34,6 +34,7 @@ type sample struct {
 type probe struct {
 	began, ended time.Time
 	ok           bool
+	cut          bool   // its connection broke: it got no answer at all
 	why          string // it is not ok
 }
 
@@ -129,7 +130,7 @@ func (t *truth) probe(ctx context.Context, c *Cluster) {
 	_, code, err := c.fetch(pctx, "POST", t.n, "/v1/completions", bytes.NewReader([]byte(`{"prompt": "a", "max_tokens": 1}`)))
 	p.ended, p.ok, p.why = time.Now(), err == nil && code == http.StatusOK, fmt.Sprintf("status %d", code)
 	if err != nil {
-		p.why = err.Error()
+		p.cut, p.why = true, err.Error()
 	}
 	if ctx.Err() != nil || code == http.StatusTooManyRequests {
 		return
@@ -139,11 +140,11 @@ func (t *truth) probe(ctx context.Context, c *Cluster) {
 	t.mu.Unlock()
 }
 
-// judge holds what was said to what was: completions that fail, more than the one
-// that a takeover broke (these are counted and printed), must have been announced
-// by a "no" not more than slack away; after one that succeeded, and while others
-// do, "yes" must be said within slack; and the three ways to ask must not differ
-// for longer than that.
+// judge holds what was said to what was: a completion that fails must have been
+// announced by a "no" not more than slack away, but for a single one whose connection
+// broke with the process at its other end (these are counted and printed); after
+// one that succeeded, and while others do, "yes" must be said within slack; and the
+// three ways to ask must not differ for longer than that.
 func (t *truth) judge(c *Cluster) {
 	said := func(from, to time.Time, what func(sample) bool) (yes, no int) {
 		for _, s := range t.samples {
@@ -158,6 +159,7 @@ func (t *truth) judge(c *Cluster) {
 		}
 		return yes, no
 	}
+	alone := map[int]bool{}
 	for name, what := range map[string]func(sample) bool{
 		"/readyz":        func(s sample) bool { return s.readyz },
 		"grpc.health.v1": func(s sample) bool { return s.health },
@@ -165,14 +167,12 @@ func (t *truth) judge(c *Cluster) {
 	} {
 		for i, p := range t.probes {
 			if !p.ok {
-				if t.alone(i) {
-					if yes, no := said(p.began.Add(-slack), p.ended.Add(slack), what); yes > 0 && no == 0 {
-						c.say("alone: %s of %s said yes; began %.1f ended %.1f: %s", name, t.n.name, p.began.Sub(c.began).Seconds(), p.ended.Sub(c.began).Seconds(), p.why)
-					}
-					continue
-				}
-				if yes, no := said(p.began.Add(-slack), p.ended.Add(slack), what); yes > 0 && no == 0 {
-					c.violate("%s of %s says yes for %v around a completion that fails (%.1f s into the run)", name, t.n.name, 2*slack, p.ended.Sub(c.began).Seconds())
+				switch yes, no := said(p.began.Add(-slack), p.ended.Add(slack), what); {
+				case yes == 0 || no > 0:
+				case t.alone(i) && p.cut:
+					alone[i] = true
+				default:
+					c.violate("%s of %s says yes for %v around a completion that fails (%.1f s into the run): %s", name, t.n.name, 2*slack, p.ended.Sub(c.began).Seconds(), p.why)
 				}
 				continue
 			}
@@ -181,11 +181,8 @@ func (t *truth) judge(c *Cluster) {
 			}
 		}
 	}
-	alone := 0
-	for i := range t.probes {
-		if t.alone(i) {
-			alone++
-		}
+	for i := range alone {
+		c.say("%s: a completion's connection broke while all was said to be well: %s", t.n.name, t.probes[i].why)
 	}
 	var since time.Time
 	for _, s := range t.samples {
@@ -199,7 +196,7 @@ func (t *truth) judge(c *Cluster) {
 			since = s.at
 		}
 	}
-	c.say("truth of %s: %d samples, %d completions, %d of them failed alone", t.n.name, len(t.samples), len(t.probes), alone)
+	c.say("truth of %s: %d samples, %d completions, %d of them cut off without notice", t.n.name, len(t.samples), len(t.probes), len(alone))
 }
 
 // alone reports whether probe i failed and the next one did not, as where another
