@@ -67,24 +67,63 @@ sullae.dev/pool: {{ index . 2 }}
 {{- end }}
 
 {{/*
-The pools, each with all defaults, as a JSON object {"pools": [...]}.
+The pools as they were asked for, without defaults, as a JSON object {"pools": [...]}.
 
-Helm's --set replaces a list that values files do not hold: "--reuse-values --set workers.pools[0].replicas=4" leaves a
-pool of nothing but its replicas. Where that can only mean the default pool it is taken for it, else it is refused.
+Helm's --set replaces lists: "--reuse-values --set workers.pools[0].replicas=4" leaves a pool of nothing but its replicas.
+A pool without a name therefore stands for the one that the release has in its place, with all that was said of that
+before, and pools behind it stay. What the release has is kept in an annotation of the coordinators' Deployment.
 */}}
+{{- define "sullae.poolsAsked" -}}
+{{- $given := .Values.workers.pools -}}
+{{- $nameless := -1 -}}
+{{- range $i, $p := $given -}}
+{{- if and (eq $nameless -1) (not ($p | default dict).name) -}}
+{{- $nameless = $i -}}
+{{- end -}}
+{{- end -}}
+{{- $out := $given -}}
+{{- if ge $nameless 0 -}}
+{{- $kept := list -}}
+{{- $deployment := lookup "apps/v1" "Deployment" .Release.Namespace (printf "%s-coordinator" (include "sullae.fullname" .)) -}}
+{{- with ($deployment.metadata | default dict).annotations -}}
+{{- $kept = index . "sullae.dev/pools" | default "[]" | fromJsonArray -}}
+{{- end -}}
+{{- if and (not $kept) (not .Release.IsUpgrade) (eq (len $given) 1) -}}
+{{- /* A new release: the list that was replaced is the chart's own. */ -}}
+{{- $kept = list (dict "name" "cpu") -}}
+{{- end -}}
+{{- if not $kept -}}
+{{- fail (printf "workers.pools[%d]: no name. --set replaces the whole list of pools, and what the release has cannot be looked up here: give the values file again (-f), or scale with --set workers.replicas.NAME=N" $nameless) -}}
+{{- end -}}
+{{- $out = list -}}
+{{- range $i := until (int (max (len $given) (len $kept))) -}}
+{{- $new := dict -}}
+{{- if lt $i (len $given) -}}
+{{- $new = index $given $i | default dict -}}
+{{- end -}}
+{{- if not $new.name -}}
+{{- if ge $i (len $kept) -}}
+{{- fail (printf "workers.pools[%d]: no name, and the release has no pool in this place (it has %d)" $i (len $kept)) -}}
+{{- end -}}
+{{- $old := index $kept $i -}}
+{{- $byName := get $.Values.workers.replicas $old.name -}}
+{{- if and (hasKey $.Values.workers.replicas $old.name) (hasKey $new "replicas") (ne (toString $new.replicas) (toString $byName)) (ne (toString $new.replicas) (toString $old.replicas)) -}}
+{{- fail (printf "workers.pools[%d].replicas=%v has no effect while workers.replicas.%s=%v is set: scale with --set workers.replicas.%s=N" $i $new.replicas $old.name $byName $old.name) -}}
+{{- end -}}
+{{- $new = mergeOverwrite (deepCopy $old) $new -}}
+{{- end -}}
+{{- $out = append $out $new -}}
+{{- end -}}
+{{- end -}}
+{{- dict "pools" $out | toJson -}}
+{{- end }}
+
+{{/* The pools, each with all defaults, as a JSON object {"pools": [...]}. */}}
 {{- define "sullae.pools" -}}
 {{- $out := list -}}
 {{- $names := dict -}}
-{{- range $i, $given := .Values.workers.pools -}}
-{{- $pool := mergeOverwrite (deepCopy $.Values.workers.defaults) $given -}}
-{{- if not $pool.name -}}
-{{- $set := printf "%s-cpu" (include "sullae.fullname" $) -}}
-{{- $api := ternary "leaderworkerset.x-k8s.io/v1" "apps/v1" (eq $.Values.workload.kind "LeaderWorkerSet") -}}
-{{- if or (gt (len $.Values.workers.pools) 1) (and $.Release.IsUpgrade (not (lookup $api $.Values.workload.kind $.Release.Namespace $set))) -}}
-{{- fail (printf "workers.pools[%d]: no name. --set replaces the whole list of pools: give the values file again (-f), or scale with --set workers.replicas.NAME=N" $i) -}}
-{{- end -}}
-{{- $_ := set $pool "name" "cpu" -}}
-{{- end -}}
+{{- range (include "sullae.poolsAsked" . | fromJson).pools -}}
+{{- $pool := mergeOverwrite (deepCopy $.Values.workers.defaults) . -}}
 {{- if hasKey $names $pool.name -}}
 {{- fail (printf "workers.pools: two pools are named %q" $pool.name) -}}
 {{- end -}}

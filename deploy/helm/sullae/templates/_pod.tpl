@@ -36,10 +36,6 @@
 - name: SULLAE_ETCD_PASSWORD
   valueFrom: {secretKeyRef: {name: {{ .Values.etcd.external.authSecret }}, key: password}}
 {{- end }}
-{{- with .Values.tracing.otlp.endpoint }}
-- name: OTEL_EXPORTER_OTLP_ENDPOINT
-  value: {{ . | quote }}
-{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
@@ -57,6 +53,15 @@
 - --drain-timeout={{ .Values.drain.timeout }}s
 - --log-level={{ .Values.log.level }}
 - --log-format={{ .Values.log.format }}
+{{- with .Values.tracing.otlp }}
+{{- if .endpoint }}
+- --otlp-endpoint={{ .endpoint }}
+- --otlp-protocol={{ .protocol }}
+{{- if not (kindIs "invalid" .ratio) }}
+- --trace-ratio={{ .ratio }}
+{{- end }}
+{{- end }}
+{{- end }}
 - --etcd={{ include "sullae.etcd.endpoints" . }}
 - --etcd-prefix={{ .Values.etcd.prefix }}
 {{- if include "sullae.etcd.tls" . }}
