@@ -283,7 +283,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	api := grpc.NewServer(append(options, yieldToStreams(batches))...)
 	health := rpc.Register(api, svc)
 	cluster := grpc.NewServer(grpc.Creds(c.cfg.NodeTLS.Server()))
-	clusterv1.RegisterWeightServiceServer(cluster, weights.NewServer(c.ckpt))
+	clusterv1.RegisterWeightServiceServer(cluster, weights.NewServer(c.ckpt, metrics))
 	mux := new(edge.Mux)
 	mux.Handle("/", batches.Wrap(v1))
 	mux.HandleFunc("GET /cluster/status", c.serveStatus)
