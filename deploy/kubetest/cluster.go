@@ -28,8 +28,12 @@ const (
 type cluster struct {
 	work, logs, bin, kubeconfig string
 	fail                        context.CancelCauseFunc // ends the test
-	hasMachine                  bool
+	hasMachine, enforces        bool
+	want                        [streams][]int32 // the load's answers, undisturbed
 }
+
+// sullae is the program, as in the first image.
+func (c *cluster) sullae() string { return filepath.Join(c.work, "images", first, "bin/sullae") }
 
 // file writes a file of the cluster and returns its path.
 func (c *cluster) file(name, content string) string {
@@ -84,7 +88,7 @@ contexts: [{name: t, context: {cluster: t, user: t}}], users: [{name: t, user: {
 	}
 	return errors.Join(
 		c.start(ctx, "kube-controller-manager", "--kubeconfig="+c.kubeconfig, "--leader-elect=false", "--authentication-skip-lookup=true",
-			"--service-account-private-key-file="+accounts, "--bind-address=127.0.0.1"),
+			"--horizontal-pod-autoscaler-sync-period=1s", "--horizontal-pod-autoscaler-downscale-stabilization=5s", "--service-account-private-key-file="+accounts, "--bind-address=127.0.0.1"),
 		c.start(ctx, "kube-scheduler", "--kubeconfig="+c.kubeconfig, "--leader-elect=false", "--authentication-skip-lookup=true", "--bind-address=127.0.0.1"),
 	)
 }

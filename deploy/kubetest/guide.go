@@ -41,7 +41,7 @@ func (c *cluster) guide(ctx context.Context, repo string) error {
 	c.file("guide/path/helm", wrapper)
 	for _, err := range []error{
 		os.Chmod(filepath.Join(dir, "path/helm"), 0o755),
-		os.Symlink(filepath.Join(c.work, "images", first, "bin/sullae"), filepath.Join(dir, "path/sullae")),
+		os.Symlink(c.sullae(), filepath.Join(dir, "path/sullae")),
 		os.Symlink(filepath.Join(repo, "deploy"), filepath.Join(dir, "deploy")),
 	} {
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // programs are what the test runs.
-var programs = []string{"kubectl", "kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "coredns", "etcd", "helm", "kwok"}
+var programs = []string{"kubectl", "kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "coredns", "etcd", "helm", "kwok", "kube-network-policies"}
 
 // kwokStages copies what makes kwok's nodes and pods ready from its module to the
 // cache.
@@ -42,7 +42,7 @@ func kwokStages(cache string) error {
 // needed are Debian's packages, by a file of theirs.
 var needed = map[string]string{
 	"/usr/bin/containerd": "containerd", "/usr/sbin/runc": "runc", "/usr/lib/cni/ptp": "containernetworking-plugins",
-	"/usr/bin/buildah": "buildah", "/usr/bin/curl": "curl", "/usr/sbin/iptables": "iptables", "/usr/sbin/ip": "iproute2",
+	"/usr/bin/buildah": "buildah", "/usr/bin/curl": "curl", "/usr/bin/nsenter": "util-linux", "/usr/sbin/iptables": "iptables", "/usr/sbin/ip": "iproute2",
 	"/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
 }
 

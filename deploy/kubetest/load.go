@@ -25,24 +25,24 @@ const streams = 8
 
 // load keeps streams running and compares each answer with the undisturbed one.
 type load struct {
-	http, grpc string // where the Service is
-	want       [streams][]int32
-	running    int // streams
+	access
+	want    [streams][]int32
+	running int // streams
 
 	mu       sync.Mutex
 	answers  int
 	failures []string
 	pause    time.Duration // the longest between two deltas
 
-	client *client.Client
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	grpcClient *client.Client
+	cancel     context.CancelFunc
+	wg         sync.WaitGroup
 }
 
 // newLoad asks every stream's question once, one after the other.
-func newLoad(ctx context.Context, http, grpc string) (*load, error) {
-	l := &load{http: http, grpc: grpc}
-	c, err := client.Dial(grpc)
+func newLoad(ctx context.Context, a access) (*load, error) {
+	l := &load{access: a}
+	c, err := a.dial()
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func newLoad(ctx context.Context, http, grpc string) (*load, error) {
 // start runs the streams until stop; with resuming, only those of gRPC.
 func (l *load) start(ctx context.Context, resuming bool) error {
 	ctx, l.cancel = context.WithCancel(ctx)
-	c, err := client.Dial(l.grpc)
+	c, err := l.dial()
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (l *load) start(ctx context.Context, resuming bool) error {
 			}
 		})
 	}
-	l.client = c
+	l.grpcClient = c
 	return nil
 }
 
@@ -139,7 +139,7 @@ func (l *load) during(ctx context.Context, what string, f func() error) error {
 func (l *load) stop() {
 	l.cancel()
 	l.wg.Wait()
-	l.client.Close()
+	l.grpcClient.Close()
 }
 
 // beat notes the time since a stream's last delta.
@@ -177,18 +177,11 @@ func (l *load) askGRPC(ctx context.Context, c *client.Client, i int) (ids []int3
 }
 
 func (l *load) askHTTP(ctx context.Context, i int) (ids []int32, err error) {
-	body, _ := json.Marshal(map[string]any{"prompt": []int{5, 6, 7, i}, "temperature": 1, "seed": i + 1, "max_tokens": answerTokens,
-		"ignore_eos": true, "return_token_ids": true, "stream": true})
-	req, err := http.NewRequestWithContext(ctx, "POST", l.http+"/v1/completions", bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	// It is: Go's client then sends it again where a kept connection was closed
-	// before an answer began.
-	req.Header.Set("Idempotency-Key", fmt.Sprint("stream-", i))
 	last := time.Now()
-	res, err := http.DefaultClient.Do(req)
+	// The key has Go's client send it again where a kept connection was closed
+	// before an answer began.
+	res, err := l.send(ctx, "POST", "/v1/completions", map[string]any{"prompt": []int{5, 6, 7, i}, "temperature": 1, "seed": i + 1, "max_tokens": answerTokens,
+		"ignore_eos": true, "return_token_ids": true, "stream": true}, fmt.Sprint("Idempotency-Key: stream-", i))
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ import (
 var (
 	cacheDir  = flag.String("cache", "", "folder of the Kubernetes programs, filled when empty; default ~/.cache/sullae/kube")
 	workDir   = flag.String("work", "", "folder for everything else; default: a temporary one, removed at the end")
-	only      = flag.String("only", "", "real, guide or kwok: run one part")
+	only      = flag.String("only", "", "real, secured, guide or kwok: run one part")
 	proxyMode = flag.String("proxy-mode", "iptables", "kube-proxy's mode")
 	limit     = flag.Duration("limit", 20*time.Minute, "the longest that the test may take, building programs apart")
 )
@@ -125,7 +125,7 @@ func within(work string) (err error) {
 	for _, part := range []struct {
 		name  string
 		parts []func(context.Context, string) error
-	}{{"real", []func(context.Context, string) error{c.machine, c.real}}, {"guide", []func(context.Context, string) error{c.machine, c.guide}}, {"kwok", []func(context.Context, string) error{c.kwok}}} {
+	}{{"real", []func(context.Context, string) error{c.machine, c.real}}, {"secured", []func(context.Context, string) error{c.machine, c.enforce, c.secured}}, {"guide", []func(context.Context, string) error{c.machine, c.guide}}, {"kwok", []func(context.Context, string) error{c.kwok}}} {
 		if *only != "" && *only != part.name {
 			continue
 		}

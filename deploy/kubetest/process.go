@@ -22,7 +22,12 @@ func say(format string, args ...any) {
 // start runs a part of the cluster; it ends with the namespaces. Its output goes
 // to a file of its own. If it ends by itself the whole test fails.
 func (c *cluster) start(ctx context.Context, name string, args ...string) error {
-	log, err := os.Create(filepath.Join(c.logs, name+".log"))
+	return c.startAs(ctx, name, nil, name, args...)
+}
+
+// startAs is start under another name than the program's, with more environment.
+func (c *cluster) startAs(ctx context.Context, as string, env []string, name string, args ...string) error {
+	log, err := os.Create(filepath.Join(c.logs, as+".log"))
 	if err != nil {
 		return err
 	}
@@ -32,7 +37,7 @@ func (c *cluster) start(ctx context.Context, name string, args ...string) error 
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig)
+	cmd.Env = append(append(os.Environ(), "KUBECONFIG="+c.kubeconfig), env...)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -40,7 +45,7 @@ func (c *cluster) start(ctx context.Context, name string, args ...string) error 
 		err := cmd.Wait()
 		log.Close()
 		if ctx.Err() == nil {
-			c.fail(fmt.Errorf("%s ended: %v (its log: %s)\n%s", name, err, log.Name(), tail(log.Name(), 15)))
+			c.fail(fmt.Errorf("%s ended: %v (its log: %s)\n%s", as, err, log.Name(), tail(log.Name(), 15)))
 		}
 	}()
 	return nil

@@ -4,15 +4,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/sullae/sullae/coordinator/status"
 )
 
 // small are the values of a release that shares two cores with its control plane.
@@ -21,6 +18,9 @@ var small = []string{"image.repository=" + repository, "image.tag=" + first, "im
 	"workers.defaults.resources.requests.cpu=50m", "workers.defaults.resources.requests.memory=64Mi", "workers.defaults.threads=1",
 	"coordinator.resources.requests.cpu=50m", "coordinator.resources.requests.memory=64Mi"}
 
+// pool is a pool that is not the default one.
+var pool = []string{"workers.pools[0].name=cpu", "workers.pools[0].replicas=2", "workers.pools[0].podLabels.team=llm", "workers.pools[0].packCache.limit=1GiB"}
+
 // release is the chart, installed.
 type release struct {
 	c               *cluster
@@ -28,51 +28,25 @@ type release struct {
 	chart           string
 }
 
-// helm runs install or upgrade with values set.
-func (r release) helm(ctx context.Context, verb string, sets ...string) error {
-	args := []string{verb, r.name, r.chart, "-n", r.namespace, "--wait", "--timeout", "4m"}
-	if verb == "upgrade" {
-		args = append(args, "--reuse-values")
-	}
-	for _, s := range sets {
-		args = append(args, "--set", s)
-	}
-	_, err := r.c.run(ctx, "helm", args...)
+// fullname is what the release's objects are called by.
+func (r release) fullname() string { return r.name + "-sullae" }
+
+// helm runs install or upgrade, and waits for it.
+func (r release) helm(ctx context.Context, args ...string) error {
+	_, err := r.c.run(ctx, "helm", slices.Concat(args[:1], []string{r.name, r.chart, "-n", r.namespace, "--wait", "--timeout", "4m"}, args[1:])...)
 	return err
+}
+
+// set makes helm's arguments of values.
+func set(values ...string) (args []string) {
+	for _, v := range values {
+		args = append(args, "--set", v)
+	}
+	return args
 }
 
 func (r release) kubectl(ctx context.Context, args ...string) (string, error) {
 	return r.c.run(ctx, "kubectl", append([]string{"-n", r.namespace}, args...)...)
-}
-
-// clusterStatus is what the leader says.
-func clusterStatus(ctx context.Context, url string) (s status.Cluster, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 12*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", url+"/cluster/status", nil)
-	if err != nil {
-		return s, err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return s, err
-	}
-	defer res.Body.Close()
-	return s, json.NewDecoder(res.Body).Decode(&s)
-}
-
-// awaitRanks waits until the group serves with n ranks.
-func awaitRanks(ctx context.Context, url string, n int) error {
-	return await(ctx, 2*time.Minute, fmt.Sprintf("a group of %d", n), func() error {
-		s, err := clusterStatus(ctx, url)
-		if err != nil {
-			return err
-		}
-		if s.Group.Phase != "serving" || s.Group.WorldSize != n {
-			return fmt.Errorf("%s with %d ranks: %s", s.Group.Phase, s.Group.WorldSize, s.Group.Reason)
-		}
-		return nil
-	})
 }
 
 // volume is a claim's volume on this machine: there is no provisioner.
@@ -128,8 +102,7 @@ func (c *cluster) real(ctx context.Context, repo string) error {
 	}
 	r := release{c, "demo", "demo", filepath.Join(repo, "deploy/helm/sullae")}
 	began := time.Now()
-	err := r.helm(ctx, "install", small...)
-	if err != nil {
+	if err := r.helm(ctx, slices.Concat([]string{"install"}, set(small...), set(pool...))...); err != nil {
 		return err
 	}
 	say("installed in %.1f s", time.Since(began).Seconds())
@@ -138,41 +111,63 @@ func (c *cluster) real(ctx context.Context, repo string) error {
 	}
 	say("helm test passes")
 
-	ip, err := r.kubectl(ctx, "get", "service", "demo-sullae", "-o", "jsonpath={.spec.clusterIP}")
+	stranger, err := c.stranger(ctx)
 	if err != nil {
 		return err
 	}
-	url := "http://" + ip + ":8080"
-	l, err := newLoad(ctx, url, ip+":9090")
+	if err := r.knock(ctx, stranger, false); err != nil {
+		return err
+	}
+	if err := c.enforce(ctx, repo); err != nil {
+		return err
+	}
+	if err := await(ctx, 30*time.Second, "network policies are enforced", func() error { return r.knock(ctx, stranger, true) }); err != nil {
+		return err
+	}
+	say("from here on network policies are enforced: a stranger reaches the APIs, health and metrics, and no other port of %d", len(doors))
+	a, err := r.access(ctx, nil, "")
 	if err != nil {
 		return err
 	}
+	l, err := newLoad(ctx, a)
+	if err != nil {
+		return err
+	}
+	c.want = l.want
 	if err := l.start(ctx, false); err != nil {
 		return err
 	}
 	defer func() { l.stop() }()
-	scale := func(n int) func() error {
+	// One number is said; all else that was set stays.
+	scale := func(n int, values string) func() error {
 		return func() error {
-			if err := r.helm(ctx, "upgrade", fmt.Sprintf("workers.pools[0].replicas=%d", n)); err != nil {
+			if err := r.helm(ctx, "upgrade", values, "--set", fmt.Sprintf("workers.pools[0].replicas=%d", n)); err != nil {
 				return err
 			}
-			return awaitRanks(ctx, url, n)
+			out, err := r.kubectl(ctx, "get", "statefulset", "demo-sullae-cpu", "-o", "jsonpath={.spec.replicas} {.spec.template.metadata.labels.team} {.spec.template.spec.containers[0].args}")
+			if err != nil {
+				return err
+			}
+			if !strings.HasPrefix(out, fmt.Sprintf("%d llm ", n)) || !strings.Contains(out, "--pack-cache-size=1GiB") {
+				return fmt.Errorf("the pool has lost its settings: %s", out)
+			}
+			return a.ranks(ctx, n)
 		}
 	}
 	for _, s := range []struct {
 		what string
 		do   func() error
 	}{
-		{"scale 2 to 4", scale(4)},
-		{"scale 4 to 3", scale(3)},
+		{"scale 2 to 4", scale(4, "--reuse-values")},
+		{"scale 4 to 3", scale(3, "--reset-then-reuse-values")},
 		{"upgrade all images", func() error {
-			if err := r.helm(ctx, "upgrade", "image.tag="+second); err != nil {
+			if err := r.helm(ctx, "upgrade", "--reuse-values", "--set", "image.tag="+second); err != nil {
 				return err
 			}
 			if err := r.imagesAre(ctx, second); err != nil {
 				return err
 			}
-			return awaitRanks(ctx, url, 3)
+			return a.ranks(ctx, 3)
 		}},
 		{"delete etcd's pod", func() error {
 			before, err := r.restarts(ctx)
@@ -188,19 +183,19 @@ func (c *cluster) real(ctx context.Context, repo string) error {
 			if after, err := r.restarts(ctx); err != nil || after != before {
 				return fmt.Errorf("containers were restarted for want of etcd: %s, before %s: %w", after, before, err)
 			}
-			return awaitRanks(ctx, url, 3)
+			return a.ranks(ctx, 3)
 		}},
 		{"kill a worker's process", func() error {
 			if err := r.kill(ctx, "demo-sullae-cpu-2"); err != nil {
 				return err
 			}
-			return awaitRanks(ctx, url, 3)
+			return a.ranks(ctx, 3)
 		}},
 		{"delete a worker's pod by force", func() error {
 			if _, err := r.kubectl(ctx, "delete", "pod", "demo-sullae-cpu-1", "--grace-period=0", "--force"); err != nil {
 				return err
 			}
-			if err := awaitRanks(ctx, url, 3); err != nil {
+			if err := a.ranks(ctx, 3); err != nil {
 				return err
 			}
 			_, err := r.kubectl(ctx, "rollout", "status", "statefulset/demo-sullae-cpu", "--timeout=2m")
@@ -217,7 +212,7 @@ func (c *cluster) real(ctx context.Context, repo string) error {
 		return err
 	}
 	err = l.during(ctx, "kill the leading coordinator's process", func() error {
-		s, err := clusterStatus(ctx, url)
+		s, err := a.status(ctx)
 		if err != nil {
 			return err
 		}

@@ -38,6 +38,8 @@ var programs = func() map[string]program {
 		"helm-unittest": {pkg: "github.com/helm-unittest/helm-unittest/cmd/helm-unittest", module: "unittest"},
 		"coredns":       {pkg: ".", module: "dns"},
 		"etcd":          {pkg: "go.etcd.io/etcd/server/v3", module: "etcd"},
+		// It enforces network policies.
+		"kube-network-policies": {pkg: "sigs.k8s.io/kube-network-policies/cmd", module: "policies"},
 	}
 	for _, name := range []string{"kubectl", "kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "kube-apiserver"} {
 		out[name] = program{"k8s.io/kubernetes/cmd/" + name, "k8s", version}

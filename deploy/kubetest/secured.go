@@ -1,0 +1,359 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/sullae/sullae/ops/tracing/tracetest"
+	sullaev1 "github.com/sullae/sullae/proto/sullae/v1"
+)
+
+// installation is a release within surroundings of its operator's own.
+type installation struct {
+	release
+	etcd, policy, api pair
+	sink              *tracetest.Sink
+	load, guest       access // by the keys of those names
+	traces            int    // so many were asked for
+}
+
+// secured installs the chart the way a careful operator would: an etcd of one's
+// own with client certificates and a password, TLS, client certificates and keys
+// on the APIs, a policy service, traces, a pool that scales by the queue's length,
+// and weights from a claim, from a host path, and streamed.
+func (c *cluster) secured(ctx context.Context, repo string) error {
+	i := installation{release: release{c, "secured", "secured", filepath.Join(repo, "deploy/helm/sullae")}}
+	began := time.Now()
+	var err error
+	if i.etcd, err = c.etcdOfOnesOwn(ctx); err != nil {
+		return err
+	}
+	if i.sink, i.policy, err = c.receivers(ctx); err != nil {
+		return err
+	}
+	if err := i.prepare(ctx, repo); err != nil {
+		return err
+	}
+	if err := i.helm(ctx, append([]string{"install", "-f", i.c.file("secured.yaml", securedValues)}, set(small...)...)...); err != nil {
+		return err
+	}
+	if _, err := c.run(ctx, "helm", "test", i.name, "-n", i.namespace, "--logs"); err != nil {
+		return err
+	}
+	say("secured: installed, helm test passes: %.1f s", time.Since(began).Seconds())
+	if err := i.reach(ctx); err != nil {
+		return err
+	}
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"without a client's certificate or a key all is refused", func() error { return i.refusesStrangers(ctx) }},
+		{"etcd asks for a certificate and a password, and holds the release's keys", func() error { return i.checkEtcd(ctx) }},
+		{"the policy service refuses a prompt and redacts an answer", func() error { return i.checkPolicy(ctx) }},
+		{"weights from a claim; traces by OTLP over HTTP", func() error { return i.answers(ctx, "folder") }},
+		{"the pool grows and shrinks by the queue's length", func() error { return i.scalesItself(ctx) }},
+		{"weights from a host path; traces by OTLP over gRPC", func() error {
+			err := i.helm(ctx, append([]string{"upgrade", "--reuse-values"}, set("model.uri=hostpath://"+c.models(),
+				fmt.Sprintf("tracing.otlp.endpoint=http://%s:%d", nodeIP, otlpGRPC), "tracing.otlp.protocol=grpc")...)...)
+			return errors.Join(err, i.answers(ctx, "folder"))
+		}},
+		{"weights streamed from the coordinator", func() error {
+			err := i.helm(ctx, append([]string{"upgrade", "--reuse-values"}, set("model.weights=streamed")...)...)
+			return errors.Join(err, i.answers(ctx, "coordinator"))
+		}},
+	} {
+		began := time.Now()
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
+		say("secured: %s: %.1f s", step.what, time.Since(began).Seconds())
+	}
+	if _, err := c.run(ctx, "helm", "uninstall", i.name, "-n", i.namespace, "--wait"); err != nil {
+		return err
+	}
+	return i.gone(ctx)
+}
+
+// securedValues is the installation's values file.
+var securedValues = fmt.Sprintf(`
+model: {uri: "pvc://models/demo"}
+etcd:
+  bundled: {enabled: false}
+  external: {endpoints: ["%[1]s:%[2]d"], tlsSecret: etcd-client, serverName: %[3]s, authSecret: etcd-user}
+tls: {enabled: true, existingSecret: api-tls, mtls: true}
+auth: {existingSecret: api-keys, test: {existingSecret: test-key}}
+tests: {clientSecret: api-tls}
+policy: {address: "%[4]s:%[5]d", caSecret: policy-ca}
+tracing: {otlp: {endpoint: "http://%[1]s:%[6]d", protocol: http/protobuf}}
+extraEnv: [{name: OTEL_BSP_SCHEDULE_DELAY, value: "200"}]
+autoscaling: {pool: cpu, minReplicas: 2, maxReplicas: 3, hpa: {enabled: true, averageValue: "2"}}
+scheduler: {maxNumSeqs: 1}
+drain: {timeout: 5, preStopSleep: 0}
+networkPolicy:
+  egress:
+    enabled: true
+    rules:
+    - to: [{ipBlock: {cidr: %[1]s/32}}]
+      ports: [{port: %[2]d}, {port: %[5]d}, {port: %[6]d}, {port: %[7]d}]
+`, nodeIP, ownEtcd, etcdName, policyName, policyPort, otlpHTTP, otlpGRPC)
+
+// models is the folder of the demo model on the node.
+func (c *cluster) models() string { return filepath.Join(c.work, "models/demo") }
+
+// prepare makes the model's folder and all objects that the values name.
+func (i *installation) prepare(ctx context.Context, repo string) (err error) {
+	c := i.c
+	if err := os.CopyFS(c.models(), os.DirFS(filepath.Join(repo, "deploy/demo-model/model"))); err != nil {
+		return err
+	}
+	if i.api, err = c.certs(ctx, "api", "secured-sullae.secured.svc"); err != nil {
+		return err
+	}
+	keys := filepath.Join(c.work, "secured-keys.json")
+	secrets := map[string]string{}
+	for _, name := range []string{loadCaller, redacted} {
+		if secrets[name], err = c.run(ctx, c.sullae(), "keys", "add", "--file", keys, name); err != nil {
+			return err
+		}
+		secrets[name] = strings.TrimSpace(secrets[name])
+	}
+	i.load.key, i.guest.key = secrets[loadCaller], secrets[redacted]
+	// A Service that has the policy's place on the node, and a claim bound by hand.
+	_, err = c.runWith(ctx, fmt.Sprintf(`
+{apiVersion: v1, kind: Namespace, metadata: {name: secured}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: policy, namespace: secured}, spec: {clusterIP: None, ports: [{port: %[2]d}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: policy, namespace: secured, labels: {kubernetes.io/service-name: policy}},
+ addressType: IPv4, ports: [{name: "", port: %[2]d, protocol: TCP}], endpoints: [{addresses: [%[1]q]}]}
+---
+{apiVersion: v1, kind: PersistentVolume, metadata: {name: models}, spec: {capacity: {storage: 1Gi}, accessModes: [ReadOnlyMany], storageClassName: "", hostPath: {path: %[3]q}}}
+---
+{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: models, namespace: secured},
+ spec: {accessModes: [ReadOnlyMany], storageClassName: "", volumeName: models, resources: {requests: {storage: 1Gi}}}}
+`, nodeIP, policyPort, filepath.Dir(c.models())), "kubectl", "apply", "-f", "-")
+	if err != nil {
+		return err
+	}
+	for name, from := range map[string][]string{
+		"etcd-client": {"--from-file=ca.crt=" + i.etcd.ca, "--from-file=tls.crt=" + i.etcd.cert, "--from-file=tls.key=" + i.etcd.key},
+		"etcd-user":   {"--from-literal=username=" + etcdUser, "--from-literal=password=" + etcdPassword},
+		"api-tls":     {"--from-file=ca.crt=" + i.api.ca, "--from-file=tls.crt=" + i.api.cert, "--from-file=tls.key=" + i.api.key},
+		"api-keys":    {"--from-file=keys.json=" + keys},
+		"test-key":    {"--from-literal=api-key=" + i.load.key},
+		"policy-ca":   {"--from-file=ca.crt=" + i.policy.ca},
+	} {
+		if _, err := i.kubectl(ctx, append([]string{"create", "secret", "generic", name}, from...)...); err != nil {
+			return err
+		}
+	}
+	return c.queueMetrics(ctx, i.release)
+}
+
+// reach finds out where the APIs are, for both keys.
+func (i *installation) reach(ctx context.Context) error {
+	config, err := i.api.config("secured-sullae.secured.svc")
+	if err != nil {
+		return err
+	}
+	for _, a := range []*access{&i.load, &i.guest} {
+		if *a, err = i.access(ctx, config, a.key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refusesStrangers asks without what one needs to show.
+func (i *installation) refusesStrangers(ctx context.Context) error {
+	bare := i.load.tls.Clone()
+	bare.Certificates = nil
+	a, err := i.access(ctx, bare, i.load.key)
+	if err != nil {
+		return err
+	}
+	if code, _, err := a.ask(ctx, "GET", "/livez", nil); err == nil || !strings.Contains(err.Error(), "certificate required") {
+		return fmt.Errorf("without a certificate: %d, %v", code, err)
+	}
+	if err := generate(ctx, a); status.Code(err) != codes.Unavailable {
+		return fmt.Errorf("gRPC without a certificate: %v", err)
+	}
+	if a, err = i.access(ctx, i.load.tls, ""); err != nil {
+		return err
+	}
+	for path, want := range map[string]int{"/livez": http.StatusOK, "/v1/models": http.StatusUnauthorized, "/metrics": http.StatusUnauthorized} {
+		if code, _, err := a.ask(ctx, "GET", path, nil); err != nil || code != want {
+			return fmt.Errorf("%s without a key: %d, want %d: %v", path, code, want, err)
+		}
+	}
+	if err := generate(ctx, a); status.Code(err) != codes.Unauthenticated {
+		return fmt.Errorf("gRPC without a key: %v", err)
+	}
+	// A worker may reach what the values name on the node, and nothing else there.
+	for port, want := range map[int]bool{ownEtcd: true, otlpHTTP: true, 6443: false} {
+		if got, err := i.dial(ctx, "secured-sullae-cpu-0", nodeIP, port); err != nil || got != want {
+			return fmt.Errorf("a worker reaches the node's port %d: %v, want %v: %v", port, got, want, err)
+		}
+	}
+	return nil
+}
+
+// generate asks for one token by gRPC.
+func generate(ctx context.Context, a access) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	c, err := a.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	one := int32(1)
+	s, err := c.Generate(ctx, &sullaev1.GenerateRequest{Prompt: &sullaev1.GenerateRequest_TokenIds{TokenIds: &sullaev1.TokenIds{Ids: []int32{5}}}, Stopping: &sullaev1.Stopping{MaxTokens: &one}})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for _, err := range s.All() {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkEtcd looks at the etcd that the release uses, as its user and as others.
+func (i *installation) checkEtcd(ctx context.Context) error {
+	config, err := i.etcd.config(etcdName)
+	if err != nil {
+		return err
+	}
+	if n, err := etcdKeys(ctx, config, etcdUser, etcdPassword); err != nil || n == 0 {
+		return fmt.Errorf("the release's user sees %d keys: %w", n, err)
+	}
+	for what, as := range map[string]struct {
+		config         *tls.Config
+		user, password string
+	}{
+		"with another password": {config, etcdUser, "wrong"},
+		"without a password":    {config, "", ""},
+		"without a certificate": {&tls.Config{RootCAs: config.RootCAs, ServerName: etcdName}, etcdUser, etcdPassword},
+	} {
+		if n, err := etcdKeys(ctx, as.config, as.user, as.password); err == nil {
+			return fmt.Errorf("%s one sees %d keys", what, n)
+		}
+	}
+	return nil
+}
+
+// checkPolicy asks what the policy refuses, and what it redacts for one caller.
+func (i *installation) checkPolicy(ctx context.Context) error {
+	ask := func(a access, content string) (int, string, error) {
+		return a.ask(ctx, "POST", "/v1/chat/completions", map[string]any{"messages": []map[string]string{{"role": "user", "content": content}}, "temperature": 0})
+	}
+	if code, text, err := ask(i.load, "something "+forbidden); code != http.StatusForbidden || !strings.Contains(text, "not this") {
+		return fmt.Errorf("a prompt to be refused: %d %s: %v", code, text, err)
+	}
+	const question = "대한민국의 수도는 어디인가요?"
+	for _, of := range []struct {
+		caller      access
+		has, hasNot string
+	}{{i.load, capital, noCapital}, {i.guest, noCapital, capital}} {
+		code, text, err := ask(of.caller, question)
+		if code != http.StatusOK || !strings.Contains(text, of.has) || strings.Contains(text, of.hasNot) {
+			return fmt.Errorf("an answer with %q instead of %q: %d %s: %v", of.has, of.hasNot, code, text, err)
+		}
+	}
+	return nil
+}
+
+// answers checks that two ranks answer with the same tokens as ever, where they
+// have their weights from, and that a request is a trace.
+func (i *installation) answers(ctx context.Context, source string) error {
+	if err := i.load.ranks(ctx, 2); err != nil {
+		return err
+	}
+	l := &load{access: i.load}
+	c, err := l.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for stream, ask := range []func() ([]int32, error){func() ([]int32, error) { return l.askGRPC(ctx, c, 0) }, func() ([]int32, error) { return l.askHTTP(ctx, 1) }} {
+		ids, err := ask()
+		if err != nil {
+			return err
+		}
+		if want := &i.c.want[stream]; *want == nil { // only this part of the test runs
+			*want = ids
+		} else if !slices.Equal(ids, *want) {
+			return fmt.Errorf("stream %d has other tokens than from the built-in model", stream)
+		}
+	}
+	if err := i.weightsFrom(ctx, source); err != nil {
+		return err
+	}
+	return i.traced(ctx)
+}
+
+// weightsFrom checks where the workers have read their weights.
+func (i *installation) weightsFrom(ctx context.Context, source string) error {
+	sent, err := i.sum(ctx, "coordinator", "sullae_weights_bytes_sent_total")
+	if err != nil {
+		return err
+	}
+	read, err := i.sum(ctx, "worker", "sullae_weights_bytes_read_total")
+	if err != nil {
+		return err
+	}
+	if read == 0 || (source == "folder") != (sent == 0) {
+		return fmt.Errorf("workers read %.0f bytes, coordinators sent %.0f: not from the %s", read, sent, source)
+	}
+	return nil
+}
+
+// sum adds up a metric of a component's pods.
+func (r release) sum(ctx context.Context, component, metric string) (total float64, err error) {
+	ips, err := r.kubectl(ctx, "get", "pods", "-l", "app.kubernetes.io/component="+component, "-o", "jsonpath={.items[*].status.podIP}")
+	if err != nil {
+		return 0, err
+	}
+	for _, ip := range strings.Fields(ips) {
+		_, text, err := (access{url: "http://" + ip + ":9091", client: http.DefaultClient}).ask(ctx, "GET", "/metrics", nil)
+		if err != nil {
+			return 0, err
+		}
+		for line := range strings.Lines(text) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if n, err := strconv.ParseFloat(value, 64); err == nil && (name == metric || strings.HasPrefix(name, metric+"{")) {
+				total += n
+			}
+		}
+	}
+	return total, nil
+}
+
+// traced has one request recorded, and waits for its trace to be whole.
+func (i *installation) traced(ctx context.Context) error {
+	i.traces++
+	trace := fmt.Sprintf("%032x", i.traces)
+	code, text, err := i.load.ask(ctx, "POST", "/v1/completions", map[string]any{"prompt": "1+2=", "max_tokens": 3, "ignore_eos": true}, "traceparent: "+tracetest.Traceparent(trace, true))
+	if err != nil || code != http.StatusOK {
+		return fmt.Errorf("a request to be traced: %d %s: %w", code, text, err)
+	}
+	return await(ctx, 20*time.Second, "a whole trace", func() error { return tracetest.Request(i.sink.Spans(trace), "POST /v1/completions", 2, 3) })
+}
