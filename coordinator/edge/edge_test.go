@@ -131,7 +131,7 @@ func TestGuard(t *testing.T) {
 		}
 	}
 	ctx := metadata.NewIncomingContext(context.Background(), metadata.Pairs("authorization", "bearer "+secret))
-	ctx, err = g.admit(ctx, "/sullae.v1.InferenceService/Generate")
+	ctx, err = g.Admit(ctx, "/sullae.v1.InferenceService/Generate")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,10 +152,10 @@ func TestGuard(t *testing.T) {
 	if _, err := g.caller(k, "http", "").Quota.Begin(time.Now(), 1); !errors.Is(err, gateway.ErrQuota) {
 		t.Errorf("a file read again gave a fresh minute: %v", err)
 	}
-	if _, err := g.admit(context.Background(), "/grpc.health.v1.Health/Check"); err != nil {
+	if _, err := g.Admit(context.Background(), "/grpc.health.v1.Health/Check"); err != nil {
 		t.Errorf("health: %v", err)
 	}
-	if _, err := g.admit(context.Background(), "/grpc.health.v1.HealthEvil/Check"); err == nil {
+	if _, err := g.Admit(context.Background(), "/grpc.health.v1.HealthEvil/Check"); err == nil {
 		t.Error("another service is taken for health")
 	}
 }

@@ -102,13 +102,15 @@ func TestKeys(t *testing.T) {
 	for _, method := range routes.GRPC {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		s, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
+		open := strings.HasPrefix(method, "/grpc.health.v1.Health/")
 		if err == nil {
-			s.SendMsg(&emptypb.Empty{})
-			s.CloseSend()
+			if open { // what is refused is so by its header, before a message has come
+				s.SendMsg(&emptypb.Empty{})
+				s.CloseSend()
+			}
 			err = s.RecvMsg(&emptypb.Empty{})
 		}
 		cancel()
-		open := strings.HasPrefix(method, "/grpc.health.v1.Health/")
 		if code := status.Code(err); open == (code == codes.Unauthenticated) || !open && code != codes.Unauthenticated {
 			t.Errorf("%s: %v", method, err)
 		}

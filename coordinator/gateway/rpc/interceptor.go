@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,8 +14,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	"github.com/sullae/sullae/coordinator/gateway"
+	sullaev1 "github.com/sullae/sullae/proto/sullae/v1"
 )
 
 type interceptor struct {
@@ -47,6 +51,29 @@ func (i *interceptor) stream(srv any, ss grpc.ServerStream, info *grpc.StreamSer
 	c := i.begin(ss.Context(), info.FullMethod)
 	defer func() { err = c.end(recover(), err) }()
 	return next(srv, callStream{ss, context.WithValue(ss.Context(), callKey{}, c)})
+}
+
+// tap answers calls that are not admitted.
+func (i *interceptor) tap(admit func(context.Context, string) (context.Context, error)) tap.ServerInHandle {
+	return func(ctx context.Context, info *tap.Info) (context.Context, error) {
+		admitted, err := admit(ctx, info.FullMethodName)
+		if err != nil {
+			return ctx, i.begin(ctx, known(info.FullMethodName)).end(nil, err)
+		}
+		return admitted, nil
+	}
+}
+
+// known is a method of the API, or "other": a name that anybody may make up is no
+// label of a metric.
+func known(method string) string {
+	desc := &sullaev1.InferenceService_ServiceDesc
+	name, ok := strings.CutPrefix(method, "/"+desc.ServiceName+"/")
+	if ok && (slices.ContainsFunc(desc.Methods, func(m grpc.MethodDesc) bool { return m.MethodName == name }) ||
+		slices.ContainsFunc(desc.Streams, func(s grpc.StreamDesc) bool { return s.StreamName == name })) {
+		return method
+	}
+	return "other"
 }
 
 type callStream struct {

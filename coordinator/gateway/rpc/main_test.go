@@ -28,7 +28,14 @@ type server struct {
 	log    *syncBuffer
 }
 
+func admitAll(ctx context.Context, _ string) (context.Context, error) { return ctx, nil }
+
 func serve(t *testing.T, e gateway.Engine, change ...func(*gateway.Config)) *server {
+	t.Helper()
+	return serveTo(t, admitAll, e, change...)
+}
+
+func serveTo(t *testing.T, admit func(context.Context, string) (context.Context, error), e gateway.Engine, change ...func(*gateway.Config)) *server {
 	t.Helper()
 	s := &server{log: &syncBuffer{}}
 	c := gateway.Config{Model: gatewaytest.Model(), Engine: e, NewSeed: func() uint64 { return 42 },
@@ -37,7 +44,7 @@ func serve(t *testing.T, e gateway.Engine, change ...func(*gateway.Config)) *ser
 		f(&c)
 	}
 	svc := gateway.New(c)
-	gs := grpc.NewServer(rpc.ServerOptions(svc, 0)...)
+	gs := grpc.NewServer(rpc.ServerOptions(svc, 0, admit)...)
 	s.health = rpc.Register(gs, svc)
 	lis := bufconn.Listen(1 << 20)
 	served := make(chan struct{})

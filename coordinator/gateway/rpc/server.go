@@ -4,6 +4,7 @@
 package rpc
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,13 +21,15 @@ const defaultMaxRequest = 32 << 20
 // ServerOptions are what a grpc.Server needs for Register's services: request
 // ids, errors with details, recovery, logs, metrics (in the service's registry,
 // so one service has one server), and limits: of maxRequestBytes (0: 32 MiB) a
-// request.
-func ServerOptions(svc *gateway.Service, maxRequestBytes int) []grpc.ServerOption {
+// request. admit gives a call's context its caller, or refuses it, before anything
+// but its header has been read; it must not wait.
+func ServerOptions(svc *gateway.Service, maxRequestBytes int, admit func(ctx context.Context, method string) (context.Context, error)) []grpc.ServerOption {
 	i := newInterceptor(svc)
 	if maxRequestBytes <= 0 {
 		maxRequestBytes = defaultMaxRequest
 	}
 	return []grpc.ServerOption{
+		grpc.InTapHandle(i.tap(admit)),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute}),
