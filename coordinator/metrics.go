@@ -19,7 +19,8 @@ func (c *coordinator) registerMetrics(reg *prometheus.Registry) {
 	}
 	gauge("sullae_leader", "1 while this coordinator leads.", func() bool { return c.lead.get() != nil })
 	gauge("sullae_etcd_up", "1 while etcd answers.", c.etcdUp.Load)
-	reg.MustRegister(workerCollector{c, prometheus.NewDesc("sullae_workers", "Workers that are registered, by state.", []string{"state"}, nil)})
+	reg.MustRegister(workerCollector{c, prometheus.NewDesc("sullae_workers", "Workers that are registered, by state.", []string{"state"}, nil),
+		prometheus.NewDesc("sullae_workers_refused", "Registered workers that cannot join, by reason.", []string{"reason"}, nil)})
 	if s := c.cfg.NodeTLS; s != nil {
 		ops.WatchExpiry(reg, "node", s.NotAfter)
 	}
@@ -34,18 +35,19 @@ func number(yes bool) float64 {
 }
 
 // workerCollector counts workers by state: "rank", "spare", "draining", "dead",
-// "refused" (their version or certificate).
+// "refused"; and those by the reason.
 type workerCollector struct {
-	c    *coordinator
-	desc *prometheus.Desc
+	c             *coordinator
+	desc, refused *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
-func (w workerCollector) Describe(out chan<- *prometheus.Desc) { out <- w.desc }
+func (w workerCollector) Describe(out chan<- *prometheus.Desc) { out <- w.desc; out <- w.refused }
 
 // Collect implements prometheus.Collector.
 func (w workerCollector) Collect(out chan<- prometheus.Metric) {
 	states := map[string]int{"rank": 0, "spare": 0, "draining": 0, "dead": 0, "refused": 0}
+	reasons := map[string]int{refusedVersion: 0, refusedCertificate: 0, refusedClass: 0}
 	ranks := map[string]bool{}
 	for _, g := range w.c.groups.Groups() {
 		for _, m := range g.State().Members {
@@ -54,11 +56,13 @@ func (w workerCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	if all := w.c.known.Load(); all != nil {
 		for _, x := range *all {
+			reason, _ := w.c.refused(x)
 			switch {
 			case w.c.view.Dead(x.ID):
 				states["dead"]++
-			case w.c.refused(x) != "":
+			case reason != "":
 				states["refused"]++
+				reasons[reason]++
 			case x.State == registry.Draining:
 				states["draining"]++
 			case ranks[x.ID]:
@@ -70,6 +74,9 @@ func (w workerCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for s, n := range states {
 		out <- prometheus.MustNewConstMetric(w.desc, prometheus.GaugeValue, float64(n), s)
+	}
+	for r, n := range reasons {
+		out <- prometheus.MustNewConstMetric(w.refused, prometheus.GaugeValue, float64(n), r)
 	}
 }
 

@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -136,13 +135,8 @@ func (c *coordinator) worker(w registry.Worker) status.Worker {
 	if c.view.Dead(w.ID) {
 		x.Health = "dead"
 	}
-	x.Refused = c.refused(w)
+	_, x.Refused = c.refused(w)
 	return x
-}
-
-// refused says why a worker cannot join, or "".
-func (c *coordinator) refused(w registry.Worker) string {
-	return cmp.Or(group.Incompatible(w), c.vet.refused(w))
 }
 
 // progress remembers how far each worker has loaded.

@@ -22,9 +22,9 @@ type logFlags struct {
 func (f logFlags) logger() *slog.Logger {
 	opts := &slog.HandlerOptions{Level: f.LogLevel}
 	if f.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+		return slog.New(tracing.Logs(slog.NewJSONHandler(os.Stderr, opts)))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+	return slog.New(tracing.Logs(slog.NewTextHandler(os.Stderr, opts)))
 }
 
 // traceFlags say where OpenTelemetry traces go. OTEL_* variables say more.

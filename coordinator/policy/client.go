@@ -117,7 +117,7 @@ func (c *Client) call(ctx context.Context, stage, req string, ask func(context.C
 		return 0, context.Cause(ctx) // the request ended, not the service
 	}
 	c.checks.WithLabelValues(stage, "away").Inc()
-	c.log.Warn("the policy service does not answer", "req", req, "stage", stage, "err", err, "allowed", c.cfg.AllowWhenAway)
+	c.log.WarnContext(ctx, "the policy service does not answer", "req", req, "stage", stage, "err", err, "allowed", c.cfg.AllowWhenAway)
 	if c.cfg.AllowWhenAway {
 		return policyv1.Verdict_VERDICT_ALLOW, nil
 	}

@@ -109,7 +109,7 @@ type Worker struct {
 	// Pace is the measured speed that shares are dealt by, relative to most workers; 0:
 	// not measured, or the operator has said.
 	Pace float64 `json:"pace,omitempty"`
-	// Refused says why the worker cannot join: its version, its certificate.
+	// Refused says why the worker cannot join: its version, its certificate, its arithmetic class.
 	Refused string `json:"refused,omitempty"`
 	// Straggler: its own work takes much longer than the others'.
 	Straggler bool `json:"straggler,omitempty"`

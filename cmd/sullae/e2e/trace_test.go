@@ -63,6 +63,16 @@ func traces(t *testing.T, sink *tracetest.Sink, flags ...string) {
 	if err := whole(); err != nil {
 		t.Error(err)
 	}
+	logged := false
+	for line := range strings.Lines(p.log.String()) {
+		logged = logged || strings.Contains(line, "request ended") && strings.Contains(line, "trace_id="+recorded)
+		if strings.Contains(line, "trace_id="+silent) {
+			t.Errorf("logged with a trace that is not recorded: %s", line)
+		}
+	}
+	if !logged {
+		t.Error("the recorded request's log line has no trace_id")
+	}
 	if n := len(sink.Spans("")) - len(sink.Spans(recorded)); n > 0 {
 		t.Errorf("%d spans are not of the trace that was to be recorded", n)
 	}

@@ -124,7 +124,7 @@ func (h *handler) apiError(r *http.Request, err error) apiError {
 	id := r.Header.Get(gateway.RequestIDHeader)
 	e, known := toAPIError(err, id)
 	if !known {
-		h.svc.Logger().Error("request failed", "req", id, "error", err)
+		h.svc.Logger().ErrorContext(r.Context(), "request failed", "req", id, "error", err)
 	}
 	return e
 }

@@ -49,7 +49,7 @@ func (h *handler) wrap(route string, next http.HandlerFunc) http.Handler {
 			p := recover()
 			took := h.svc.Now().Sub(start)
 			if p != nil && p != http.ErrAbortHandler {
-				h.svc.Logger().Error("panic in a request", "req", id, "route", route, "panic", p, "stack", string(debug.Stack()))
+				h.svc.Logger().ErrorContext(r.Context(), "panic in a request", "req", id, "route", route, "panic", p, "stack", string(debug.Stack()))
 				if sw.status == 0 {
 					writeError(sw, internalError(id))
 					p = nil

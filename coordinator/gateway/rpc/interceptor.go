@@ -112,13 +112,13 @@ func (c *call) end(panicked any, err error) error {
 	code := codes.OK
 	switch {
 	case panicked != nil:
-		log.Error("panic in a request", "req", c.id, "method", c.method, "panic", panicked, "stack", string(debug.Stack()))
+		log.ErrorContext(c.ctx, "panic in a request", "req", c.id, "method", c.method, "panic", panicked, "stack", string(debug.Stack()))
 		err = errPanic
 		fallthrough
 	case err != nil:
 		s, known := toStatus(err, c.id)
 		if !known && panicked == nil {
-			log.Error("request failed", "req", c.id, "method", c.method, "error", err)
+			log.ErrorContext(c.ctx, "request failed", "req", c.id, "method", c.method, "error", err)
 		}
 		code = s.Code()
 		_ = grpc.SetTrailer(c.ctx, metadata.Pairs(gateway.RequestIDHeader, c.id))
