@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/sullae/sullae/coordinator/status"
 	"github.com/sullae/sullae/proto/client"
 )
@@ -39,7 +41,7 @@ func (r release) access(ctx context.Context, config *tls.Config, key string) (ac
 func (a access) dial() (*client.Client, error) {
 	var options []client.Option
 	if a.tls != nil {
-		options = append(options, client.WithTLS(a.tls))
+		options = append(options, client.WithTLS(a.tls), client.WithGRPC(grpc.WithAuthority(a.tls.ServerName)))
 	}
 	if a.key != "" {
 		options = append(options, client.WithAPIKey(a.key))

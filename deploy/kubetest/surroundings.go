@@ -39,6 +39,10 @@ const (
 // etcd's users.
 const etcdUser, etcdPassword, etcdRoot = "sullae", "a password", "root's password"
 
+// etcdAuthority has gRPC look for etcd's name in its certificate, not for the
+// address that was dialled.
+var etcdAuthority = []grpc.DialOption{grpc.WithAuthority(etcdName)}
+
 // pair is a certificate with its key and authority, as files.
 type pair struct{ ca, cert, key string }
 
@@ -83,12 +87,14 @@ func (c *cluster) etcdOfOnesOwn(ctx context.Context) (pair, error) {
 	if err != nil {
 		return p, err
 	}
-	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{url}, TLS: config, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{url}, TLS: config, DialTimeout: 5 * time.Second, DialOptions: etcdAuthority, Logger: zap.NewNop()})
 	if err != nil {
 		return p, err
 	}
 	defer etcd.Close()
 	err = await(ctx, time.Minute, "an etcd with client certificates", func() error {
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
 		_, err := etcd.Status(ctx, url)
 		return err
 	})
@@ -116,7 +122,7 @@ func etcdKeys(ctx context.Context, config *tls.Config, user, password string) (i
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	etcd, err := clientv3.New(clientv3.Config{Context: ctx, Endpoints: []string{fmt.Sprintf("https://%s:%d", nodeIP, ownEtcd)}, TLS: config,
-		DialTimeout: 3 * time.Second, Username: user, Password: password, Logger: zap.NewNop()})
+		DialTimeout: 3 * time.Second, Username: user, Password: password, DialOptions: etcdAuthority, Logger: zap.NewNop()})
 	if err != nil {
 		return 0, err
 	}

@@ -253,6 +253,14 @@ func (p *process) status() (s status.Cluster, err error) {
 	return s, json.NewDecoder(res.Body).Decode(&s)
 }
 
+// refuses checks that one worker is counted as refused, for this reason.
+func refuses(t *testing.T, p *process, reason string) {
+	t.Helper()
+	if _, text := call(t, "GET", p.http+"/metrics", "", ""); !strings.Contains(text, "sullae_workers_refused{reason=\""+reason+"\"} 1\n") || strings.Count(text, "\nsullae_workers_refused{") != 3 {
+		t.Errorf("no worker is counted as refused for its %s", reason)
+	}
+}
+
 // children are the pids of a process's children, by /proc.
 func children(t testing.TB, pid int) []int {
 	t.Helper()

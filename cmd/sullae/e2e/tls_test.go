@@ -67,6 +67,7 @@ func TestMutualTLS(t *testing.T) {
 	if m := members(); m != "w0 w1 serving" {
 		t.Errorf("members: %s", m)
 	}
+	refuses(t, p, "certificate")
 	want, err := p.stream(5)
 	if err != nil {
 		t.Fatal(err)

@@ -96,6 +96,7 @@ func TestMixedVersions(t *testing.T) {
 	if len(s.Workers) != 3 || s.Workers[0].Version == s.Workers[1].Version || s.Workers[2].Refused == "" {
 		t.Errorf("workers: %v", versions)
 	}
+	refuses(t, p, "version")
 	want, err := up(t).stream(3)
 	if err != nil || !reflect.DeepEqual(got.Choices, want.Choices) {
 		t.Errorf("mixed versions: %v, or other bits", err)
