@@ -27,6 +27,7 @@ import (
 	"github.com/sullae/sullae/coordinator/console"
 	"github.com/sullae/sullae/coordinator/edge"
 	"github.com/sullae/sullae/coordinator/embedetcd"
+	"github.com/sullae/sullae/coordinator/forward"
 	"github.com/sullae/sullae/coordinator/gateway"
 	"github.com/sullae/sullae/coordinator/gateway/openai"
 	"github.com/sullae/sullae/coordinator/gateway/rpc"
@@ -91,6 +92,7 @@ type coordinator struct {
 	routes            routes
 
 	httpL, grpcL, clusterL net.Listener
+	forwardKey             string // of httpL and grpcL, to who stands by
 	cleanup                []func()
 }
 
@@ -104,7 +106,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if cfg.PromptLookup < 0 || cfg.PromptLookup > gateway.MaxPromptLookup {
 		return fmt.Errorf("--prompt-lookup %d: must be between 0 (off) and %d", cfg.PromptLookup, gateway.MaxPromptLookup)
 	}
-	c := &coordinator{cfg: cfg, start: time.Now(), lead: &leader{}, metrics: ops.NewRegistry("coordinator", cfg.Version)}
+	c := &coordinator{cfg: cfg, start: time.Now(), lead: &leader{}, forwardKey: forward.NewKey(), metrics: ops.NewRegistry("coordinator", cfg.Version)}
 	defer func() {
 		for i := len(c.cleanup) - 1; i >= 0; i-- {
 			c.cleanup[i]()
@@ -209,7 +211,7 @@ func (c *coordinator) joinCluster(ctx context.Context) error {
 	host, _ := os.Hostname()
 	c.record, err = c.reg.RegisterCoordinator(ctx, registry.Coordinator{
 		ID: c.cfg.ID, Address: c.reachable(c.clusterL), GossipAddress: g.Self().Addr,
-		GRPCAddress: c.reachable(c.grpcL), HTTPAddress: c.reachable(c.httpL),
+		GRPCAddress: c.reachable(c.grpcL), HTTPAddress: c.reachable(c.httpL), ForwardKey: c.forwardKey,
 		Version: c.cfg.Version, ProtocolVersion: group.ProtocolVersion, Hostname: host, PID: os.Getpid(), StartedUnixMs: c.start.UnixMilli(),
 	})
 	if err != nil {

@@ -27,7 +27,7 @@ type servers struct {
 
 // standIn wraps a listener of an API so that it takes connections for the leader.
 func (c *coordinator) standIn(l net.Listener, s *servers, address func(registry.Coordinator) string) net.Listener {
-	f := forward.Listen(l, c.place(address), c.cfg.Logger)
+	f := forward.Listen(l, c.forwardKey, c.place(address), c.cfg.Logger)
 	s.listeners = append(s.listeners, f)
 	return f
 }

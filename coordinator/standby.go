@@ -65,7 +65,7 @@ func (c *coordinator) place(address func(registry.Coordinator) string) func() fo
 			// It listens on another host's loopback, and we on ours.
 			return forward.Place{Here: true}
 		}
-		return forward.Place{Addr: address(leader)}
+		return forward.Place{Addr: address(leader), Key: leader.ForwardKey}
 	}
 }
 

@@ -60,6 +60,9 @@ type Coordinator struct {
 	GossipAddress string `json:"gossip_address,omitempty"`
 	GRPCAddress   string `json:"grpc_address,omitempty"`
 	HTTPAddress   string `json:"http_address,omitempty"`
+	// ForwardKey is that by which other coordinators say to this one whose
+	// connections they pass on to it. A secret of those who may read etcd.
+	ForwardKey string `json:"forward_key,omitempty"`
 
 	Version         string `json:"version"`
 	ProtocolVersion int    `json:"protocol_version"`

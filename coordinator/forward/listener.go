@@ -1,7 +1,7 @@
 // Package forward lets a coordinator that stands by take its share of clients:
 // their connections are passed on, byte for byte, to the coordinator that leads.
 // TLS, keys and both APIs so work as they do there, and nothing in between has to
-// know who leads.
+// know who leads. Ahead of the bytes goes the client's address (PROXY protocol).
 package forward
 
 import (
@@ -17,6 +17,7 @@ import (
 type Place struct {
 	Here bool
 	Addr string // of the leader's listener
+	Key  string // the leader's; "": it understands no PROXY header
 }
 
 // Patience is how long a connection waits for a place; it covers a failover. Then
@@ -34,6 +35,7 @@ const (
 // others on.
 type Listener struct {
 	net.Listener
+	key   string
 	place func() Place
 	log   *slog.Logger
 
@@ -50,9 +52,10 @@ type Listener struct {
 	placed map[net.Conn]Place // connections that stand, and where they were put
 }
 
-// Listen wraps l. place is asked for every connection, from many goroutines.
-func Listen(l net.Listener, place func() Place, log *slog.Logger) *Listener {
-	f := &Listener{Listener: l, place: place, log: log,
+// Listen wraps l. By its key (NewKey) other coordinators say where connections come
+// from. place is asked for every connection, from many goroutines.
+func Listen(l net.Listener, key string, place func() Place, log *slog.Logger) *Listener {
+	f := &Listener{Listener: l, key: key, place: place, log: log,
 		here: make(chan net.Conn), failed: make(chan error, 1), slots: make(chan struct{}, maxForwarded), placed: map[net.Conn]Place{}}
 	f.ctx, f.closing = context.WithCancel(context.Background())
 	f.relays, f.cutting = context.WithCancel(context.Background())

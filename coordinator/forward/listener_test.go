@@ -15,6 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+const leaderKey = "the leader's key"
+
 // node answers each connection with its name and an echo.
 type node struct {
 	*Listener
@@ -30,7 +32,7 @@ func start(t *testing.T, name string, at Place) *node {
 	}
 	n := &node{name: name}
 	n.at.Store(&at)
-	n.Listener = Listen(l, func() Place { return *n.at.Load() }, slog.New(slog.DiscardHandler))
+	n.Listener = Listen(l, leaderKey, func() Place { return *n.at.Load() }, slog.New(slog.DiscardHandler))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -113,7 +115,8 @@ func TestClose(t *testing.T) {
 	}
 	defer passed.Close()
 	buf := make([]byte, 64)
-	if n, err := passed.Read(buf); string(buf[:n]) != "leader " {
+	io.WriteString(passed, "x")
+	if n, err := io.ReadAtLeast(passed, buf, len("leader x")); string(buf[:n]) != "leader x" {
 		t.Fatalf("got %q, %v", buf[:n], err)
 	}
 	standby.at.Store(&Place{})

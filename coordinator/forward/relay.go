@@ -24,6 +24,7 @@ func (f *Listener) accept() {
 			}
 			continue
 		}
+		conn = f.caller(conn)
 		if f.place().Here {
 			f.serve(conn)
 			continue
@@ -66,7 +67,7 @@ func (f *Listener) settle(conn net.Conn) {
 			there, err := dial.DialContext(ctx, "tcp", p.Addr)
 			if err == nil {
 				f.put(conn, p)
-				f.relay(conn, there)
+				f.relay(conn, there, p.Key)
 				f.drop(conn)
 				return
 			}
@@ -80,12 +81,22 @@ func (f *Listener) settle(conn net.Conn) {
 }
 
 // relay copies both ways until both ends have closed, one has failed, or Wait
-// cuts it.
-func (f *Listener) relay(a, b net.Conn) {
+// cuts it. With a key b is told first whose connection this is.
+func (f *Listener) relay(a, b net.Conn, key string) {
 	defer a.Close()
 	defer b.Close()
 	stop := context.AfterFunc(f.relays, func() { a.Close(); b.Close() })
 	defer stop()
+	if key != "" {
+		h, err := header(a.RemoteAddr(), b.RemoteAddr(), key)
+		if err == nil {
+			_, err = b.Write(h)
+		}
+		if err != nil {
+			f.log.Debug("a connection is not passed on", "err", err)
+			return
+		}
+	}
 	back := make(chan struct{})
 	go func() { defer close(back); flow(a, b) }()
 	flow(b, a)
