@@ -79,7 +79,7 @@ func (c *cluster) etcdOfOnesOwn(ctx context.Context) (pair, error) {
 	err = c.startAs(ctx, "etcd-own", nil, "etcd", "--data-dir", filepath.Join(c.work, "etcd-own"), "--unsafe-no-fsync",
 		"--listen-client-urls", url, "--advertise-client-urls", url, "--listen-peer-urls", "http://127.0.0.1:2480",
 		"--initial-advertise-peer-urls", "http://127.0.0.1:2480", "--initial-cluster", "default=http://127.0.0.1:2480",
-		"--cert-file", p.cert, "--key-file", p.key, "--trusted-ca-file", p.ca, "--client-cert-auth")
+		"--cert-file", p.cert, "--key-file", p.key, "--trusted-ca-file", p.ca, "--client-cert-auth", "--bcrypt-cost=4")
 	if err != nil {
 		return p, err
 	}

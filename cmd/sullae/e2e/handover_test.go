@@ -2,8 +2,14 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"path/filepath"
 	"reflect"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -23,11 +29,11 @@ func TestHandover(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { etcd.Close() })
-	addr := etcd.Endpoints()[0]
+	addr, audit := etcd.Endpoints()[0], t.TempDir()
 	coordinator := func(id string) *process {
 		http := net.JoinHostPort("127.0.0.1", freePort(t))
 		p := launch(t, "coordinator", "--id", id, "--http", http, "--grpc", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0",
-			"--gossip", "127.0.0.1:0", "--etcd", addr, "--workers", "0")
+			"--gossip", "127.0.0.1:0", "--etcd", addr, "--workers", "0", "--audit-log", filepath.Join(audit, id))
 		p.http, p.model = "http://"+http, "demo"
 		return p
 	}
@@ -48,6 +54,7 @@ func TestHandover(t *testing.T) {
 	if st, err := second.status(); err != nil || st.Coordinator != "first" || st.Group.WorldSize != 2 || st.Group.WorkersWanted != 2 {
 		t.Errorf("the second's status is %+v, %v", st.Group, err)
 	}
+	recordsCaller(t, second.http, filepath.Join(audit, "first"))
 	var all sync.WaitGroup
 	ask := func(p *process, i int) {
 		all.Go(func() {
@@ -74,4 +81,27 @@ func TestHandover(t *testing.T) {
 		t.Errorf("%s leads, %v", st.Coordinator, err)
 	}
 	first.stop(syscall.SIGTERM)
+}
+
+// recordsCaller asks a coordinator that stands by, and finds one's own address in
+// the leader's audit log.
+func recordsCaller(t *testing.T, standby, audit string) {
+	t.Helper()
+	var self string
+	trace := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { self = i.Conn.LocalAddr().String() }}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "POST", standby+"/v1/completions", strings.NewReader(`{"prompt": [5], "max_tokens": 1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	eventually(t, 5*time.Second, "the caller's own address is recorded", func() bool {
+		raw, err := os.ReadFile(audit)
+		return err == nil && self != "" && strings.Contains(string(raw), fmt.Sprintf("%q:%q", "remote", self))
+	})
 }
