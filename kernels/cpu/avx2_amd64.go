@@ -16,6 +16,7 @@ var avx2 = &variant{
 	tileRows:    4,
 	wide8:       true,
 	quantize:    quantizeVec,
+	packQuant:   packQuantAVX2,
 	decode:      decodeAVX2,
 	codedRow:    codedRowAVX2,
 	widenHalves: widenHalvesVec,

@@ -33,4 +33,5 @@ package cpu
 //go:generate go -C _asm run . -set quantvnni -pkg cpu -out ../quantvnni_amd64.s -stubs ../quantvnni_stubs_amd64.go
 //go:generate go -C _asm run . -vex ../quantvnni_amd64.s
 //go:generate go -C _asm run . -set quant512 -pkg cpu -out ../quant512_amd64.s -stubs ../quant512_stubs_amd64.go
+//go:generate go -C _asm run . -set pack -pkg cpu -out ../pack_amd64.s -stubs ../pack_stubs_amd64.go
 //go:generate go -C _asm run ./neon -out ../neon_arm64.s -stubs ../neon_stubs_arm64.go

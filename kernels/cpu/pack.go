@@ -82,7 +82,7 @@ func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader, pieces .
 	}
 	var first firstError
 	b.pool.run(w.panels, 1, func(_, lo, hi int) {
-		r := panelReader{w: w, rows: rows}
+		r := panelReader{v: b.v, w: w, rows: rows}
 		for p := lo; p < hi && !first.before(p); p++ {
 			if err := r.read(p, w.holes(p, pieces)); err != nil {
 				first.set(p, err)
@@ -102,6 +102,7 @@ func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader, pieces .
 
 // panelReader reads what pieces leave of a panel and packs it.
 type panelReader struct {
+	v    *variant
 	w    *weight
 	rows kernels.RowReader
 	buf  []byte // 64 rows as stored
@@ -149,7 +150,7 @@ func (r *panelReader) read(p int, holes []hole) error {
 		packPanel(panel, r.buf, spec.K, spec.DType)
 		return nil
 	}
-	return r.w.quantPanel(panel, r.buf[:n*rowBytes], p*panelWidth)
+	return r.w.quantPanel(r.v, panel, r.buf[:n*rowBytes], p*panelWidth)
 }
 
 // readCoded is read for codes.

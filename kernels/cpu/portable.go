@@ -16,6 +16,7 @@ var portable = &variant{
 	quantGemm:   quantGemmGo(4),
 	tileRows:    4,
 	quantize:    quantizeGo,
+	packQuant:   packQuantGo,
 	decode:      decodeGo,
 	codedRow:    codedRowGo,
 	widenHalves: widenHalvesGo,

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/tensor"
 )
 
 // avx512 is avx2 with VNNI's byte products for quantized weights and wider
@@ -76,8 +77,8 @@ func quantTallAVX2(f kernels.Format, c []float32, ldc int, x []byte, rowGroups i
 	raceRead(w)
 	raceWrite(scratch)
 	unpack(&scratch[0], &w[0], groups)
-	tallTilesOf(4, tileStride(4, f == kernels.Q8), c, ldc, x, rowGroups, tiles, groups, func(_ int, c *float32, x *byte) {
-		tile(c, ldc, x, &scratch[0], groups)
+	tallTilesOf(4, tileStride(4, f == kernels.Q8), c, ldc, x, rowGroups, tiles, groups, func(t int, c *float32, x *byte) {
+		tile(c, ldc, x, &scratch[0], &w[quantScaleBytes], groups, aheadOf(t, tiles, w))
 	})
 }
 
@@ -92,12 +93,16 @@ func quantTallAVX512(f kernels.Format, c []float32, ldc int, x []byte, rowGroups
 	w = w[:groups*quantGroupBytes(f)]
 	raceRead(w)
 	tallTilesOf(8, tileStride(8, false), c, ldc, x, rowGroups, tiles, groups, func(t int, c *float32, x *byte) {
-		ahead := 0 // the panel's next block is fetched in the course of one tile
-		if t == tiles/2 {
-			ahead = len(w)
-		}
-		tile(c, ldc, x, &w[0], &w[quantScaleBytes], groups, ahead)
+		tile(c, ldc, x, &w[0], &w[quantScaleBytes], groups, aheadOf(t, tiles, w))
 	})
+}
+
+// aheadOf is the hint for tile t: what follows w is fetched in the course of one.
+func aheadOf(t, tiles int, w []byte) int {
+	if t == tiles/2 {
+		return len(w)
+	}
+	return 0
 }
 
 // tallTilesOf calls tile for each tile of m rows: what it adds to and its first group.
@@ -138,4 +143,19 @@ func quantizeVec(tile []byte, tileRows int, wide bool, slot int, x []float32, of
 	}
 	scale := &tile[tileRows*size+4*slot]
 	f(&tile[slot*size], (*float32)(unsafe.Pointer(scale)), 4*tileRows, stride, &x[0], groups, offset)
+}
+
+var packTiles = [...][tensor.F16 + 1]func(scales, lines, row *byte, groups int) int{
+	kernels.Q8: {tensor.F32: packQ8F32, tensor.BF16: packQ8BF16, tensor.F16: packQ8F16},
+	kernels.Q4: {tensor.F32: packQ4F32, tensor.BF16: packQ4BF16, tensor.F16: packQ4F16},
+}
+
+func packQuantAVX2(f kernels.Format, d tensor.DType, panel, row []byte, j, groups int) int {
+	if groups == 0 {
+		return 0
+	}
+	row, panel = row[:groups*kernels.Group*d.Size()], panel[:groups*quantGroupBytes(f)]
+	raceRead(row)
+	raceWrite(panel)
+	return packTiles[f][d](&panel[2*j], &panel[quantPlace(f, j)], &row[0], groups)
 }

@@ -34,6 +34,7 @@ func guardQuant(f *fences, v *variant) {
 		}
 	}
 	guardTall(f, v)
+	guardPack(f, v)
 	for _, wide := range []bool{false, true} {
 		for groups := 1; groups <= 3; groups++ {
 			x := f.random(groups * kernels.Group)
@@ -85,6 +86,61 @@ func guardTall(f *fences, v *variant) {
 	}
 }
 
+// guardPack runs packQuant against its twin: on values of one size, of many, at
+// the ends of what a scale can be, and beyond.
+func guardPack(f *fences, v *variant) {
+	for _, format := range []kernels.Format{kernels.Q8, kernels.Q4} {
+		for _, d := range []tensor.DType{tensor.F32, tensor.BF16, tensor.F16} {
+			for kind := range 6 {
+				groups, j := 1+kind%3, f.rng.IntN(panelWidth)
+				row, values := f.next().bytes(groups*kernels.Group*d.Size()), make([]float32, groups*kernels.Group)
+				for i := range values {
+					x := float32(f.rng.NormFloat64())
+					switch {
+					case kind == 1 || f.rng.IntN(3) == 0:
+						x = float32(math.Copysign(4, float64(x)))
+					case kind == 2:
+						x *= 0x1p-24
+					case kind == 3:
+						x = float32(math.Copysign(0, float64(x)))
+					case kind == 4 && i > kernels.Group:
+						x *= 1e8 // no binary16 of a scale, in the second group
+					case kind == 5:
+						x *= float32(math.Exp2(float64(f.rng.IntN(24) - 20)))
+					}
+					values[i] = x
+				}
+				narrow(row, values, d)
+				got, want := f.next().bytes(groups*quantGroupBytes(format)), make([]byte, groups*quantGroupBytes(format))
+				clear(got)
+				n, m := v.packQuant(format, d, got, row, j, groups), packQuantGo(format, d, want, row, j, groups)
+				if n != m || !bytes.Equal(got[:n*quantGroupBytes(format)], want[:n*quantGroupBytes(format)]) {
+					f.t.Fatalf("%s: packQuant %v of %v, kind %d: %d groups, the twin %d, or other bytes", v.name, format, d, kind, n, m)
+				}
+				f.used = 0
+			}
+		}
+	}
+}
+
+// narrow stores values as d.
+func narrow(dst []byte, values []float32, d tensor.DType) {
+	for i, x := range values {
+		switch d {
+		case tensor.F32:
+			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(x))
+		case tensor.BF16:
+			binary.LittleEndian.PutUint16(dst[2*i:], tensor.Float32ToBF16(x))
+		case tensor.F16:
+			h := tensor.Float32ToF16(x)
+			if h&0x7c00 == 0x7c00 {
+				h = 0x7bff
+			}
+			binary.LittleEndian.PutUint16(dst[2*i:], h)
+		}
+	}
+}
+
 // randomQuants fills a tile and a panel with anything that quantizing can make.
 func randomQuants(f *fences, x, w []byte, tileRows int, wide bool, groups int, format kernels.Format) {
 	values := make([]float32, kernels.Group)
@@ -132,6 +188,24 @@ func FuzzQuantize(f *testing.F) {
 	})
 }
 
+// samePacked holds every variant's packing of a group of float32 to the bytes that
+// quantGroup made.
+func samePacked(t *testing.T, w []float32, want []byte, j int, format kernels.Format) {
+	if len(w) < kernels.Group {
+		return
+	}
+	row := make([]byte, 4*kernels.Group)
+	for i, v := range w {
+		binary.LittleEndian.PutUint32(row[4*i:], math.Float32bits(v))
+	}
+	for _, v := range variants() {
+		got := make([]byte, len(want))
+		if n := v.packQuant(format, tensor.F32, got, row, j, 1); n != 1 || !bytes.Equal(got, want) {
+			t.Fatalf("%s: %v: packing %v did %d groups, and other bytes than the twin", v.name, format, w, n)
+		}
+	}
+}
+
 // FuzzQuantGroup: any weights are refused or keep within their format's step.
 func FuzzQuantGroup(f *testing.F) {
 	f.Add([]byte{0, 0, 0x80, 0x3f, 1, 0, 0, 0, 0xff, 0xff, 0x7f, 0x7f})
@@ -154,6 +228,7 @@ func FuzzQuantGroup(f *testing.F) {
 				}
 				continue
 			}
+			samePacked(t, w, group, 5, format)
 			var n [kernels.Group]int32
 			readGroup(&n, group, 5, format)
 			scale := float64(tensor.HalfToFloat32(binary.LittleEndian.Uint16(group[10:])))

@@ -35,6 +35,11 @@ func quantGroupBytes(f kernels.Format) int {
 	return quantScaleBytes + panelStrips*quantLines(f)*lineBytes
 }
 
+// quantPlace is where in a panel's group the first word of output j stands.
+func quantPlace(f kernels.Format, j int) int {
+	return quantScaleBytes + j/stripWidth*quantLines(f)*lineBytes + j%stripWidth*4
+}
+
 // layGroups numbers the groups of the leaves.
 func (w *weight) layGroups() {
 	w.groupOf, w.wholeGroups = make([]int, len(w.leaves)), true
@@ -52,26 +57,43 @@ const quantAhead = 4
 
 // quantPanel quantizes rows of stored values into a panel, the first of which is
 // row first of the matrix.
-func (w *weight) quantPanel(dst, rows []byte, first int) error {
-	d, f, rowBytes := w.spec.DType, w.spec.Format, w.spec.K*w.spec.DType.Size()
+func (w *weight) quantPanel(v *variant, dst, rows []byte, first int) error {
+	d, f := w.spec.DType, w.spec.Format
+	size, bytes := d.Size(), quantGroupBytes(f)
+	rowBytes := w.spec.K * size
 	clear(dst)
-	var wide [quantAhead * kernels.Group]float32
+	var wide [kernels.Group]float32
 	for i := range len(w.leaves) - 1 {
 		end := w.leaves[i+1]
-		for k, g := w.leaves[i], w.groupOf[i]; k < end; k, g = k+len(wide), g+quantAhead {
-			block := wide[:min(len(wide), end-k)]
+		for k, g := w.leaves[i], w.groupOf[i]; k < end; k, g = k+quantAhead*kernels.Group, g+quantAhead {
+			n := min(quantAhead*kernels.Group, end-k)
 			for j := range len(rows) / rowBytes {
-				tensor.Widen(block, rows[j*rowBytes+k*d.Size():], d)
-				for n := 0; n < len(block); n += kernels.Group {
-					group := block[n:min(n+kernels.Group, len(block))]
-					if err := quantGroup(dst[(g+n/kernels.Group)*quantGroupBytes(f):], group, j, f); err != nil {
-						return fmt.Errorf("%s: row %d: %w", w.spec.Name, first+j, err)
-					}
+				row := rows[j*rowBytes+k*size:][:n*size]
+				groups := v.packQuant(f, d, dst[g*bytes:], row, j, n/kernels.Group)
+				if groups*kernels.Group == n {
+					continue
+				}
+				// What is left is less than a group, or one that is refused.
+				rest := wide[:min(n-groups*kernels.Group, kernels.Group)]
+				tensor.Widen(rest, row[groups*kernels.Group*size:], d)
+				if err := quantGroup(dst[(g+groups)*bytes:], rest, j, f); err != nil {
+					return fmt.Errorf("%s: row %d: %w", w.spec.Name, first+j, err)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+func packQuantGo(f kernels.Format, d tensor.DType, panel, row []byte, j, groups int) int {
+	var wide [kernels.Group]float32
+	for g := range groups {
+		tensor.Widen(wide[:], row[g*kernels.Group*d.Size():], d)
+		if quantGroup(panel[g*quantGroupBytes(f):], wide[:], j, f) != nil {
+			return g
+		}
+	}
+	return groups
 }
 
 // quantGroup quantizes one group of output j of a panel.
@@ -82,7 +104,7 @@ func quantGroup(dst []byte, w []float32, j int, f kernels.Format) error {
 		return err
 	}
 	binary.LittleEndian.PutUint16(dst[2*j:], scale)
-	lines := dst[quantScaleBytes+(j/stripWidth*quantLines(f)*lineBytes)+j%stripWidth*4:]
+	lines := dst[quantPlace(f, j):]
 	if f == kernels.Q8 {
 		for l, word := range q {
 			binary.LittleEndian.PutUint32(lines[l*lineBytes:], word)
@@ -126,7 +148,7 @@ func quantGemmGo(tileRows int) quantGemmFunc {
 
 // readGroup reads the integers of output j of a panel's group.
 func readGroup(n *[kernels.Group]int32, group []byte, j int, f kernels.Format) {
-	lines := group[quantScaleBytes+(j/stripWidth*quantLines(f)*lineBytes)+j%stripWidth*4:]
+	lines := group[quantPlace(f, j):]
 	for i := range n {
 		if f == kernels.Q8 {
 			n[i] = int32(int8(lines[i/4*lineBytes+i%4]))
@@ -139,8 +161,7 @@ func readGroup(n *[kernels.Group]int32, group []byte, j int, f kernels.Format) {
 // copyGroup copies output from of a panel's group to output to of another's.
 func copyGroup(dst []byte, to int, src []byte, from int, f kernels.Format) {
 	copy(dst[2*to:][:2], src[2*from:])
-	at := func(j int) int { return quantScaleBytes + j/stripWidth*quantLines(f)*lineBytes + j%stripWidth*4 }
 	for l := range quantLines(f) {
-		copy(dst[at(to)+l*lineBytes:][:4], src[at(from)+l*lineBytes:])
+		copy(dst[quantPlace(f, to)+l*lineBytes:][:4], src[quantPlace(f, from)+l*lineBytes:])
 	}
 }

@@ -51,6 +51,11 @@ type variant struct {
 	// quantize writes the groups of x, whole ones, as slot's of a tile of quantRows.
 	quantize func(tile []byte, tileRows int, wide bool, slot int, x []float32, offset int32)
 
+	// packQuant quantizes whole groups of a row of values of type d, F32, BF16 or F16,
+	// as output j of the groups of a panel. It returns how many it did: all, or those
+	// before one whose scale no binary16 can hold.
+	packQuant func(f kernels.Format, d tensor.DType, panel, row []byte, j, groups int) int
+
 	// decode fills dst with len(rowOf) values of K of a coded panel, as a panel of
 	// float32: scales[rowOf[k] + j]·code + offsets[rowOf[k] + j], product and sum
 	// each rounded, the product alone where there are no offsets. codes are whole

@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	set := flag.String("set", "", "which functions: matmul, matmul512, attend, attend512, coded, coded512, vector, quant, quantvnni or quant512")
+	set := flag.String("set", "", "which functions: matmul, matmul512, attend, attend512, coded, coded512, vector, quant, quantvnni, quant512 or pack")
 	toVEX := flag.String("vex", "", "instead: the file whose VPDPBUSD to encode as AVX-VNNI's")
 	flag.Parse()
 	if *toVEX != "" {
@@ -41,6 +41,8 @@ func main() {
 		quantVNNI()
 	case "quant512":
 		quant512()
+	case "pack":
+		pack()
 	default:
 		log.Fatalf("-set %q", *set)
 	}

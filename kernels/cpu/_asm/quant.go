@@ -60,7 +60,9 @@ func (a quantArgs) bias(r int) Mem  { return Mem{Base: a.x, Disp: (a.rowBytes+4)
 
 func (a quantArgs) next(format string) {
 	ADDQ(U32((a.rowBytes+8)*a.tileRows), a.x)
-	ADDQ(U32(groupBytes(format)), a.scales)
+	if a.scales != nil {
+		ADDQ(U32(groupBytes(format)), a.scales)
+	}
 	ADDQ(U32(groupBytes(format)), a.lines)
 	DECQ(a.groups)
 	JNZ(LabelRef("group"))
@@ -321,8 +323,9 @@ func unpack(format string) {
 // quantTall writes quantTall<format>: a whole tile of quantGemm whose weights are
 // unpacked.
 func quantTall(format string) {
-	TEXT("quantTall"+format, NOSPLIT, "func(c *float32, ldc int, x *byte, w *byte, groups int)")
+	TEXT("quantTall"+format, NOSPLIT, "func(c *float32, ldc int, x *byte, w *byte, lines *byte, groups int, ahead int)")
 	Doc(fmt.Sprintf("quantTall%s is variant.quantGemm for a whole tile of rows and %s weights that unpack%[1]s made, groups >= 1.", format, format),
+		"What stands ahead of their packed lines is wanted next.",
 		"Please refer to quantGemmGo for the reference implementation.")
 	Pragma("noescape")
 	const m = quantTile2
@@ -330,11 +333,11 @@ func quantTall(format string) {
 	SHLQ(Imm(2), c.stride)
 	LEAQ(Mem{Base: c.first, Index: c.stride, Scale: 2}, c.third)
 	ADDQ(c.stride, c.third)
-	a := quantArgs{x: ptr("x"), tileRows: m, rowBytes: 32}
+	a := quantArgs{x: ptr("x"), lines: ptr("lines"), groups: ptr("groups"), ahead: ptr("ahead"), tileRows: m, rowBytes: 32}
 	if format == "Q8" {
 		a.rowBytes = 64
 	}
-	w, groups := ptr("w"), ptr("groups")
+	w := ptr("w")
 	var ones VecVirtual
 	if format == "Q4" {
 		ones = YMM()
@@ -354,6 +357,9 @@ func quantTall(format string) {
 		scales[1].Disp += 32
 		at.Disp += 64
 		for i := range 2 * quantLines[format] {
+			if i%2 == 0 {
+				a.fetch(format, s, i/2, true)
+			}
 			u := [2]VecVirtual{YMM(), YMM()}
 			for h := range u {
 				VMOVDQU(at, u[h])
@@ -411,10 +417,8 @@ func quantTall(format string) {
 			}
 		}
 	}
-	ADDQ(U32((a.rowBytes+8)*m), a.x)
 	ADDQ(U32(stripCount*unpackedStrip(format)), w)
-	DECQ(groups)
-	JNZ(LabelRef("group"))
+	a.next(format)
 	VZEROUPPER()
 	RET()
 }
@@ -432,14 +436,6 @@ func quantizeRow(wide bool) {
 	Pragma("noescape")
 	q, scale, toBias, stride, x, groups := ptr("q"), ptr("scale"), ptr("toBias"), ptr("stride"), ptr("x"), ptr("groups")
 	offset := Load(Param("offset"), GP32())
-	order, ok := constants["groupOrder"]
-	if !ok {
-		order = GLOBL("groupOrder", RODATA|NOPTR)
-		for i, v := range []uint32{0, 4, 1, 5, 2, 6, 3, 7} {
-			DATA(4*i, U32(v))
-		}
-		constants["groupOrder"] = order
-	}
 	bits, sum := GP32(), GP32()
 	Label("group")
 	v := make([]VecVirtual, 4)
@@ -483,7 +479,7 @@ func quantizeRow(wide bool) {
 	VPACKSSDW(v[1], v[0], v[0])
 	VPACKSSDW(v[3], v[2], v[2])
 	VPACKSSWB(v[2], v[0], v[0])
-	VMOVDQU(order, v[1])
+	VMOVDQU(packOrder(), v[1])
 	VPERMD(v[0], v[1], v[0])
 	if wide {
 		Comment("values 0 and 2 of each four, then 1 and 3")
