@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -97,7 +98,7 @@ func (s *service) loadShare(ctx context.Context, r *rank, stream clusterv1.Worke
 	cfg.Progress = report.set
 	old := s.takeLoaded(req.CheckpointId)
 	if old != nil {
-		cfg.Old, cfg.KeepOld = old.model, s.roomBeside(old.model, need+kvBytes)
+		cfg.Old, cfg.KeepOld = old.model, s.roomBeside(old.model, need+kvBytes, neighbours(req))
 	}
 	if !cfg.KeepOld {
 		s.units.hold("")
@@ -136,15 +137,32 @@ func (s *service) loadShare(ctx context.Context, r *rank, stream clusterv1.Worke
 }
 
 // roomBeside reports whether so many bytes fit beside a share in memory, as far as
-// is known.
-func (s *service) roomBeside(old *engine.Model, need int64) bool {
+// is known, on a host that so many ranks share.
+func (s *service) roomBeside(old *engine.Model, need int64, ranks int64) bool {
 	if _, ok := s.backend.Backend.(kernels.Storer); !ok {
 		return false // nobody can load from it
 	}
 	if s.memoryLimit > 0 {
 		return old.Bytes()+need <= s.memoryLimit
 	}
-	return need <= s.backend.free()
+	return ranks*need <= s.backend.free()
+}
+
+// neighbours counts the ranks of an epoch on this rank's host.
+func neighbours(req *clusterv1.PrepareRequest) (n int64) {
+	host := func(r *clusterv1.Rank) string {
+		h, _, err := net.SplitHostPort(r.Address)
+		if err != nil {
+			return r.Address
+		}
+		return h
+	}
+	for _, r := range req.Ranks {
+		if host(r) == host(req.Ranks[req.Rank]) {
+			n++
+		}
+	}
+	return n
 }
 
 // forget frees the share before the one in memory, once all ranks have loaded. s.mu
