@@ -44,7 +44,7 @@ func (w *watcher) part(out string, others []string) {
 		w.rifts = append(w.rifts, r)
 		go func() { // ends with ctx at the latest
 			defer cancel()
-			if w.heals(ctx, r.kept, r.out.ID) {
+			if w.heals(ctx, r.kept, r.out) {
 				r.healed.Store(true)
 			}
 		}()
@@ -81,7 +81,7 @@ func (w *watcher) parted(id string) bool {
 
 // awaitReach asks one worker whether another answers it, until it does (true) or
 // ctx ends.
-func awaitReach(ctx context.Context, from registry.Worker, id string, dial []grpc.DialOption) bool {
+func awaitReach(ctx context.Context, from, to registry.Worker, dial []grpc.DialOption) bool {
 	conn, err := grpc.NewClient("passthrough:///"+from.Address, dial...)
 	if err != nil {
 		return true // it fails at once where it is needed
@@ -92,7 +92,7 @@ func awaitReach(ctx context.Context, from registry.Worker, id string, dial []grp
 			return false
 		}
 		rctx, cancel := context.WithTimeout(ctx, reachTimeout)
-		res, err := clusterv1.NewWorkerServiceClient(conn).Reach(rctx, &clusterv1.ReachRequest{WorkerId: id})
+		res, err := clusterv1.NewWorkerServiceClient(conn).Reach(rctx, &clusterv1.ReachRequest{Address: to.Address})
 		cancel()
 		switch {
 		case status.Code(err) == codes.Unimplemented:

@@ -49,9 +49,9 @@ func TestRift(t *testing.T) {
 		defer cancel()
 		heal := make(chan bool)
 		w := newWatcher(ctx, Config{Workers: 3, MinWorkers: 1, Placement: &placement{}})
-		w.heals = func(ctx context.Context, from registry.Worker, id string) bool {
-			if from.ID != "a" || id != "c" {
-				t.Errorf("%s is asked whether it reaches %s", from.ID, id)
+		w.heals = func(ctx context.Context, from, to registry.Worker) bool {
+			if from.ID != "a" || to.ID != "c" {
+				t.Errorf("%s is asked whether it reaches %s", from.ID, to.ID)
 			}
 			select {
 			case <-heal:

@@ -53,16 +53,16 @@ type watcher struct {
 	workers   []registry.Worker
 	suspects  map[string]doubt // by worker
 	rifts     []*rift
-	heals     func(ctx context.Context, from registry.Worker, id string) bool // awaitReach
-	drained   map[string]bool                                                 // by an operator
-	others    func() bool                                                     // whether other groups serve; nil: there are none
-	last      []registry.Worker                                               // of the last epoch, by rank
-	moreSince time.Time                                                       // since when more workers are there than the epoch has; zero: they are not
+	heals     func(ctx context.Context, from, to registry.Worker) bool // awaitReach
+	drained   map[string]bool                                          // by an operator
+	others    func() bool                                              // whether other groups serve; nil: there are none
+	last      []registry.Worker                                        // of the last epoch, by rank
+	moreSince time.Time                                                // since when more workers are there than the epoch has; zero: they are not
 }
 
 func newWatcher(ctx context.Context, cfg Config) *watcher {
-	heals := func(ctx context.Context, from registry.Worker, id string) bool {
-		return awaitReach(ctx, from, id, cfg.DialOptions)
+	heals := func(ctx context.Context, from, to registry.Worker) bool {
+		return awaitReach(ctx, from, to, cfg.DialOptions)
 	}
 	return &watcher{ctx: ctx, heals: heals, cfg: cfg, updates: cfg.Placement.WatchWorkers(ctx), suspects: map[string]doubt{}, drained: map[string]bool{}}
 }

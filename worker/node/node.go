@@ -145,7 +145,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer gossip.Leave(gossipLeave)
 
-	svc.fence, svc.peers = reg, gossip
+	svc.fence = reg
 	server := grpc.NewServer(append(grpclink.ServerOptions(), grpc.Creds(cfg.NodeTLS.Server()))...)
 	clusterv1.RegisterWorkerServiceServer(server, svc)
 	clusterv1.RegisterWeightServiceServer(server, svc.units)

@@ -2,30 +2,33 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sullae/sullae/collective"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 )
 
-// A rank that waits for a peer asks it, past the link, whether it is there: a
-// peer that computes answers, since gossip has goroutines of its own; one that is
-// cut off from this rank alone, which membership does not see, does not. Where
-// steps flow nobody is asked.
+// A rank that waits for a peer asks its host, past the link, for a connection: that
+// of a peer that computes, or gets no CPU, answers; one that is cut off from this rank
+// alone, which membership does not see, does not. Where steps flow nobody is asked.
 const (
-	askEvery = 150 * time.Millisecond
+	askEvery  = 150 * time.Millisecond
+	askWithin = 300 * time.Millisecond
 	// unreachableAfter is the silence that a cut which should cost nothing stays below.
 	unreachableAfter = 2 * time.Second
 	// mostSilent is what one unanswered question counts for: this process itself may
 	// have been stopped since the one before.
-	mostSilent = 2 * askEvery
+	mostSilent = askEvery + askWithin
 )
 
 // reach is a rank's view of which peers answer. One goroutine uses it.
 type reach struct {
-	answers func(rank int) bool // asks; may take a tenth of a second
+	answers func(rank int) bool // asks; takes askWithin at most
 	silent  []time.Duration     // by rank: how long it has not answered while it was waited for
 	known   []bool              // by rank: it has answered in this epoch
 	last    time.Time           // of the last look
@@ -73,11 +76,11 @@ type waiter interface {
 
 // watchReach ends the epoch when a peer that is waited for cannot be reached,
 // until ctx ends. Peers are known to answer, or not, from its first look on.
-func (s *service) watchReach(ctx context.Context, c waiter, rank int, ids []string) {
-	r := newReach(len(ids), func(p int) bool { return s.peers.Answers(ids[p]) })
+func watchReach(ctx context.Context, c waiter, rank int, addrs []string) {
+	r := newReach(len(addrs), func(p int) bool { return answers(ctx, addrs[p]) })
 	r.last = time.Now()
-	all := make([]int, 0, len(ids))
-	for p := range ids {
+	var all []int
+	for p := range addrs {
 		if p != rank {
 			all = append(all, p)
 		}
@@ -106,13 +109,13 @@ func (s *service) watchReach(ctx context.Context, c waiter, rank int, ids []stri
 }
 
 // join links the ranks up, and gives up early where a peer does not answer.
-func (s *service) join(ctx context.Context, f Formation, ids []string) (collective.Communicator, error) {
+func (s *service) join(ctx context.Context, f Formation) (collective.Communicator, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r := newReach(len(ids), func(p int) bool { return s.peers.Answers(ids[p]) })
+	r := newReach(len(f.Peers), func(p int) bool { return answers(ctx, f.Peers[p]) })
 	r.last = time.Now()
 	var all []int
-	for p := range ids {
+	for p := range f.Peers {
 		if r.known[p] = true; p != f.Rank {
 			all = append(all, p)
 		}
@@ -135,12 +138,19 @@ func (s *service) join(ctx context.Context, f Formation, ids []string) (collecti
 	return s.links.Join(ctx, f)
 }
 
-// peers asks other workers whether they are there.
-type peers interface {
-	Answers(worker string) bool
+// answers reports whether a host answers at a worker's address: takes a connection,
+// or refuses it.
+func answers(ctx context.Context, addr string) bool {
+	dial := net.Dialer{Timeout: askWithin}
+	conn, err := dial.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}
+	conn.Close()
+	return true
 }
 
 // Reach implements WorkerService.
-func (s *service) Reach(_ context.Context, req *clusterv1.ReachRequest) (*clusterv1.ReachResponse, error) {
-	return &clusterv1.ReachResponse{Answers: s.peers.Answers(req.WorkerId)}, nil
+func (s *service) Reach(ctx context.Context, req *clusterv1.ReachRequest) (*clusterv1.ReachResponse, error) {
+	return &clusterv1.ReachResponse{Answers: answers(ctx, req.Address)}, nil
 }

@@ -74,7 +74,7 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		defer watching.Wait()
 		wctx, stop := context.WithCancel(ctx)
 		defer stop()
-		watching.Go(func() { s.watchReach(wctx, w, int(r.req.Rank), r.workers()) })
+		watching.Go(func() { watchReach(wctx, w, int(r.req.Rank), r.addresses()) })
 	}
 	orders := receive(ctx, stream)
 	ended := time.Now()
@@ -183,14 +183,11 @@ func (s *service) start(open *clusterv1.Open, cancel context.CancelFunc) (*rank,
 
 // form links the ranks up and allocates the KV pool.
 func (s *service) form(ctx context.Context, r *rank) (*engine.Engine, collective.Communicator, *meter, error) {
-	f := Formation{Group: r.req.Group, Epoch: r.req.Epoch, Rank: int(r.req.Rank), Token: r.req.Token,
+	f := Formation{Group: r.req.Group, Epoch: r.req.Epoch, Rank: int(r.req.Rank), Peers: r.addresses(), Token: r.req.Token,
 		Timeout: time.Duration(r.req.CollectiveTimeoutMs) * time.Millisecond}
-	for _, p := range r.req.Ranks {
-		f.Peers = append(f.Peers, p.Address)
-	}
 	jctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	comm, err := s.join(jctx, f, r.workers())
+	comm, err := s.join(jctx, f)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -28,7 +28,6 @@ type service struct {
 	lost        chan error // why the device is lost
 	fence       Fence
 	links       Linker
-	peers       peers
 	weights     WeightSource
 	memoryLimit int64 // bytes that a rank may take; 0: what is free
 	log         *slog.Logger
@@ -70,6 +69,14 @@ func (r *rank) workers() (ids []string) {
 		ids = append(ids, p.WorkerId)
 	}
 	return ids
+}
+
+// addresses are where the ranks are dialled.
+func (r *rank) addresses() (addrs []string) {
+	for _, p := range r.req.Ranks {
+		addrs = append(addrs, p.Address)
+	}
+	return addrs
 }
 
 // Prepare implements WorkerService.

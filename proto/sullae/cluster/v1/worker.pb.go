@@ -1719,7 +1719,7 @@ func (x *RunError) GetUnreachable() string {
 
 type ReachRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // of the other worker, host:port
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1754,9 +1754,9 @@ func (*ReachRequest) Descriptor() ([]byte, []int) {
 	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
-func (x *ReachRequest) GetWorkerId() string {
+func (x *ReachRequest) GetAddress() string {
 	if x != nil {
-		return x.WorkerId
+		return x.Address
 	}
 	return ""
 }
@@ -2153,9 +2153,9 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\fKIND_TIMEOUT\x10\x02\x12\x11\n" +
 	"\rKIND_MISMATCH\x10\x03\x12\x10\n" +
 	"\fKIND_BACKEND\x10\x04\x12\r\n" +
-	"\tKIND_PLAN\x10\x05\"+\n" +
-	"\fReachRequest\x12\x1b\n" +
-	"\tworker_id\x18\x01 \x01(\tR\bworkerId\")\n" +
+	"\tKIND_PLAN\x10\x05\"(\n" +
+	"\fReachRequest\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\")\n" +
 	"\rReachResponse\x12\x18\n" +
 	"\aanswers\x18\x01 \x01(\bR\aanswers\"\x12\n" +
 	"\x10GetStatusRequest\"\xf5\x03\n" +

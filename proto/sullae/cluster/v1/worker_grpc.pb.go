@@ -43,8 +43,8 @@ type WorkerServiceClient interface {
 	Run(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RunRequest, RunResponse], error)
 	// GetStatus tells what the worker is and does.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
-	// Reach asks another worker, past all that gossip thinks of it, whether this
-	// one can reach it now.
+	// Reach asks another worker's host for a connection, to find out whether this one
+	// can reach it now.
 	Reach(ctx context.Context, in *ReachRequest, opts ...grpc.CallOption) (*ReachResponse, error)
 }
 
@@ -123,8 +123,8 @@ type WorkerServiceServer interface {
 	Run(grpc.BidiStreamingServer[RunRequest, RunResponse]) error
 	// GetStatus tells what the worker is and does.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
-	// Reach asks another worker, past all that gossip thinks of it, whether this
-	// one can reach it now.
+	// Reach asks another worker's host for a connection, to find out whether this one
+	// can reach it now.
 	Reach(context.Context, *ReachRequest) (*ReachResponse, error)
 	mustEmbedUnimplementedWorkerServiceServer()
 }
