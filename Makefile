@@ -94,6 +94,16 @@ chart-test:
 soak:
 	go test ./cmd/sullae/e2e -run TestSoak -v -timeout 30m -args -soak 10000
 
+# structured asks for 1,000 structured outputs of every kind at temperature 1: all must be whole and valid.
+.PHONY: structured latency
+structured:
+	go test ./cmd/sullae/e2e -run TestStructuredOutputs -v -timeout 30m -args -structured 1000
+
+# latency measures what streams see of a prompt of 2,000 tokens, and what a prefix of 1,000 saves; MODEL is the demo
+# model or a folder. The machine should have nothing else to do.
+latency:
+	go test ./cmd/sullae/e2e -run TestLatency -v -timeout 30m -args -latency 5 -latency-model "$(MODEL)"
+
 # mixed compares 32 requests of all kinds alone with all at once, in every way of serving.
 mixed:
 	go test ./cmd/sullae/e2e -run TestMixed -v -timeout 30m -args -mixed-all

@@ -46,7 +46,7 @@ type Sequence struct {
 	Logprobs       int
 	PromptLogprobs int // likewise, for the prompt's tokens
 	// Constraint, if not nil, says which tokens may follow (structured output). It
-	// is the sequence's own; the engine calls it one step at a time.
+	// is the sequence's own; the engine makes one call of it at a time.
 	Constraint Constraint
 	// Trace is the request's span, where its trace is recorded.
 	Trace trace.SpanContext
@@ -82,9 +82,10 @@ type TokenBias struct {
 
 // Constraint follows a sequence's generated tokens.
 type Constraint interface {
-	// Mask sets the bits of the token ids that may follow, and clears the others;
-	// false if there are none.
-	Mask(dst []uint64) bool
+	// MaskWithin sets the bits of the token ids that may follow, and clears the
+	// others; false if there are none. room is how many tokens can yet come: where it
+	// gets scarce, only those may follow from which the end can be reached in time.
+	MaskWithin(dst []uint64, room int) bool
 	// Accept goes on by a token; false if it may not follow.
 	Accept(token int32) bool
 	// Rollback takes the last n accepted tokens back.

@@ -15,6 +15,9 @@ type Grammar struct {
 
 	mu     sync.Mutex
 	caches map[*Vocab]*cache
+
+	once      sync.Once
+	distances *distances // by least
 }
 
 // state is a state of some rule's body, numbered over the whole grammar.

@@ -198,19 +198,16 @@ func (g *Group) message(e *epoch, s sched.Step) *clusterv1.RunRequest {
 			Sampling: samplingOf(q),
 		})
 	}
-	began, masks := time.Now(), 0
-	for _, it := range s.Items {
-		var allowed [][]byte
-		if it.Sample {
-			allowed = g.allowed(it)
-			masks += len(allowed)
-		}
+	began, made := time.Now(), false
+	masks := g.masks(s.Items)
+	for i, it := range s.Items {
+		made = made || masks[i] != nil
 		p.Sequences = append(p.Sequences, &clusterv1.SequenceStep{
 			Id: it.ID, NumComputed: int32(it.NumComputed), Count: int32(it.Count), NewBlocks: it.NewBlocks,
-			TokensHash: it.Hash, CheckedTokens: int32(it.Tokens), Sample: it.Sample, Allowed: allowed, Drafts: it.Drafts,
+			TokensHash: it.Hash, CheckedTokens: int32(it.Tokens), Sample: it.Sample, Allowed: masks[i], Drafts: it.Drafts,
 		})
 	}
-	if masks > 0 {
+	if made {
 		g.cfg.Metrics.masked(time.Since(began))
 	}
 	return &clusterv1.RunRequest{Message: &clusterv1.RunRequest_Step{Step: p}}

@@ -27,6 +27,16 @@ const personSchema = `{"type":"object","properties":{
 	"hobbies":{"type":"array","items":{"type":"string","maxLength":8},"maxItems":3}},
 	"required":["name","age","city"],"additionalProperties":false}`
 
+// validPerson: text keeps to personSchema.
+func validPerson(text string) bool {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	var x person
+	return d.Decode(&x) == nil && !d.More() && x.Age != nil && *x.Age >= 0 && *x.Age <= 150 &&
+		utf8.RuneCountInString(x.Name) >= 1 && utf8.RuneCountInString(x.Name) <= 12 && len(x.Hobbies) <= 3 &&
+		(x.City == "서울" || x.City == "부산" || x.City == "Paris")
+}
+
 // TestStructured: outputs at temperature 1 keep to a schema, a regex, a list; the
 // bits don't depend on the workers, nor on one's death half-way.
 func TestStructured(t *testing.T) {
@@ -56,12 +66,7 @@ func TestStructured(t *testing.T) {
 		case "choice":
 			return text == "예" || text == "아니요" || text == "maybe"
 		}
-		d := json.NewDecoder(strings.NewReader(text))
-		d.DisallowUnknownFields()
-		var x person
-		return d.Decode(&x) == nil && !d.More() && x.Age != nil && *x.Age >= 0 && *x.Age <= 150 &&
-			utf8.RuneCountInString(x.Name) >= 1 && utf8.RuneCountInString(x.Name) <= 12 && len(x.Hobbies) <= 3 &&
-			(x.City == "서울" || x.City == "부산" || x.City == "Paris")
+		return validPerson(text)
 	}
 	one, three := up(t), up(t, "--workers", "3", "--threads", "1")
 	kinds := []string{"schema", "regex", "choice"}
