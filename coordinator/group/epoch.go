@@ -204,7 +204,7 @@ func (g *Group) prepare(ctx context.Context, e *epoch, token, previous []byte) e
 				return nil
 			}
 		}
-		return &rankError{worker: w.ID, lost: unreachable(err), fatal: hopeless(err), err: fmt.Errorf("prepare: %w", plain(err))}
+		return &rankError{worker: w.ID, lost: unreachable(err), fatal: hopeless(err), unknown: status.Code(err) == codes.FailedPrecondition, err: fmt.Errorf("prepare: %w", plain(err))}
 	})
 }
 

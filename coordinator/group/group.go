@@ -138,6 +138,7 @@ type Group struct {
 	wake   chan struct{} // capacity 1: the scheduler has something new
 	last   formed        // Run's own: the epoch that it began last
 	pace   pace          // likewise
+	away   atomic.Bool   // the last epoch could not be recorded yet: etcd is away
 
 	mu      sync.Mutex
 	sched   *sched.Scheduler
@@ -348,6 +349,7 @@ func (g *Group) Run(ctx context.Context) error {
 
 func (g *Group) run(ctx context.Context) error {
 	watch := newWatcher(ctx, g.cfg)
+	watch.away = g.away.Load
 	if g.cfg.Spare != nil {
 		watch.others = func() bool { return g.cfg.Spare(g) }
 	}
@@ -400,7 +402,7 @@ func (g *Group) run(ctx context.Context) error {
 			g.abort(re.sequence, fmt.Errorf("the sequence cannot be computed: %w", re.err))
 			continue
 		}
-		if errors.As(err, &re) && re.fatal && g.State().Epochs == 0 {
+		if errors.As(err, &re) && re.fatal && g.State().Epochs == 0 && len(workers) >= g.cfg.Workers {
 			// It never worked and won't by itself: say so instead of trying on.
 			return err
 		}

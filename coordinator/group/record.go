@@ -30,6 +30,7 @@ func (g *Group) record(ctx context.Context, gen registry.Generation) (epoch uint
 	gen.Epoch = g.last.epoch // never below one that workers have seen
 	epoch, err = g.cfg.Placement.WriteGeneration(wctx, gen)
 	next, unrecorded := registry.NextUnrecorded(g.last.epoch, err)
+	g.away.Store(err != nil && unrecorded)
 	if err == nil || ctx.Err() != nil || !unrecorded {
 		return epoch, true, err
 	}
@@ -56,6 +57,7 @@ func (g *Group) recordLater(ctx context.Context, e *epoch, gen registry.Generati
 		case ctx.Err() != nil:
 			return
 		case err == nil && id == e.id:
+			g.away.Store(false)
 			g.cfg.Logger.Info("epoch recorded", "epoch", e.id)
 			return
 		case err != nil && (registry.Away(err) || errors.Is(err, registry.ErrConflict) || errors.Is(err, registry.ErrNotLeader)):

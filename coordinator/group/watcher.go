@@ -35,6 +35,9 @@ type rankError struct {
 	worker string
 	lost   bool // the worker itself does not answer
 	fatal  bool // trying again won't help: damaged weights, too little memory
+	// unknown: it refuses, as a worker does that has not been in this coordinator's
+	// last epoch and cannot read etcd.
+	unknown bool
 	// sequence, if not 0, is at fault by itself: it would fail again.
 	sequence uint64
 	// apart are workers that it and they cannot reach, though it answers.
@@ -51,7 +54,9 @@ type watcher struct {
 	cfg       Config
 	updates   <-chan []registry.Worker
 	workers   []registry.Worker
-	suspects  map[string]doubt // by worker
+	suspects  map[string]doubt  // by worker
+	unknown   map[string]string // instances of workers that refuse while etcd is away
+	away      func() bool       // whether it is; nil: it is not
 	rifts     []*rift
 	heals     func(ctx context.Context, from, to registry.Worker) bool // awaitReach
 	drained   map[string]bool                                          // by an operator
@@ -64,7 +69,7 @@ func newWatcher(ctx context.Context, cfg Config) *watcher {
 	heals := func(ctx context.Context, from, to registry.Worker) bool {
 		return awaitReach(ctx, from, to, cfg.DialOptions)
 	}
-	return &watcher{ctx: ctx, heals: heals, cfg: cfg, updates: cfg.Placement.WatchWorkers(ctx), suspects: map[string]doubt{}, drained: map[string]bool{}}
+	return &watcher{ctx: ctx, heals: heals, cfg: cfg, updates: cfg.Placement.WatchWorkers(ctx), suspects: map[string]doubt{}, unknown: map[string]string{}, drained: map[string]bool{}}
 }
 
 // inherit takes over the order of the epoch before this coordinator led, so that
@@ -79,6 +84,7 @@ func (w *watcher) inherit(ctx context.Context, cfg Config) []registry.Generation
 	for _, r := range gen.Ranks {
 		w.last = append(w.last, registry.Worker{ID: r.WorkerID})
 	}
+	w.inherited = len(w.last)
 	return gen.Ranks
 }
 
@@ -87,6 +93,8 @@ func (w *watcher) suspect(err error) {
 	var re *rankError
 	if errors.As(err, &re) && len(re.apart) > 0 {
 		w.part(re.worker, re.apart)
+	} else if errors.As(err, &re) && re.unknown && w.away != nil && w.away() {
+		w.unknown[re.worker] = w.instance(re.worker)
 	} else if errors.As(err, &re) && re.lost {
 		now, d := time.Now(), w.suspects[re.worker]
 		instance := w.instance(re.worker)
@@ -161,6 +169,7 @@ func (w *watcher) trusted(most time.Duration) []registry.Worker {
 		case x.ProtocolVersion != ProtocolVersion, x.State == registry.Draining, w.drained[x.ID]:
 		case suspected && d.instance == x.Instance && now.Before(d.until) && now.Sub(d.since) < most:
 		case w.cfg.Dead != nil && w.cfg.Dead(x.ID):
+		case w.away != nil && w.away() && x.Instance != "" && w.unknown[x.ID] == x.Instance:
 		case w.cfg.Refused != nil && w.cfg.Refused(x) != "":
 		case !w.cfg.Roster.free(w.cfg.Name, x):
 		case len(out) > 0 && x.Class != out[0].Class:
@@ -312,6 +321,9 @@ func (w *watcher) await(ctx context.Context, report func(string), served bool) (
 		}
 		if !served && w.cfg.anyNumber && len(have) >= w.cfg.MinWorkers && (time.Since(changed) >= settle || len(w.last) > 0 && !w.missing(have)) {
 			return w.choose(have, len(have)), nil
+		}
+		if !served && w.inherited > 0 && len(have) >= max(w.cfg.MinWorkers, w.inherited-1) && time.Since(began) >= w.cfg.Regroup {
+			return w.choose(have, len(have)), nil // of another coordinator's epoch one is lost
 		}
 		if served && len(have) >= w.cfg.MinWorkers && (time.Since(began) >= w.cfg.Regroup || !w.mayReturn()) {
 			return w.choose(have, len(have)), nil

@@ -160,7 +160,35 @@ func TestAwait(t *testing.T) {
 		if d := took("a b d"); d != suspicion {
 			t.Errorf("waited %v for a suspect, want %v", d, suspicion)
 		}
+
+		// A new leader goes on without one of the epoch that it finds recorded.
+		w.inherited = 3
+		p.set("a", "b")
+		began := time.Now()
+		if got, err := w.await(t.Context(), func(string) {}, false); err != nil || names(got) != "a b" || time.Since(began) != cfg.Regroup {
+			t.Errorf("a new leader: %s, %v after %v", names(got), err, time.Since(began))
+		}
 	})
+}
+
+// TestUnknown: while etcd is away who refuses because it does not know this
+// coordinator is left out, and taken when etcd is back, or it is another process.
+func TestUnknown(t *testing.T) {
+	away := true
+	w := &watcher{suspects: map[string]doubt{}, unknown: map[string]string{}, away: func() bool { return away },
+		workers: []registry.Worker{{ID: "a", Instance: "1", ProtocolVersion: ProtocolVersion}, {ID: "b", Instance: "1", ProtocolVersion: ProtocolVersion}}}
+	w.suspect(&rankError{worker: "b", unknown: true, err: errors.New("not of the current generation")})
+	if got := names(w.usable()); got != "a" {
+		t.Errorf("usable are %s", got)
+	}
+	w.workers[1].Instance = "2"
+	if got := names(w.usable()); got != "a b" {
+		t.Errorf("with another process usable are %s", got)
+	}
+	w.workers[1].Instance, away = "1", false
+	if got := names(w.usable()); got != "a b" {
+		t.Errorf("with etcd back usable are %s", got)
+	}
 }
 
 // TestGrownAndLeaving: when an epoch ends for others' sake.
