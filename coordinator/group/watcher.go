@@ -50,6 +50,9 @@ func (e *rankError) Unwrap() error { return e.err }
 
 // watcher keeps the list of workers that a group may use. One goroutine uses it.
 type watcher struct {
+	// heals is awaitReach.
+	heals func(ctx context.Context, from, to registry.Worker) bool
+
 	ctx       context.Context // of all that it starts
 	cfg       Config
 	updates   <-chan []registry.Worker
@@ -58,11 +61,11 @@ type watcher struct {
 	unknown   map[string]string // instances of workers that refuse while etcd is away
 	away      func() bool       // whether it is; nil: it is not
 	rifts     []*rift
-	heals     func(ctx context.Context, from, to registry.Worker) bool // awaitReach
-	drained   map[string]bool                                          // by an operator
-	others    func() bool                                              // whether other groups serve; nil: there are none
-	last      []registry.Worker                                        // of the last epoch, by rank
-	moreSince time.Time                                                // since when more workers are there than the epoch has; zero: they are not
+	drained   map[string]bool   // by an operator
+	others    func() bool       // whether other groups serve; nil: there are none
+	last      []registry.Worker // of the last epoch, by rank
+	inherited int               // ranks of the epoch before this coordinator led
+	moreSince time.Time         // since when more workers are there than the epoch has; zero: they are not
 }
 
 func newWatcher(ctx context.Context, cfg Config) *watcher {
