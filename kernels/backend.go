@@ -303,3 +303,11 @@ type Storer interface {
 	// are the table's own.
 	TableRows(t Table, row, n int) []byte
 }
+
+// Stepper is a Backend that does better where steps are laid out alike.
+type Stepper interface {
+	// BeginStep starts a step of some rows, when the last one's results are there. It
+	// returns for how many rows the ops on rows are to be called, that many or more;
+	// those beyond are of no sequence.
+	BeginStep(rows int) int
+}

@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/sullae/sullae/kernels"
 )
@@ -97,7 +98,9 @@ var kvTypes = [...]uint64{kernels.KVF32: 0, kernels.KVBF16: 1, kernels.KVF16: 2,
 type query struct{ row, pos, table int32 }
 
 // queries lists the rows of a step, and their block tables one after the other.
-func queries(op string, p *kvPool, seqs []kernels.SeqRows) (rows []query, tables []int32) {
+// Those of a step are filled up to as many as it is laid out for, with rows of -1,
+// which kernels pass over.
+func (b *Backend) queries(op string, p *kvPool, seqs []kernels.SeqRows) (rows []query, tables []int32) {
 	for _, s := range seqs {
 		must(len(s.Blocks)*p.cfg.BlockSize >= s.Pos+s.N, op, "positions [%d, %d) with %d blocks of %d", s.Pos, s.Pos+s.N, len(s.Blocks), p.cfg.BlockSize)
 		for i := range s.N {
@@ -108,6 +111,11 @@ func queries(op string, p *kvPool, seqs []kernels.SeqRows) (rows []query, tables
 		}
 		tables = append(tables, s.Blocks...)
 	}
+	if len(rows) == b.stepRows {
+		for len(rows) < b.stepPadded {
+			rows = append(rows, query{row: -1})
+		}
+	}
 	return rows, tables
 }
 
@@ -115,7 +123,7 @@ func queries(op string, p *kvPool, seqs []kernels.SeqRows) (rows []query, tables
 func (b *Backend) WriteKV(kv kernels.KV, layer int, k, v kernels.Buffer, seqs []kernels.SeqRows) {
 	p := kv.(*kvPool)
 	must(layer >= 0 && layer < p.cfg.Layers, "WriteKV", "layer %d of %d", layer, p.cfg.Layers)
-	rows, tables := queries("WriteKV", p, seqs)
+	rows, tables := b.queries("WriteKV", p, seqs)
 	for _, r := range rows {
 		must((int(r.row)+1)*p.width() <= min(k.Len(), v.Len()), "WriteKV", "row %d in %d and %d values", r.row, k.Len(), v.Len())
 	}
@@ -135,7 +143,7 @@ func (b *Backend) WriteKV(kv kernels.KV, layer int, k, v kernels.Buffer, seqs []
 // inOrder reports whether rows are the first of a step of n, one after the other.
 func inOrder(rows []query, n int) bool {
 	for i, r := range rows {
-		if int(r.row) != i {
+		if int(r.row) != i && r.row >= 0 {
 			return false
 		}
 	}
@@ -155,10 +163,13 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 	must(spec.HeadDim == p.cfg.HeadDim && len(spec.KVHead) == spec.Heads && spec.Layer >= 0 && spec.Layer < p.cfg.Layers,
 		"Attention", "%+v on a pool of %+v", spec, p.cfg)
 	width := spec.Heads * spec.HeadDim
-	rows, tables := queries("Attention", p, seqs)
+	rows, tables := b.queries("Attention", p, seqs)
 	first, last := 1<<30, 0
 	for _, r := range rows {
 		must((int(r.row)+1)*width <= min(q.Len(), dst.Len()), "Attention", "row %d in %d and %d values", r.row, q.Len(), dst.Len())
+		if r.row < 0 {
+			continue
+		}
 		from := 0
 		if spec.Window > 0 {
 			from = max(0, int(r.pos)-spec.Window+1)
@@ -178,7 +189,7 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 		firstHead[h+1] = max(firstHead[h+1], firstHead[h])
 	}
 	defer b.device.enter()()
-	chunks := last - first + 1
+	chunks := 1 << bits.Len(uint(last-first)) // or the next power of two, so that steps are alike for longer
 	rowBytes := spec.Heads * chunks * (spec.HeadDim + 2) * 4
 	turn := max(1, partBytes/rowBytes)
 	for len(rows) > 0 {

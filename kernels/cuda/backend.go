@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"fmt"
+	"hash/maphash"
 
 	"github.com/sullae/sullae/kernels"
 )
@@ -18,11 +19,18 @@ type Config struct {
 
 // Backend implements kernels.Backend on one GPU. Ops are queued on its stream.
 type Backend struct {
-	device *device
-	exact  bool
-	params *params
-	ring   ring
-	err    error // the first; ops after it do nothing
+	device  *device
+	exact   bool
+	params  *params
+	queue   queue
+	graphs  graphs
+	idle    bool // nothing was queued since all was waited for
+	args    args
+	staging staging
+	err     error // the first; ops after it do nothing
+	// stepRows and stepPadded are the rows of the step that BeginStep began, and for
+	// how many it is laid out.
+	stepRows, stepPadded int
 
 	// pass and turns are ops that are held back, to be done with those after them.
 	pass  *rowPass
@@ -35,6 +43,7 @@ type Backend struct {
 var (
 	_ kernels.Backend       = (*Backend)(nil)
 	_ kernels.MultiMatMuler = (*Backend)(nil)
+	_ kernels.Stepper       = (*Backend)(nil)
 )
 
 // New opens a GPU. The error is ErrNoDevice where there is none to use.
@@ -44,7 +53,14 @@ func New(cfg Config) (*Backend, error) {
 		return nil, err
 	}
 	b := &Backend{device: d, exact: cfg.Exact, params: &params{}, ropes: map[*kernels.RopeTable]*ropeTable{}}
-	if err := b.newRing(); err != nil {
+	b.args = args{have: map[uint64]int{}, seed: maphash.MakeSeed()}
+	if b.args.host, err = b.pinned(argBytes); err == nil {
+		b.args.mirror, err = b.alloc(argBytes)
+	}
+	if err == nil {
+		err = b.newStaging()
+	}
+	if err != nil {
 		b.Close()
 		return nil, err
 	}
@@ -81,10 +97,12 @@ func (b *Backend) Close() error {
 	for _, t := range b.ropes {
 		t.mem.free()
 	}
-	for _, m := range []*memory{b.parts, b.rounded, b.sums} {
+	for _, m := range []*memory{b.parts, b.rounded, b.sums, b.args.mirror} {
 		m.free()
 	}
-	b.freeRing()
+	b.graphs.drop(b)
+	b.unpin(b.args.host)
+	b.freeStaging()
 	b.device.close()
 	return b.err
 }

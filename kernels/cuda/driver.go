@@ -41,6 +41,11 @@ type driver struct {
 	cuMemGetInfo, cuMemAlloc, cuMemFree, cuMemHostAlloc, cuMemFreeHost   uintptr
 	cuMemcpyHtoDAsync, cuMemcpyDtoHAsync, cuMemsetD8Async                uintptr
 	cuStreamCreate, cuStreamDestroy, cuStreamSynchronize, cuLaunchKernel uintptr
+	cuEventCreate, cuEventDestroy, cuEventRecord, cuEventSynchronize     uintptr
+	cuEventElapsedTime                                                   uintptr
+	cuStreamBeginCapture, cuStreamEndCapture                             uintptr
+	cuGraphInstantiateWithFlags, cuGraphLaunch                           uintptr
+	cuGraphDestroy, cuGraphExecDestroy                                   uintptr
 	cuGetErrorName                                                       uintptr
 }
 
@@ -70,7 +75,13 @@ func openDriver() (*driver, error) {
 		{&d.cuMemHostAlloc, "cuMemHostAlloc"}, {&d.cuMemFreeHost, "cuMemFreeHost"},
 		{&d.cuMemcpyHtoDAsync, "cuMemcpyHtoDAsync_v2"}, {&d.cuMemcpyDtoHAsync, "cuMemcpyDtoHAsync_v2"}, {&d.cuMemsetD8Async, "cuMemsetD8Async"},
 		{&d.cuStreamCreate, "cuStreamCreate"}, {&d.cuStreamDestroy, "cuStreamDestroy_v2"}, {&d.cuStreamSynchronize, "cuStreamSynchronize"},
-		{&d.cuLaunchKernel, "cuLaunchKernel"}, {&d.cuGetErrorName, "cuGetErrorName"},
+		{&d.cuLaunchKernel, "cuLaunchKernel"},
+		{&d.cuEventCreate, "cuEventCreate"}, {&d.cuEventDestroy, "cuEventDestroy_v2"}, {&d.cuEventRecord, "cuEventRecord"},
+		{&d.cuEventSynchronize, "cuEventSynchronize"}, {&d.cuEventElapsedTime, "cuEventElapsedTime"},
+		{&d.cuStreamBeginCapture, "cuStreamBeginCapture_v2"}, {&d.cuStreamEndCapture, "cuStreamEndCapture"},
+		{&d.cuGraphInstantiateWithFlags, "cuGraphInstantiateWithFlags"}, {&d.cuGraphLaunch, "cuGraphLaunch"},
+		{&d.cuGraphDestroy, "cuGraphDestroy"}, {&d.cuGraphExecDestroy, "cuGraphExecDestroy"},
+		{&d.cuGetErrorName, "cuGetErrorName"},
 	} {
 		if *f.to, err = purego.Dlsym(lib, f.name); err != nil {
 			return nil, fmt.Errorf("%w: %s has no %s: the driver is too old", ErrNoDevice, name, f.name)
@@ -132,7 +143,7 @@ type device struct {
 	// processors is the number of multiprocessors.
 	processors int
 	modules    []uintptr
-	kernels    map[string]uintptr
+	kernels    []uintptr // by number (kernelNames)
 }
 
 // openDevice makes a context on a GPU and loads the kernels.
@@ -141,7 +152,7 @@ func openDevice(index int) (_ *device, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &device{driver: drv, kernels: map[string]uintptr{}}
+	d := &device{driver: drv, kernels: make([]uintptr, len(kernelNames))}
 	var count int32
 	if err := d.call("cuDeviceGetCount", d.cuDeviceGetCount, uintptr(unsafe.Pointer(&count))); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrNoDevice, err)

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/ebitengine/purego"
 )
 
 // TestFaults: what a driver can fail at is an error that names the call and the
@@ -33,7 +35,13 @@ func TestFaults(t *testing.T) {
 		{"fault", []string{"SULLAE_SIM_FAIL=cuLaunchKernel:2:700"}, "cuLaunchKernel: CUDA_ERROR_ILLEGAL_ADDRESS (700)"},
 		{"ECC", []string{"SULLAE_SIM_FAIL=cuStreamSynchronize:1:214"}, "cuStreamSynchronize: CUDA_ERROR_ECC_UNCORRECTABLE (214)"},
 		{"copy", []string{"SULLAE_SIM_FAIL=cuMemcpyHtoDAsync:1:719"}, "cuMemcpyHtoDAsync: CUDA_ERROR_LAUNCH_FAILED (719)"},
-		{"none", nil, "fine"},
+		{"event", []string{"SULLAE_SIM_FAIL=cuEventSynchronize:1:719"}, "cuEventSynchronize: CUDA_ERROR_LAUNCH_FAILED (719)"},
+		{"no capture", []string{"SULLAE_SIM_FAIL=cuStreamBeginCapture:1:801"}, "fine, 0 graphs"},
+		{"no graph", []string{"SULLAE_SIM_FAIL=cuStreamEndCapture:1:801"}, "fine, 0 graphs"},
+		{"no memory for a graph", []string{"SULLAE_SIM_FAIL=cuGraphInstantiateWithFlags:1:2"}, "fine, 0 graphs"},
+		{"fault in capture", []string{"SULLAE_SIM_FAIL=cuStreamBeginCapture:1:700"}, "cuLaunchKernel: CUDA_ERROR_ILLEGAL_ADDRESS (700)"},
+		{"fault in a graph", []string{"SULLAE_SIM_FAIL=cuGraphLaunch:2:719"}, "cuGraphLaunch: CUDA_ERROR_LAUNCH_FAILED (719)"},
+		{"none", nil, "fine, 3 graphs launched"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestFaultsChild$", "-test.v")
@@ -56,29 +64,66 @@ func TestFaultsChild(t *testing.T) {
 		t.Log(err)
 		return
 	}
-	defer b.Close()
+	defer func() {
+		b.Close()
+		if b.err == nil {
+			if left := simLeft(t); left != 0 {
+				t.Errorf("%d bytes, graphs and events are left", left)
+			}
+		}
+	}()
 	x, err := b.Alloc(100)
 	if err != nil {
 		t.Log(err)
 		return
 	}
 	defer x.Free()
-	if err := b.Upload(x, make([]float32, 100)); err != nil {
+	ones := make([]float32, 100)
+	for i := range ones {
+		ones[i] = 1
+	}
+	if err := b.Upload(x, ones); err != nil {
 		t.Log(err)
 	}
-	for range 5 {
-		b.Scale(x, 2)
+	for range 4 { // the second time as a graph
+		for range 5 {
+			b.Scale(x, 2)
+		}
+		err = b.Sync()
 	}
-	err = b.Sync()
 	if again := b.Sync(); !errors.Is(again, err) {
 		t.Errorf("the error was %v, then %v", err, again)
 	}
-	if _, err2 := b.Alloc(1); (err2 == nil) != (err == nil) {
+	y, err2 := b.Alloc(1)
+	if (err2 == nil) != (err == nil) {
 		t.Errorf("after %v memory is had: %v", err, err2)
 	}
-	if err == nil {
-		t.Log("fine")
-	} else {
-		t.Log(err)
+	if err2 == nil {
+		y.Free()
 	}
+	if err == nil {
+		err = b.Download(ones, x)
+	}
+	if err != nil {
+		t.Log(err)
+		return
+	}
+	if ones[0] != 1<<20 || ones[99] != 1<<20 {
+		t.Errorf("twenty doublings of 1: %v, %v", ones[0], ones[99])
+	}
+	t.Logf("fine, %d graphs launched", b.graphs.launched)
+}
+
+// simLeft is what the simulated device still has.
+func simLeft(t *testing.T) uint64 {
+	lib, err := purego.Dlopen(os.Getenv("SULLAE_LIBCUDA"), purego.RTLD_NOW|purego.RTLD_GLOBAL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := purego.Dlsym(lib, "sim_left")
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, _, _ := purego.SyscallN(f)
+	return uint64(left)
 }

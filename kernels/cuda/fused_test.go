@@ -105,7 +105,7 @@ func TestFused(t *testing.T) {
 				}
 				return out
 			}
-			fused, alone := run(func() {}), run(b.flush)
+			fused, alone := run(func() {}), run(b.settle)
 			for i := range alone {
 				for j := range alone[i] {
 					if math.Float32bits(fused[i][j]) != math.Float32bits(alone[i][j]) || alone[i][j] != alone[i][j] {

@@ -5,7 +5,9 @@ package cuda
 import (
 	"embed"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"unsafe"
 )
@@ -23,6 +25,16 @@ var kernelThreads = map[string]int{
 	"matmul_q8_1": 128, "matmul_q8_8": 128, "matmul_q4_1": 128, "matmul_q4_8": 128, "fold": 256,
 	"rope": 64, "write_kv": 64, "rope_write": 64, "attend": 128, "attend_merge": 128,
 }
+
+// kernelNames are all kernels, in the order of device.kernels; kernelIndex is where
+// each is.
+var kernelNames, kernelIndex = func() ([]string, map[string]int) {
+	names, index := slices.Sorted(maps.Keys(kernelThreads)), map[string]int{}
+	for i, n := range names {
+		index[n] = i
+	}
+	return names, index
+}()
 
 // jitLog is the size of the buffers for what the driver's compiler says.
 const jitLog = 16 << 10
@@ -55,7 +67,7 @@ func (d *device) loadKernels() error {
 			return fmt.Errorf("compile %s for %s: %w\n%s", f.Name(), d.name, err, strings.TrimRight(string(said), "\x00"))
 		}
 		d.modules = append(d.modules, module)
-		for name := range kernelThreads {
+		for i, name := range kernelNames {
 			if !strings.Contains(string(text), ".entry "+name+"(") {
 				continue
 			}
@@ -64,47 +76,15 @@ func (d *device) loadKernels() error {
 			if err := d.call("cuModuleGetFunction", d.cuModuleGetFunction, uintptr(unsafe.Pointer(&k)), module, uintptr(unsafe.Pointer(&symbol[0]))); err != nil {
 				return fmt.Errorf("kernel %s: %w", name, err)
 			}
-			d.kernels[name] = k
+			d.kernels[i] = k
 		}
 	}
-	for name := range kernelThreads {
-		if d.kernels[name] == 0 {
+	for i, name := range kernelNames {
+		if d.kernels[i] == 0 {
 			return fmt.Errorf("kernel %s is not in the embedded PTX: run go generate", name)
 		}
 	}
 	return nil
-}
-
-// maxArgs is the most parameters that a kernel has.
-const maxArgs = 24
-
-// params are a launch's parameters. The driver copies them before it returns, so
-// one set serves all launches of a backend; it lies on the heap and does not move.
-type params struct {
-	value [maxArgs]uint64
-	at    [maxArgs]unsafe.Pointer
-}
-
-// grid is a launch's blocks. The device allows 65535 along y and z.
-type grid struct{ x, y, z int }
-
-const maxGridYZ = 65535
-
-// launch queues a kernel. Values are device addresses, integers and float bits.
-func (b *Backend) launch(kernel string, g grid, values ...uint64) {
-	b.flush()
-	if b.err != nil || g.x == 0 || g.y == 0 || g.z == 0 {
-		return
-	}
-	must(g.y <= maxGridYZ && g.z <= maxGridYZ && len(values) <= maxArgs, kernel, "grid %v, %d parameters", g, len(values))
-	p := b.params
-	for i, v := range values {
-		p.value[i] = v
-		p.at[i] = unsafe.Pointer(&p.value[i])
-	}
-	d := b.device
-	b.note(d.call("cuLaunchKernel", d.cuLaunchKernel, d.kernels[kernel], uintptr(g.x), uintptr(g.y), uintptr(g.z),
-		uintptr(kernelThreads[kernel]), 1, 1, 0, d.stream, uintptr(unsafe.Pointer(&p.at[0])), 0))
 }
 
 // note keeps the first error; Sync returns it.

@@ -45,13 +45,16 @@ func (m *memory) free() {
 		return
 	}
 	defer m.b.device.enter()()
+	m.b.graphs.drop(m.b)
 	_ = m.b.device.call("cuMemFree", m.b.device.cuMemFree, uintptr(m.at)) // a lost context frees by itself
 	m.at = 0
 }
 
 // clear fills with zero bytes.
 func (m *memory) clear() {
-	m.b.flush()
+	m.b.settle()
+	m.b.submit()
+	m.b.idle = false
 	d := m.b.device
 	defer d.enter()()
 	m.b.note(d.call("cuMemsetD8Async", d.cuMemsetD8Async, uintptr(m.at), 0, uintptr(m.size), d.stream))
@@ -90,56 +93,11 @@ func (b *Backend) Alloc(n int) (kernels.Buffer, error) {
 	return &buffer{mem: m, at: m.at, n: n, base: true}, nil
 }
 
-// ringSize is the pinned memory through which all copies to the device go.
-const ringSize = 16 << 20
-
-// ring is pinned host memory and a place on the device for what an op needs to
-// know of its rows. It is handed out in order; at its end all queued work is
-// waited for, and it begins anew.
-type ring struct {
-	host   []byte
-	mirror *memory // small arrays of an op, at the same offsets
-	used   int
-}
-
-func (b *Backend) newRing() error {
-	d := b.device
-	defer d.enter()()
-	var p unsafe.Pointer
-	if err := d.call("cuMemHostAlloc", d.cuMemHostAlloc, uintptr(unsafe.Pointer(&p)), ringSize, 0); err != nil {
-		return fmt.Errorf("pinned memory: %w", err)
-	}
-	b.ring.host = unsafe.Slice((*byte)(p), ringSize)
-	var err error
-	b.ring.mirror, err = b.alloc(ringSize)
-	return err
-}
-
-func (b *Backend) freeRing() {
-	b.ring.mirror.free()
-	if b.ring.host != nil {
-		d := b.device
-		defer d.enter()()
-		_ = d.call("cuMemFreeHost", d.cuMemFreeHost, uintptr(unsafe.Pointer(&b.ring.host[0])))
-		b.ring.host = nil
-	}
-}
-
-// take is n bytes of the ring, and their offset.
-func (b *Backend) take(n int) ([]byte, int) {
-	must(n <= ringSize, "take", "%d bytes of a ring of %d", n, ringSize)
-	if b.ring.used+n > ringSize {
-		b.wait()
-		b.ring.used = 0
-	}
-	at := b.ring.used
-	b.ring.used = min((at+n+255)&^255, ringSize)
-	return b.ring.host[at : at+n], at
-}
-
 // wait waits for all that is queued.
 func (b *Backend) wait() {
-	b.flush()
+	b.settle()
+	b.submit()
+	b.idle = true
 	if b.err != nil {
 		return
 	}
@@ -148,38 +106,15 @@ func (b *Backend) wait() {
 	b.note(d.call("cuStreamSynchronize", d.cuStreamSynchronize, d.stream))
 }
 
-// copyIn queues a copy of bytes to the device; src may be reused at once.
-func (b *Backend) copyIn(dst uint64, src []byte) {
-	for len(src) > 0 && b.err == nil {
-		n := min(len(src), ringSize/4)
-		part, _ := b.take(n)
-		copy(part, src)
-		b.htod(dst, part)
-		dst, src = dst+uint64(n), src[n:]
-	}
-}
-
-// htod queues a copy out of the ring.
+// htod queues a copy out of pinned memory.
 func (b *Backend) htod(dst uint64, part []byte) {
 	if b.err != nil || len(part) == 0 {
 		return
 	}
 	d := b.device
 	defer d.enter()()
+	b.idle = false
 	b.note(d.call("cuMemcpyHtoDAsync", d.cuMemcpyHtoDAsync, uintptr(dst), uintptr(unsafe.Pointer(&part[0])), uintptr(len(part)), d.stream))
-}
-
-// send puts a small array where the op that is queued next can read it.
-func send[T any](b *Backend, v []T) uint64 {
-	if len(v) == 0 {
-		return b.ring.mirror.at
-	}
-	raw := bytesOf(v)
-	part, at := b.take(len(raw))
-	copy(part, raw)
-	to := b.ring.mirror.at + uint64(at)
-	b.htod(to, part)
-	return to
 }
 
 func bytesOf[T any](v []T) []byte {
@@ -192,7 +127,6 @@ func bytesOf[T any](v []T) []byte {
 // Upload copies src to dst[:len(src)].
 func (b *Backend) Upload(dst kernels.Buffer, src []float32) error {
 	must(len(src) <= dst.Len(), "Upload", "%d values into %d", len(src), dst.Len())
-	b.flush()
 	b.copyIn(dev(dst).at, bytesOf(src))
 	return b.err
 }
@@ -200,21 +134,7 @@ func (b *Backend) Upload(dst kernels.Buffer, src []float32) error {
 // Download waits for the ops before it and copies src to dst[:src.Len()].
 func (b *Backend) Download(dst []float32, src kernels.Buffer) error {
 	must(src.Len() <= len(dst), "Download", "%d values into %d", src.Len(), len(dst))
-	b.flush()
-	d := b.device
-	out, at := bytesOf(dst[:src.Len()]), dev(src).at
-	for len(out) > 0 && b.err == nil {
-		n := min(len(out), ringSize/4)
-		part, _ := b.take(n)
-		func() {
-			defer d.enter()()
-			b.note(d.call("cuMemcpyDtoHAsync", d.cuMemcpyDtoHAsync, uintptr(unsafe.Pointer(&part[0])), uintptr(at), uintptr(n), d.stream))
-		}()
-		b.wait()
-		copy(out, part)
-		out, at = out[n:], at+uint64(n)
-	}
-	b.wait()
+	b.copyOut(bytesOf(dst[:src.Len()]), dev(src).at)
 	return b.err
 }
 

@@ -46,9 +46,9 @@ func (b *Backend) Rope(x kernels.Buffer, heads, headDim int, pos []int32, t *ker
 	}
 	next := turn{dev(x).at, heads, headDim, r, t.Half, len(pos), send(b, pos)}
 	if len(b.turns) != 1 || !b.turns[0].alike(next) {
-		b.flush()
+		b.settle()
 	}
-	b.turns = append(b.turns, next)
+	b.turns, b.idle = append(b.turns, next), false
 }
 
 // alike reports whether two turn the same rows by the same angles.

@@ -38,7 +38,7 @@ func (p *rowPass) takes(next *rowPass) bool {
 func (b *Backend) passRows(next rowPass) {
 	p := b.pass
 	if p == nil || !p.takes(&next) {
-		b.flush()
+		b.settle()
 		p = &rowPass{x: next.x, add: next.add, n: next.n}
 	}
 	if next.up != 0 || next.norm != 0 {
@@ -47,15 +47,15 @@ func (b *Backend) passRows(next rowPass) {
 	if next.c != 0 {
 		p.rows, p.c = next.rows, next.c
 	}
-	b.pass = p
+	b.pass, b.idle = p, false
 	if next.rounded != 0 {
 		p.rounded, p.sums, p.from, p.ends, p.steps, p.padded = next.rounded, next.sums, next.from, next.ends, next.steps, next.padded
-		b.flush()
+		b.settle()
 	}
 }
 
-// flush queues the ops that were held back.
-func (b *Backend) flush() {
+// settle queues the ops that were held back.
+func (b *Backend) settle() {
 	if p := b.pass; p != nil {
 		b.pass = nil
 		b.launchPass(p)

@@ -15,10 +15,15 @@ import (
 // forward runs the layers over a batch and chooses tokens.
 func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) {
 	m, spec := e.m, e.m.spec
-	if err := e.act.reserve(e, b.rows); err != nil {
+	rows := b.rows // with those that the backend wants beside them
+	if st, ok := e.b.(kernels.Stepper); ok {
+		rows = st.BeginStep(b.rows)
+	}
+	if err := e.act.reserve(e, rows); err != nil {
 		return Result{}, err
 	}
-	a := e.act.view(e, b.rows)
+	a := e.act.view(e, rows)
+	angles := padded(b.angles, rows)
 	tag := collective.Tag{Step: s.ID, Check: b.check}
 
 	if err := e.embed(ctx, tag, a.x, b); err != nil {
@@ -31,14 +36,14 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 		ly := &m.layers[i]
 		tag.Layer = uint16(i)
 
-		h := e.norm(a, ly.attnNorm, b.rows)
-		kernels.MatMuls(e.b, h, b.rows, kernels.Product{Dst: a.q, W: ly.q}, kernels.Product{Dst: a.k, W: ly.k}, kernels.Product{Dst: a.v, W: ly.v})
-		e.adjust(a.q, ly.qBias, ly.qNorm, b.rows)
-		e.adjust(a.k, ly.kBias, ly.kNorm, b.rows)
-		e.adjust(a.v, ly.vBias, nil, b.rows)
+		h := e.norm(a, ly.attnNorm, rows)
+		kernels.MatMuls(e.b, h, rows, kernels.Product{Dst: a.q, W: ly.q}, kernels.Product{Dst: a.k, W: ly.k}, kernels.Product{Dst: a.v, W: ly.v})
+		e.adjust(a.q, ly.qBias, ly.qNorm, rows)
+		e.adjust(a.k, ly.kBias, ly.kNorm, rows)
+		e.adjust(a.v, ly.vBias, nil, rows)
 		if spec.Layers[i].Rope {
-			e.b.Rope(a.q, m.share.Heads.Len(), spec.HeadDim, b.angles, m.rope)
-			e.b.Rope(a.k, e.kv.Config().KVHeads, spec.HeadDim, b.angles, m.rope)
+			e.b.Rope(a.q, m.share.Heads.Len(), spec.HeadDim, angles, m.rope)
+			e.b.Rope(a.k, e.kv.Config().KVHeads, spec.HeadDim, angles, m.rope)
 		}
 		group, at := e.groups.Of(i)
 		e.b.WriteKV(e.kv, at, a.k, a.v, b.seqs[group])
@@ -46,24 +51,24 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 			Layer: at, Heads: m.share.Heads.Len(), HeadDim: spec.HeadDim,
 			KVHead: m.kvHead, Scale: spec.AttnScale, Window: spec.Layers[i].Window, Cap: spec.AttnCap,
 		}, b.seqs[group])
-		e.b.MatMul(a.attnParts, a.attn, ly.o, b.rows)
+		e.b.MatMul(a.attnParts, a.attn, ly.o, rows)
 		tag.Op = collective.OpAttn
-		if err := e.sum(ctx, tag, a, a.attnParts, ly.attnPostNorm, spec.Heads, headShare); err != nil {
+		if err := e.sum(ctx, tag, a, b.rows, a.attnParts, ly.attnPostNorm, spec.Heads, headShare); err != nil {
 			return Result{}, err
 		}
 
-		h = e.norm(a, ly.mlpNorm, b.rows)
+		h = e.norm(a, ly.mlpNorm, rows)
 		if ly.down != nil {
-			kernels.MatMuls(e.b, h, b.rows, kernels.Product{Dst: a.gate, W: ly.gate}, kernels.Product{Dst: a.up, W: ly.up})
+			kernels.MatMuls(e.b, h, rows, kernels.Product{Dst: a.gate, W: ly.gate}, kernels.Product{Dst: a.up, W: ly.up})
 			if spec.Activation == model.GELUTanh {
 				e.b.GELUMul(a.gate, a.gate, a.up)
 			} else {
 				e.b.SiLUMul(a.gate, a.gate, a.up)
 			}
-			e.b.MatMul(a.mlpParts, a.gate, ly.down, b.rows)
+			e.b.MatMul(a.mlpParts, a.gate, ly.down, rows)
 		}
 		tag.Op = collective.OpMLP
-		if err := e.sum(ctx, tag, a, a.mlpParts, ly.mlpPostNorm, m.plan.Units.MLPLeaves(), mlpShare); err != nil {
+		if err := e.sum(ctx, tag, a, b.rows, a.mlpParts, ly.mlpPostNorm, m.plan.Units.MLPLeaves(), mlpShare); err != nil {
 			return Result{}, err
 		}
 	}
@@ -73,6 +78,11 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 	}
 	tag.Layer, tag.Op = uint16(len(m.layers)), collective.OpSample
 	return e.choose(ctx, tag, a, b)
+}
+
+// padded is v with zeros up to n.
+func padded(v []int32, n int) []int32 {
+	return append(v, make([]int32, n-len(v))...)
 }
 
 // norm is what a half of a layer reads: x under the norm before it, or x itself
@@ -100,14 +110,15 @@ func headShare(s plan.Share) tree.Range { return s.Heads }
 func mlpShare(s plan.Share) tree.Range  { return s.MLP }
 
 // sum finishes a row-parallel product over the ranks and adds it to the
-// residual stream, under the norm after it if there is one.
-func (e *Engine) sum(ctx context.Context, tag collective.Tag, a views, parts, norm kernels.Buffer, leaves int, of func(plan.Share) tree.Range) error {
+// residual stream, under the norm after it if there is one. The first rows are
+// sequences'.
+func (e *Engine) sum(ctx context.Context, tag collective.Tag, a views, rows int, parts, norm kernels.Buffer, leaves int, of func(plan.Share) tree.Range) error {
 	size := a.x.Len()
 	total := parts
 	if e.comm.WorldSize() == 1 {
 		total = parts.Slice(0, size)
 	} else {
-		if err := e.reduce(ctx, tag, a, parts, leaves, of); err != nil {
+		if err := e.reduce(ctx, tag, a, rows, parts, leaves, of); err != nil {
 			return err
 		}
 		total = a.h
@@ -120,21 +131,22 @@ func (e *Engine) sum(ctx context.Context, tag collective.Tag, a views, parts, no
 	return nil
 }
 
-// reduce sums a row-parallel product's parts over the ranks into a.h.
-func (e *Engine) reduce(ctx context.Context, tag collective.Tag, a views, parts kernels.Buffer, leaves int, of func(plan.Share) tree.Range) error {
-	size := a.x.Len()
+// reduce sums a row-parallel product's parts, of sequences' rows, over the ranks into
+// a.h.
+func (e *Engine) reduce(ctx context.Context, tag collective.Tag, a views, rows int, parts kernels.Buffer, leaves int, of func(plan.Share) tree.Range) error {
+	stride, size := a.x.Len(), rows*e.m.spec.Hidden // of a part, and of what counts of it
 	s := collective.Summands{Leaves: leaves}
 	for _, sh := range e.m.plan.Shares {
 		s.Shares = append(s.Shares, of(sh))
 	}
 	nodes := len(tree.Maximal(leaves, s.Shares[e.comm.Rank()]))
 	if nodes > 0 {
-		host, err := e.onHost(parts.Slice(0, nodes*size), &e.act.hostParts)
+		host, err := e.onHost(parts.Slice(0, (nodes-1)*stride+size), &e.act.hostParts)
 		if err != nil {
 			return err
 		}
 		for n := range nodes {
-			s.Parts = append(s.Parts, host[n*size:(n+1)*size])
+			s.Parts = append(s.Parts, host[n*stride:n*stride+size])
 		}
 	}
 	dst := e.b.Host(a.h) // free between the product and the next norm
@@ -170,7 +182,7 @@ func (e *Engine) gatherRows(ctx context.Context, tag collective.Tag, x kernels.B
 	m := e.m
 	u := m.plan.Units
 	if e.comm.WorldSize() == 1 {
-		e.b.Gather(x, m.embed, b.ids)
+		e.b.Gather(x, m.embed, padded(b.ids, x.Len()/m.spec.Hidden))
 		return nil
 	}
 	c := m.spec.Hidden

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <string>
 #include <tuple>
@@ -239,14 +240,20 @@ static void unpack(void (*f)(A...), void **p) {
 struct entry {
 	const char *name;
 	void (*run)(void **);
+	std::vector<size_t> sizes; // of its parameters
 	int threads;
 	bool plain;
 };
 
+template <class... A>
+static std::vector<size_t> sizes(void (*)(A...)) {
+	return {sizeof(A)...};
+}
+
 #define FIBERS(name, threads) \
-	{#name, [](void **p) { unpack(::name, p); }, threads, false}
+	{#name, [](void **p) { unpack(::name, p); }, sizes(::name), threads, false}
 #define PLAIN(name, threads) \
-	{#name, [](void **p) { unpack(::name, p); }, threads, true}
+	{#name, [](void **p) { unpack(::name, p); }, sizes(::name), threads, true}
 
 #define BOTH(name, threads) FIBERS(name##_1, threads), FIBERS(name##_8, threads)
 
@@ -266,7 +273,76 @@ static size_t allocated;
 static const size_t TOTAL = 4ull << 30;
 static int sticky;
 
-enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719 };
+enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901 };
+
+// What was queued on the stream. It is done when it is waited for, or before, at
+// random: memory of the host that changes while a copy from it is on its way gives
+// other results.
+struct work {
+	long number;
+	std::function<int()> run;
+};
+static std::deque<work> stream;
+static long queued, finished;
+
+// drain does what is queued up to a number, and returns the first error.
+static int drain(long to) {
+	while (!stream.empty() && stream.front().number <= to) {
+		work w = std::move(stream.front());
+		stream.pop_front();
+		finished = w.number;
+		if (sticky) continue;
+		if (int e = w.run()) sticky = e;
+	}
+	return sticky;
+}
+
+static int enqueue(std::function<int()> run) {
+	stream.push_back({++queued, std::move(run)});
+	if (random(4) == 0) drain(queued - random(3));
+	return 0;
+}
+
+// A launch with its parameters copied, as a driver does.
+struct launch {
+	const entry *e;
+	unsigned grid[3];
+	std::vector<std::vector<char>> values;
+};
+
+static int run_launch(const launch &l) {
+	std::vector<void *> at;
+	for (const auto &v : l.values) at.push_back((void *)v.data());
+	body = l.e->run, arguments = at.data();
+	for (int i = 0; i < 3; i++) base.blocks[i] = l.grid[i];
+	long blocks = (long)l.grid[0] * l.grid[1] * l.grid[2], first = random((uint32_t)(blocks < 1 << 30 ? blocks : 1 << 30));
+	for (long i = 0; i < blocks; i++) {
+		long b = (first + i) % blocks;
+		base.block[0] = b % l.grid[0], base.block[1] = b / l.grid[0] % l.grid[1], base.block[2] = b / l.grid[0] / l.grid[1];
+		if (l.e->plain) {
+			run_plain(l.e->threads);
+		} else if (!run_block(l.e->threads)) {
+			fprintf(stderr, "sim: %s: block (%d, %d, %d) waits for ever at a barrier\n", l.e->name, base.block[0], base.block[1], base.block[2]);
+			return LAUNCH_FAILED;
+		}
+	}
+	return 0;
+}
+
+// A graph, while it is captured, and after.
+struct graph {
+	std::vector<launch> launches;
+};
+static graph *capturing;
+static bool capture_broken;
+static long graphs_alive, events_alive;
+
+// forbidden is that a call is not allowed during capture; it ends it.
+static int forbidden() {
+	if (!capturing) return 0;
+	capture_broken = true;
+	return CAPTURE_UNSUPPORTED;
+}
 
 // enter counts a call and says whether it is to fail.
 static int enter(const char *call) {
@@ -284,7 +360,7 @@ static int enter(const char *call) {
 	}
 	if (sticky) return sticky;
 	if (target == call && ++calls[call] == nth) {
-		if (code != OUT_OF_MEMORY) sticky = (int)code; // a device that faulted stays so
+		if (code != OUT_OF_MEMORY && code != NOT_SUPPORTED) sticky = (int)code; // a device that faulted stays so
 		return (int)code;
 	}
 	return 0;
@@ -356,6 +432,7 @@ API cuMemGetInfo_v2(size_t *free_, size_t *total) {
 }
 API cuMemAlloc_v2(uint64_t *p, size_t n) {
 	ENTER("cuMemAlloc");
+	if (int e = forbidden()) return e;
 	if (n == 0) return INVALID_VALUE;
 	if (allocated + n > TOTAL) return OUT_OF_MEMORY;
 	// Memory ends where a page begins that may not be touched.
@@ -371,6 +448,8 @@ API cuMemAlloc_v2(uint64_t *p, size_t n) {
 	return 0;
 }
 API cuMemFree_v2(uint64_t p) {
+	if (int e = forbidden()) return e;
+	drain(queued); // as a driver does
 	auto it = allocations.find(p);
 	if (it == allocations.end()) return INVALID_VALUE;
 	allocated -= it->second;
@@ -383,51 +462,115 @@ API cuMemHostAlloc(void **p, size_t n, unsigned) {
 	*p = malloc(n);
 	return *p ? 0 : OUT_OF_MEMORY;
 }
-API cuMemFreeHost(void *p) { free(p); return 0; }
+API cuMemFreeHost(void *p) { drain(queued); free(p); return 0; }
 API cuMemcpyHtoDAsync_v2(uint64_t dst, const void *src, size_t n, void *) {
 	ENTER("cuMemcpyHtoDAsync");
+	if (int e = forbidden()) return e;
 	if (!inside(dst, n)) return INVALID_VALUE;
-	memcpy((void *)dst, src, n);
-	return 0;
+	return enqueue([=] { memcpy((void *)dst, src, n); return 0; });
 }
 API cuMemcpyDtoHAsync_v2(void *dst, uint64_t src, size_t n, void *) {
 	ENTER("cuMemcpyDtoHAsync");
+	if (int e = forbidden()) return e;
 	if (!inside(src, n)) return INVALID_VALUE;
-	memcpy(dst, (void *)src, n);
-	return 0;
-}
-API cuMemcpyDtoDAsync_v2(uint64_t dst, uint64_t src, size_t n, void *) {
-	ENTER("cuMemcpyDtoDAsync");
-	if (!inside(dst, n) || !inside(src, n)) return INVALID_VALUE;
-	memmove((void *)dst, (void *)src, n);
-	return 0;
+	return enqueue([=] { memcpy(dst, (void *)src, n); return 0; });
 }
 API cuMemsetD8Async(uint64_t dst, unsigned char v, size_t n, void *) {
 	ENTER("cuMemsetD8Async");
+	if (int e = forbidden()) return e;
 	if (!inside(dst, n)) return INVALID_VALUE;
-	memset((void *)dst, v, n);
-	return 0;
+	return enqueue([=] { memset((void *)dst, v, n); return 0; });
 }
 API cuStreamCreate(void **s, unsigned) { *s = (void *)2; return 0; }
-API cuStreamDestroy_v2(void *) { return 0; }
-API cuStreamSynchronize(void *) { ENTER("cuStreamSynchronize"); return 0; }
+API cuStreamDestroy_v2(void *) { drain(queued); return 0; }
+API cuStreamSynchronize(void *) {
+	ENTER("cuStreamSynchronize");
+	if (int e = forbidden()) return e;
+	return drain(queued);
+}
+API cuEventCreate(void **e, unsigned) {
+	ENTER("cuEventCreate");
+	events_alive++;
+	*e = new long(0);
+	return 0;
+}
+API cuEventDestroy_v2(void *e) {
+	events_alive--;
+	delete (long *)e;
+	return 0;
+}
+API cuEventRecord(void *e, void *) {
+	ENTER("cuEventRecord");
+	if (int f = forbidden()) return f;
+	*(long *)e = queued;
+	return 0;
+}
+API cuEventSynchronize(void *e) {
+	ENTER("cuEventSynchronize");
+	if (int f = forbidden()) return f;
+	return drain(*(long *)e);
+}
+API cuEventElapsedTime(float *ms, void *from, void *to) {
+	drain(*(long *)to);
+	*ms = (float)(*(long *)to - *(long *)from);
+	return 0;
+}
 API cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned, void *, void **params, void **) {
 	ENTER("cuLaunchKernel");
 	const entry *e = (const entry *)f;
 	if (gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || by != 1 || bz != 1 || (int)bx != e->threads) return INVALID_VALUE;
-	body = e->run, arguments = params;
-	base.blocks[0] = gx, base.blocks[1] = gy, base.blocks[2] = gz;
-	long blocks = (long)gx * gy * gz, first = random((uint32_t)(blocks < 1 << 30 ? blocks : 1 << 30));
-	for (long i = 0; i < blocks; i++) {
-		long b = (first + i) % blocks;
-		base.block[0] = b % gx, base.block[1] = b / gx % gy, base.block[2] = b / gx / gy;
-		if (e->plain) {
-			run_plain(bx);
-		} else if (!run_block(bx)) {
-			fprintf(stderr, "sim: %s: block (%d, %d, %d) waits for ever at a barrier\n", e->name, base.block[0], base.block[1], base.block[2]);
-			return sticky = LAUNCH_FAILED;
-		}
+	launch l = {e, {gx, gy, gz}, {}};
+	for (size_t i = 0; i < e->sizes.size(); i++) l.values.emplace_back((char *)params[i], (char *)params[i] + e->sizes[i]);
+	if (capturing) {
+		capturing->launches.push_back(std::move(l));
+		return 0;
 	}
+	return enqueue([l = std::move(l)] { return run_launch(l); });
+}
+API cuStreamBeginCapture_v2(void *, int) {
+	ENTER("cuStreamBeginCapture");
+	if (capturing) return INVALID_VALUE;
+	capturing = new graph, capture_broken = false;
+	return 0;
+}
+API cuStreamEndCapture(void *, void **g) {
+	graph *made = capturing;
+	capturing = nullptr;
+	if (!made) return INVALID_VALUE;
+	int e = enter("cuStreamEndCapture");
+	if (!e && capture_broken) e = CAPTURE_INVALIDATED;
+	if (e) {
+		delete made;
+		*g = nullptr;
+		return e;
+	}
+	graphs_alive++;
+	*g = made;
+	return 0;
+}
+API cuGraphInstantiateWithFlags(void **exec, void *g, unsigned long long) {
+	ENTER("cuGraphInstantiateWithFlags");
+	graphs_alive++;
+	*exec = new graph(*(graph *)g);
+	return 0;
+}
+API cuGraphLaunch(void *exec, void *) {
+	ENTER("cuGraphLaunch");
+	if (int e = forbidden()) return e;
+	return enqueue([launches = ((graph *)exec)->launches] {
+		for (const launch &l : launches)
+			if (int e = run_launch(l)) return e;
+		return 0;
+	});
+}
+API cuGraphDestroy(void *g) {
+	graphs_alive--;
+	delete (graph *)g;
+	return 0;
+}
+API cuGraphExecDestroy(void *g) {
+	graphs_alive--;
+	delete (graph *)g;
 	return 0;
 }
 API cuGetErrorName(int code, const char **s) {
@@ -439,9 +582,12 @@ API cuGetErrorName(int code, const char **s) {
 	case 500: *s = "CUDA_ERROR_NOT_FOUND"; break;
 	case 700: *s = "CUDA_ERROR_ILLEGAL_ADDRESS"; break;
 	case 719: *s = "CUDA_ERROR_LAUNCH_FAILED"; break;
+	case 801: *s = "CUDA_ERROR_NOT_SUPPORTED"; break;
+	case 900: *s = "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"; break;
+	case 901: *s = "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"; break;
 	default: *s = "CUDA_ERROR_UNKNOWN";
 	}
 	return 0;
 }
-// sim_allocated tells tests what is left.
-extern "C" __attribute__((visibility("default"))) uint64_t sim_allocated() { return allocated; }
+// sim_left tells tests what is left: bytes of memory, graphs and events.
+extern "C" __attribute__((visibility("default"))) uint64_t sim_left() { return allocated + graphs_alive + events_alive; }

@@ -5,8 +5,8 @@
 
 enum { CHUNK = 256, MAX_DIM = 256, GROUP = 8 };
 
-// A row of a step: where it lies in the step's activations, its position, and
-// where its sequence's block table begins.
+// A row of a step: where it lies in the step's activations (below 0: there is none),
+// its position, and where its sequence's block table begins.
 struct query {
 	int row, pos, table;
 };
@@ -82,6 +82,7 @@ DEVICE void kv_write_both(const pool &p, const query &q, const int *tables, cons
 // write_kv stores rows at their positions. Grid: rows x kv heads.
 KERNEL(64) write_kv(POOL, const float *k, const float *v, const query *rows, const int *tables) {
 	pool p = MAKE_POOL;
+	if (rows[block_x()].row < 0) return;
 	kv_write_both(p, rows[block_x()], tables, k, v, block_y());
 }
 
@@ -100,7 +101,7 @@ KERNEL(64) rope_write(POOL, float *q, float *k, const float *v, const float *cos
 	head -= heads;
 	rotate(k + ((long)row * p.heads + head) * p.dim, cos, sin, at, half);
 	sync();
-	if (row < n) kv_write_both(p, rows[row], tables, k, v, head);
+	if (row < n && rows[row].row >= 0) kv_write_both(p, rows[row], tables, k, v, head);
 }
 
 // four elements of a vector of the pool.
@@ -145,7 +146,7 @@ KERNEL(128) attend(float *part, const float *q, POOL, const query *rows, const i
 	int kv = block_y(), chunk = first_chunk + block_z();
 	int from = window > 0 ? max_i(0, row.pos - window + 1) : 0;
 	int lo = max_i(chunk * CHUNK, from), hi = min_i((chunk + 1) * CHUNK, row.pos + 1), n = hi - lo;
-	if (n <= 0) return;
+	if (n <= 0 || row.row < 0) return;
 	const int *table = tables + row.table;
 	int warp = thread() / 32, lane = thread() % 32, quads = p.dim / 4;
 
@@ -228,6 +229,7 @@ KERNEL(128) attend(float *part, const float *q, POOL, const query *rows, const i
 // Grid: rows x heads; 128 threads.
 KERNEL(128) attend_merge(float *dst, const float *part, const query *rows, int heads, int dim, int window, int first_chunk, int chunks) {
 	int row = rows[block_x()].row, pos = rows[block_x()].pos, head = block_y();
+	if (row < 0) return;
 	int from = window > 0 ? max_i(0, pos - window + 1) : 0;
 	const float *in = part + ((long)block_x() * heads + head) * chunks * (dim + 2);
 	for (int i = thread(); i < dim; i += 128) {
