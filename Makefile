@@ -12,10 +12,15 @@ COMMIT    = $(shell git describe --always --abbrev=12 --dirty --exclude='*' 2>/d
 build:
 	CGO_ENABLED=0 go build -tags "$(TAGS)" -trimpath -buildvcs=false -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/sullae ./cmd/sullae
 
-# gpu-test makes bin/gpu/cuda.test, which tests and measures the GPU backend on a
-# machine that has a driver and nothing else: run it with -cuda (docs/gpu.md).
+# gpu-test makes what tests and measures GPU workers on a machine that has a driver and
+# nothing else: bin/gpu/run, which prints JSON (docs/gpu.md).
 gpu-test:
+	mkdir -p bin/gpu
 	CGO_ENABLED=0 go test -c -trimpath -o bin/gpu/cuda.test ./kernels/cuda
+	CGO_ENABLED=0 go test -c -trimpath -o bin/gpu/engine.test ./worker/engine
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/gpu/sullae ./cmd/sullae
+	rm -rf bin/gpu/golden && cp -r shard/modeltest/testdata bin/gpu/golden
+	cp kernels/cuda/gpurun.sh bin/gpu/run
 
 # test runs everything that runs by default.
 test:

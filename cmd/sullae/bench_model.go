@@ -3,14 +3,18 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sullae/sullae/cmd/sullae/internal/measure"
 	"github.com/sullae/sullae/cmd/sullae/internal/screen"
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/cpu"
+	"github.com/sullae/sullae/kernels/cuda"
 	"github.com/sullae/sullae/ops/cgroup"
 	"github.com/sullae/sullae/shard/synth"
 )
@@ -23,6 +27,9 @@ type benchModelCmd struct {
 	KVType     string   `name:"kv-type" env:"-" default:"f32" enum:"f32,f16,bf16,q8" help:"How the KV cache is kept: f32, f16, bf16 or q8."`
 	Threads    int      `short:"t" env:"-" placeholder:"N" help:"Compute threads; default: all cores, or the CPU quota."`
 	CPUVariant string   `name:"cpu-variant" env:"-" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
+	Device     string   `env:"-" default:"cpu" placeholder:"NAME" help:"cpu, cuda or cuda:N for the Nth GPU (${default})."`
+	CUDAExact  bool     `name:"cuda-exact" env:"-" help:"Do not round activations to bfloat16 for a GPU's tensor cores."`
+	Ranks      int      `env:"-" default:"1" help:"Ranks that share the model and the device, over gRPC on the loopback (${default})."`
 	Prompt     int      `env:"-" default:"512" help:"Tokens of the prompt that is timed (${default})."`
 	Decode     int      `env:"-" default:"64" help:"Steps of decoding that are timed (${default})."`
 	Context    int      `env:"-" default:"128" help:"Tokens in each sequence's cache before (${default})."`
@@ -34,9 +41,11 @@ type benchModelCmd struct {
 
 // Help is what --help adds.
 func (*benchModelCmd) Help() string {
-	return `One rank in this process computes whole steps. tok/s is over all timed steps, best that of the
+	return `Ranks in this process compute whole steps. tok/s is over all timed steps, best that of the
 fastest; GB/s and GOP/s are what the fastest took of the machine, beside the limits measured around it
-with as many threads.`
+with as many threads. Of a GPU they are the bandwidth of a copy on it and the peak of its multiply-adds;
+the JSON has launches and copies to and from the host too, and, of several ranks, what a step spends
+on collectives, on waiting in them, and on copies.`
 }
 
 // Run measures.
@@ -46,11 +55,23 @@ func (c *benchModelCmd) run(ctx context.Context, std streams) error {
 	cfg := measure.ModelConfig{
 		KVType:  kvType(c.KVType),
 		Backend: cpu.Config{Threads: cmp.Or(c.Threads, cgroup.Threads()), Variant: c.CPUVariant},
-		Prompt:  c.Prompt, Decode: c.Decode, Context: c.Context, Batches: c.Batch, Repeat: c.Repeat, Ops: c.Ops,
+		Prompt:  c.Prompt, Decode: c.Decode, Context: c.Context, Batches: c.Batch, Repeat: c.Repeat, Ops: c.Ops, Ranks: c.Ranks,
 	}
-	for _, n := range append([]int{c.Prompt, c.Decode, c.Context, c.Repeat, len(c.Batch)}, c.Batch...) {
+	if name, number, _ := strings.Cut(c.Device, ":"); name == "cuda" {
+		n, err := strconv.Atoi(cmp.Or(number, "0"))
+		if err != nil || n < 0 {
+			return fmt.Errorf("--device %s: cuda:N with the number of a GPU is meant", c.Device)
+		}
+		if c.Ops {
+			return errors.New("--ops: ops of a GPU are not timed one by one; leave it out, or measure the CPU")
+		}
+		cfg.GPU = &cuda.Config{Device: n, Exact: c.CUDAExact}
+	} else if c.Device != "cpu" {
+		return fmt.Errorf("--device %s: not known; cpu, cuda or cuda:N", c.Device)
+	}
+	for _, n := range append([]int{c.Ranks, c.Prompt, c.Decode, c.Context, c.Repeat, len(c.Batch)}, c.Batch...) {
 		if n < 1 {
-			return fmt.Errorf("--prompt, --decode, --context, --batch, --repeat: %d; a number from 1 on belongs here", n)
+			return fmt.Errorf("--ranks, --prompt, --decode, --context, --batch, --repeat: %d; a number from 1 on belongs here", n)
 		}
 	}
 	name := c.Preset
@@ -98,7 +119,7 @@ func (c *benchModelCmd) run(ctx context.Context, std streams) error {
 
 // modelReport is the table of a report.
 func modelReport(name string, rep *measure.ModelReport) string {
-	head := fmt.Sprintf("%s, %.2f G parameters, cpu/%s, %s, KV in %s\n", name, float64(rep.Parameters)/1e9, rep.Variant, count(rep.Threads, "thread"), rep.KVType)
+	head := fmt.Sprintf("%s, %.2f G parameters, %s/%s, %s, KV in %s\n", name, float64(rep.Parameters)/1e9, rep.Backend, rep.Variant, count(rep.Threads, "thread"), rep.KVType)
 	rows := [][]screen.Cell{{{Text: "QUANT"}, {Text: "PHASE"}, figure("BATCH"), figure("TOK/S"), figure("BEST"), figure("GB/S"), figure("OF LIMIT"), figure("GOP/S"), figure("OF LIMIT")}}
 	for _, r := range rep.Results {
 		compute := 0.0

@@ -5,6 +5,7 @@ package cuda
 import (
 	"fmt"
 	"hash/maphash"
+	"time"
 
 	"github.com/sullae/sullae/kernels"
 )
@@ -28,6 +29,8 @@ type Backend struct {
 	args    args
 	staging staging
 	err     error // the first; ops after it do nothing
+	timed   bool  // TimeCopies
+	copied  time.Duration
 	// stepRows and stepPadded are the rows of the step that BeginStep began, and for
 	// how many it is laid out.
 	stepRows, stepPadded int

@@ -88,7 +88,12 @@ func TestAll(t *testing.T) {
 				kerneltest.RunAll(t, same)
 				return
 			}
+			attention := 0
 			kerneltest.RunSmall(t, same, func(name string) bool {
+				if strings.HasPrefix(name, "Attention/") { // half of them, as the simulator takes long over them
+					attention++
+					return exact && attention%2 == 0
+				}
 				return exact || strings.Contains(name, "MatMul/BF16") || strings.Contains(name, "rule/MatMul")
 			})
 		})

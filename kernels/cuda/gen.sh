@@ -5,7 +5,7 @@
 # small, and comments left out: the driver unrolls by itself.
 set -eu
 cd "$(dirname "$0")"
-for name in rows matmul attention; do
+for name in rows matmul attention probes; do
 	"${CLANG:-clang++-19}" -x cuda --cuda-device-only -nocudainc -nocudalib -O3 -S -std=c++17 -ffreestanding -fno-verbose-asm \
 		-ffp-contract=off --cuda-feature=+ptx80 --cuda-gpu-arch=sm_80 -mllvm -unswitch-threshold=0 "src/$name.cu" -o - |
 		sed -e '/^\t\/\/ /d' -e 's/[ \t]*\/\/.*$//' -e '1s/^$/\/\/ Made of src by gen.sh./' >"ptx/$name.ptx"

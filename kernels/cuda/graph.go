@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"errors"
 	"slices"
 	"unsafe"
 )
@@ -29,6 +30,9 @@ type graphs struct {
 
 	captured, launched, dropped int // for tests and figures
 }
+
+// errNoGraphs is that none are wanted, to measure what launches cost without.
+var errNoGraphs = errors.New("graphs are off")
 
 type graph struct {
 	words []uint64

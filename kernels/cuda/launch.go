@@ -24,6 +24,7 @@ var kernelThreads = map[string]int{
 	"matmul_bf16_8": 128, "matmul_bf16_16": 128, "matmul_bf16_32": 128, "matmul_bf16_64": 128, "matmul_bf16_128": 256,
 	"matmul_q8_1": 128, "matmul_q8_8": 128, "matmul_q4_1": 128, "matmul_q4_8": 128, "fold": 256,
 	"rope": 64, "write_kv": 64, "rope_write": 64, "attend": 128, "attend_merge": 128,
+	"probe_mma": 256, "probe_fma": 256, "probe_dp4a": 256, "probe_nothing": 32,
 }
 
 // kernelNames are all kernels, in the order of device.kernels; kernelIndex is where

@@ -127,6 +127,7 @@ func bytesOf[T any](v []T) []byte {
 // Upload copies src to dst[:len(src)].
 func (b *Backend) Upload(dst kernels.Buffer, src []float32) error {
 	must(len(src) <= dst.Len(), "Upload", "%d values into %d", len(src), dst.Len())
+	defer b.timeCopy()()
 	b.copyIn(dev(dst).at, bytesOf(src))
 	return b.err
 }
@@ -134,6 +135,7 @@ func (b *Backend) Upload(dst kernels.Buffer, src []float32) error {
 // Download waits for the ops before it and copies src to dst[:src.Len()].
 func (b *Backend) Download(dst []float32, src kernels.Buffer) error {
 	must(src.Len() <= len(dst), "Download", "%d values into %d", src.Len(), len(dst))
+	defer b.timeCopy()()
 	b.copyOut(bytesOf(dst[:src.Len()]), dev(src).at)
 	return b.err
 }

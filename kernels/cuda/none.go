@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"errors"
+	"time"
 
 	"github.com/sullae/sullae/kernels"
 )
@@ -28,6 +29,15 @@ func (b *Backend) DeviceName() string { return "" }
 
 // Lost is nil.
 func (b *Backend) Lost() error { return nil }
+
+// Limits are what a device does at most.
+type Limits struct{ Copy, BF16, F32, Int8, In, Out, Launch, GraphLaunch float64 }
+
+// Limits returns ErrNoDevice.
+func (b *Backend) Limits(int) (Limits, error) { return Limits{}, ErrNoDevice }
+
+// TimeCopies times nothing.
+func (b *Backend) TimeCopies() (stop func() time.Duration) { return func() time.Duration { return 0 } }
 
 // FreeMemory is the device's free memory in bytes.
 func (b *Backend) FreeMemory() int64 { return 0 }

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -16,6 +17,7 @@ import (
 	memlink "github.com/sullae/sullae/collective/link/mem"
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/cpu"
+	"github.com/sullae/sullae/kernels/cuda"
 	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/model"
 	"github.com/sullae/sullae/shard/modeltest"
@@ -61,10 +63,7 @@ func startSpec(t testing.TB, ckpt *checkpoint.Checkpoint, spec *model.Spec, vari
 	}
 	c := &cluster{t: t, longAfter: spec.Rope.LongAfter(), groups: len(spec.KVGroups().Windows)}
 	for r, comm := range memlink.NewGroup(len(capacities)) {
-		b, err := cpu.New(cpu.Config{Threads: 1 + r%2, Variant: variant})
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := newBackend(t, variant, r)
 		m, err := engine.Load(t.Context(), engine.LoadConfig{Backend: b, Spec: spec, Plan: p, Rank: r, Source: ckpt, Format: format})
 		if err != nil {
 			t.Fatal(err)
@@ -77,6 +76,21 @@ func startSpec(t testing.TB, ckpt *checkpoint.Checkpoint, spec *model.Spec, vari
 		t.Cleanup(func() { comm.Close(); e.Close(); m.Free(); b.Close() })
 	}
 	return c
+}
+
+// newBackend is a rank's: kernels of the CPU, or a GPU's (gpuExact, gpuRounded).
+func newBackend(t testing.TB, variant string, rank int) (b kernels.Backend) {
+	var err error
+	switch variant {
+	case gpuExact, gpuRounded:
+		b, err = cuda.New(cuda.Config{Exact: variant == gpuExact})
+	default:
+		b, err = cpu.New(cpu.Config{Threads: 1 + rank%2, Variant: variant})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func capacities(n int) []float64 { return slices.Repeat([]float64{1}, n) }
@@ -182,15 +196,36 @@ var greedy = sample.Params{TopP: 1}
 // TestGolden holds every golden model to its reference on 1, 2, 3, 4 and 8
 // ranks, even and uneven, and all of those to each other, bit for bit.
 func TestGolden(t *testing.T) {
+	golden(t, "", tolerance, capacities(1), capacities(2), capacities(3), capacities(4), capacities(8), []float64{1, 3}, []float64{5, 1, 2})
+}
+
+// Variants of a GPU: activations as they are, and rounded where weights are bfloat16.
+const (
+	gpuExact   = "cuda-f32"
+	gpuRounded = "cuda-bf16"
+)
+
+var onGPU = flag.Bool("gpu", false, "test on the first GPU, or on what SULLAE_LIBCUDA names")
+
+// TestGPUGolden is TestGolden on a GPU.
+func TestGPUGolden(t *testing.T) {
+	if !*onGPU {
+		t.Skip("needs a GPU: -gpu")
+	}
+	t.Run("exact", func(t *testing.T) { golden(t, gpuExact, tolerance, capacities(1), capacities(2), capacities(4)) })
+	t.Run("rounded", func(t *testing.T) { golden(t, gpuRounded, 5e-2, capacities(1), capacities(2), capacities(4)) })
+}
+
+func golden(t *testing.T, variant string, tolerance float64, shares ...[]float64) {
 	for _, m := range modeltest.Golden(t) {
 		t.Run(m.Name, func(t *testing.T) {
 			ckpt := modeltest.Open(t, m.Dir)
 			prints := map[string]uint64{}
-			for _, caps := range [][]float64{capacities(1), capacities(2), capacities(3), capacities(4), capacities(8), {1, 3}, {5, 1, 2}} {
+			for _, caps := range shares {
 				if len(caps) > ckpt.Spec().Heads {
 					continue
 				}
-				c := start(t, ckpt, "", caps...)
+				c := start(t, ckpt, variant, caps...)
 				for i, g := range m.Cases {
 					if testing.Short() && len(g.Prompt) > 64 {
 						continue
@@ -198,7 +233,7 @@ func TestGolden(t *testing.T) {
 					q := newSeq(uint64(i+1), g.Prompt, greedy)
 					chunk := []int{1000, 64, 17}[i%3]
 					c.generate(q, chunk, len(g.Greedy))
-					compare(t, fmt.Sprintf("%v %s", caps, g.ID), g, q)
+					compare(t, fmt.Sprintf("%v %s", caps, g.ID), g, q, tolerance)
 					print := q.fingerprint()
 					if want, ok := prints[g.ID]; ok && want != print {
 						t.Errorf("capacities %v, case %s: other bits than one rank", caps, g.ID)
@@ -210,32 +245,32 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// tolerance of log-probabilities.
+// tolerance of log-probabilities; order is not compared where it is larger.
 const tolerance = 1e-3
 
-func compare(t *testing.T, where string, g modeltest.Case, q *seq) {
+func compare(t *testing.T, where string, g modeltest.Case, q *seq, within float64) {
 	t.Helper()
 	if got := q.Tokens[q.PromptLen:]; !slices.Equal(got, g.Greedy) {
 		t.Errorf("%s: greedy %v, want %v", where, got, g.Greedy)
 		return
 	}
 	for i, want := range g.TokenLogprobs {
-		if got := float64(q.prompt[i].Logprob); math.Abs(got-want) > tolerance {
+		if got := float64(q.prompt[i].Logprob); math.Abs(got-want) > within {
 			t.Errorf("%s: prompt token %d: log-probability %g, want %g", where, i+1, got, want)
 			return
 		}
-		if q.prompt[i].TopIDs[0] != g.Argmax[i] {
+		if within <= tolerance && q.prompt[i].TopIDs[0] != g.Argmax[i] {
 			t.Errorf("%s: position %d: likeliest %d, want %d", where, i, q.prompt[i].TopIDs[0], g.Argmax[i])
 		}
 	}
 	for i, want := range g.GreedyLogprobs {
-		if got := float64(q.scores[i].Logprob); math.Abs(got-want) > tolerance {
+		if got := float64(q.scores[i].Logprob); math.Abs(got-want) > within {
 			t.Errorf("%s: token %d: log-probability %g, want %g", where, i, got, want)
 			return
 		}
 	}
 	for i, want := range g.Top10 {
-		if got := q.scores[0]; got.TopIDs[i] != want.ID || math.Abs(float64(got.TopLogprobs[i])-want.Logprob) > tolerance {
+		if got := q.scores[0]; within <= tolerance && got.TopIDs[i] != want.ID || math.Abs(float64(got.TopLogprobs[i])-want.Logprob) > within {
 			t.Errorf("%s: top %d: %d %g, want %d %g", where, i, got.TopIDs[i], got.TopLogprobs[i], want.ID, want.Logprob)
 		}
 	}

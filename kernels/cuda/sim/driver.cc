@@ -17,6 +17,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -27,6 +28,7 @@
 #include "../src/rows.cu"
 #include "../src/matmul.cu"
 #include "../src/attention.cu"
+#include "../src/probes.cu"
 
 namespace sim {
 
@@ -266,6 +268,7 @@ static const entry entries[] = {
 	FIBERS(matmul_bf16_8, 128), FIBERS(matmul_bf16_16, 128), FIBERS(matmul_bf16_32, 128), FIBERS(matmul_bf16_64, 128),
 	FIBERS(matmul_bf16_128, 256), BOTH(matmul_q8, 128), BOTH(matmul_q4, 128), PLAIN(fold, 256),
 	PLAIN(rope, 64), FIBERS(write_kv, 64), FIBERS(rope_write, 64), FIBERS(attend, 128), PLAIN(attend_merge, 128),
+	FIBERS(probe_mma, 256), PLAIN(probe_fma, 256), PLAIN(probe_dp4a, 256), PLAIN(probe_nothing, 32),
 };
 
 static std::map<uint64_t, size_t> allocations;
@@ -333,14 +336,18 @@ static int run_launch(const launch &l) {
 struct graph {
 	std::vector<launch> launches;
 };
-static graph *capturing;
-static bool capture_broken;
+struct cuda_stream {
+	graph *capturing = nullptr;
+	bool broken = false;
+};
+static thread_local cuda_stream *capturing; // by this thread
 static long graphs_alive, events_alive;
+static std::recursive_mutex lock;
 
 // forbidden is that a call is not allowed during capture; it ends it.
 static int forbidden() {
 	if (!capturing) return 0;
-	capture_broken = true;
+	capturing->broken = true;
 	return CAPTURE_UNSUPPORTED;
 }
 
@@ -378,7 +385,10 @@ static bool inside(uint64_t p, size_t n) {
 using namespace sim;
 
 #define API extern "C" __attribute__((visibility("default"))) int
+// A driver may be called from several threads.
+#define LOCK std::lock_guard<std::recursive_mutex> held(lock)
 #define ENTER(name) \
+	LOCK;           \
 	if (int e = enter(name)) return e
 
 API cuInit(unsigned) { ENTER("cuInit"); return 0; }
@@ -426,6 +436,7 @@ API cuModuleGetFunction(void **f, void *m, const char *name) {
 	return NOT_FOUND;
 }
 API cuMemGetInfo_v2(size_t *free_, size_t *total) {
+	LOCK;
 	*free_ = TOTAL - allocated;
 	*total = TOTAL;
 	return 0;
@@ -448,6 +459,7 @@ API cuMemAlloc_v2(uint64_t *p, size_t n) {
 	return 0;
 }
 API cuMemFree_v2(uint64_t p) {
+	LOCK;
 	if (int e = forbidden()) return e;
 	drain(queued); // as a driver does
 	auto it = allocations.find(p);
@@ -462,7 +474,12 @@ API cuMemHostAlloc(void **p, size_t n, unsigned) {
 	*p = malloc(n);
 	return *p ? 0 : OUT_OF_MEMORY;
 }
-API cuMemFreeHost(void *p) { drain(queued); free(p); return 0; }
+API cuMemFreeHost(void *p) {
+	LOCK;
+	drain(queued);
+	free(p);
+	return 0;
+}
 API cuMemcpyHtoDAsync_v2(uint64_t dst, const void *src, size_t n, void *) {
 	ENTER("cuMemcpyHtoDAsync");
 	if (int e = forbidden()) return e;
@@ -481,8 +498,13 @@ API cuMemsetD8Async(uint64_t dst, unsigned char v, size_t n, void *) {
 	if (!inside(dst, n)) return INVALID_VALUE;
 	return enqueue([=] { memset((void *)dst, v, n); return 0; });
 }
-API cuStreamCreate(void **s, unsigned) { *s = (void *)2; return 0; }
-API cuStreamDestroy_v2(void *) { drain(queued); return 0; }
+API cuStreamCreate(void **s, unsigned) { *s = new cuda_stream; return 0; }
+API cuStreamDestroy_v2(void *s) {
+	LOCK;
+	drain(queued);
+	delete (cuda_stream *)s;
+	return 0;
+}
 API cuStreamSynchronize(void *) {
 	ENTER("cuStreamSynchronize");
 	if (int e = forbidden()) return e;
@@ -495,6 +517,7 @@ API cuEventCreate(void **e, unsigned) {
 	return 0;
 }
 API cuEventDestroy_v2(void *e) {
+	LOCK;
 	events_alive--;
 	delete (long *)e;
 	return 0;
@@ -510,35 +533,40 @@ API cuEventSynchronize(void *e) {
 	if (int f = forbidden()) return f;
 	return drain(*(long *)e);
 }
-API cuEventElapsedTime(float *ms, void *from, void *to) {
-	drain(*(long *)to);
-	*ms = (float)(*(long *)to - *(long *)from);
-	return 0;
+API cuMemcpyDtoDAsync_v2(uint64_t dst, uint64_t src, size_t n, void *) {
+	ENTER("cuMemcpyDtoDAsync");
+	if (int e = forbidden()) return e;
+	if (!inside(dst, n) || !inside(src, n)) return INVALID_VALUE;
+	return enqueue([=] { memmove((void *)dst, (void *)src, n); return 0; });
 }
-API cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned, void *, void **params, void **) {
+API cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned, void *on, void **params, void **) {
 	ENTER("cuLaunchKernel");
 	const entry *e = (const entry *)f;
 	if (gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || by != 1 || bz != 1 || (int)bx != e->threads) return INVALID_VALUE;
 	launch l = {e, {gx, gy, gz}, {}};
 	for (size_t i = 0; i < e->sizes.size(); i++) l.values.emplace_back((char *)params[i], (char *)params[i] + e->sizes[i]);
-	if (capturing) {
-		capturing->launches.push_back(std::move(l));
+	if (graph *g = ((cuda_stream *)on)->capturing) {
+		g->launches.push_back(std::move(l));
 		return 0;
 	}
 	return enqueue([l = std::move(l)] { return run_launch(l); });
 }
-API cuStreamBeginCapture_v2(void *, int) {
+API cuStreamBeginCapture_v2(void *on, int) {
 	ENTER("cuStreamBeginCapture");
-	if (capturing) return INVALID_VALUE;
-	capturing = new graph, capture_broken = false;
+	cuda_stream *s = (cuda_stream *)on;
+	if (s->capturing) return INVALID_VALUE;
+	s->capturing = new graph, s->broken = false;
+	capturing = s;
 	return 0;
 }
-API cuStreamEndCapture(void *, void **g) {
-	graph *made = capturing;
-	capturing = nullptr;
+API cuStreamEndCapture(void *on, void **g) {
+	LOCK;
+	cuda_stream *s = (cuda_stream *)on;
+	graph *made = s->capturing;
+	s->capturing = nullptr, capturing = nullptr;
 	if (!made) return INVALID_VALUE;
 	int e = enter("cuStreamEndCapture");
-	if (!e && capture_broken) e = CAPTURE_INVALIDATED;
+	if (!e && s->broken) e = CAPTURE_INVALIDATED;
 	if (e) {
 		delete made;
 		*g = nullptr;
@@ -564,11 +592,13 @@ API cuGraphLaunch(void *exec, void *) {
 	});
 }
 API cuGraphDestroy(void *g) {
+	LOCK;
 	graphs_alive--;
 	delete (graph *)g;
 	return 0;
 }
 API cuGraphExecDestroy(void *g) {
+	LOCK;
 	graphs_alive--;
 	delete (graph *)g;
 	return 0;

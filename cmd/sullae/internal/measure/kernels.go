@@ -182,7 +182,7 @@ func (k *kernelRun) product(ctx context.Context, s Shape, d tensor.DType, f kern
 			err = k.time(ctx, r, float64(list[0].Bytes()), func(l Limits) float64 { return l.Read }, run)
 		} else {
 			r.Unit = "GOP/s"
-			err = k.time(ctx, r, 2*float64(rows)*float64(s.Out)*float64(s.K), func(l Limits) float64 { return l.of(f) }, run)
+			err = k.time(ctx, r, 2*float64(rows)*float64(s.Out)*float64(s.K), func(l Limits) float64 { return l.of(f, d) }, run)
 		}
 		if err != nil {
 			return err

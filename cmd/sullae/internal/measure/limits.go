@@ -8,25 +8,41 @@ import (
 
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/cpu"
+	"github.com/sullae/sullae/kernels/tensor"
 )
 
 // Limits are what the machine can do at most with a number of threads, in
 // units of 10^9 per second; 0 where the variant has no such instruction.
 type Limits struct {
-	Threads int     `json:"threads"`
-	Read    float64 `json:"read_gb_per_second"`
-	FMA     float64 `json:"f32_gflop_per_second"`
-	Int8    float64 `json:"int8_gop_per_second"`
-	Int4    float64 `json:"int4_gop_per_second"`
+	Threads int        `json:"threads"`
+	Read    float64    `json:"read_gb_per_second"`
+	FMA     float64    `json:"f32_gflop_per_second"`
+	Int8    float64    `json:"int8_gop_per_second"`
+	Int4    float64    `json:"int4_gop_per_second"`
+	GPU     *GPULimits `json:"gpu,omitempty"`
 }
 
-// of is the arithmetic limit of a format's products.
-func (l Limits) of(f kernels.Format) float64 {
+// GPULimits are a GPU's own. Its Limits have the copy bandwidth (bytes read and
+// written) as Read, and dp4a as Int8 and Int4.
+type GPULimits struct {
+	BF16     float64 `json:"bf16_gflop_per_second"` // mma.sync
+	ToDevice float64 `json:"to_device_gb_per_second"`
+	ToHost   float64 `json:"to_host_gb_per_second"`
+	// A kernel that does nothing, launched alone, and as one of a graph.
+	Launch      float64 `json:"launch_microseconds"`
+	GraphLaunch float64 `json:"graph_launch_microseconds"`
+}
+
+// of is the arithmetic limit of a format's products, of weights stored as d.
+func (l Limits) of(f kernels.Format, d tensor.DType) float64 {
 	switch f {
 	case kernels.Q8:
 		return l.Int8
 	case kernels.Q4:
 		return l.Int4
+	}
+	if l.GPU != nil && d == tensor.BF16 {
+		return l.GPU.BF16
 	}
 	return l.FMA
 }
@@ -73,5 +89,13 @@ func (p *prober) now() Limits {
 
 // higher is the larger of two measurements of each limit.
 func higher(a, b Limits) Limits {
-	return Limits{Threads: a.Threads, Read: max(a.Read, b.Read), FMA: max(a.FMA, b.FMA), Int8: max(a.Int8, b.Int8), Int4: max(a.Int4, b.Int4)}
+	return Limits{Threads: a.Threads, Read: max(a.Read, b.Read), FMA: max(a.FMA, b.FMA), Int8: max(a.Int8, b.Int8), Int4: max(a.Int4, b.Int4), GPU: higherGPU(a.GPU, b.GPU)}
+}
+
+func higherGPU(a, b *GPULimits) *GPULimits {
+	if a == nil || b == nil {
+		return a
+	}
+	return &GPULimits{BF16: max(a.BF16, b.BF16), ToDevice: max(a.ToDevice, b.ToDevice), ToHost: max(a.ToHost, b.ToHost),
+		Launch: min(a.Launch, b.Launch), GraphLaunch: min(a.GraphLaunch, b.GraphLaunch)}
 }

@@ -6,10 +6,13 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sullae/sullae/collective"
 	"github.com/sullae/sullae/collective/digest"
-	memlink "github.com/sullae/sullae/collective/link/mem"
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/cpu"
+	"github.com/sullae/sullae/kernels/cuda"
 	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/model"
 	"github.com/sullae/sullae/shard/plan"
@@ -24,12 +27,14 @@ type ModelConfig struct {
 	Formats []kernels.Format
 	KVType  kernels.KVType
 	Backend cpu.Config
-	Prompt  int   // tokens of the prefill that is timed
-	Decode  int   // steps of decoding that are timed
-	Context int   // tokens in each sequence's cache when they begin
-	Batches []int // sequences decoded together
-	Repeat  int   // prefills, of which the best counts
-	Ops     bool  // tell what each op takes of a step of decoding
+	GPU     *cuda.Config // to measure a GPU; nil: the CPU
+	Ranks   int          // that share the model, in this process over gRPC; 0 is 1
+	Prompt  int          // tokens of the prefill that is timed
+	Decode  int          // steps of decoding that are timed
+	Context int          // tokens in each sequence's cache when they begin
+	Batches []int        // sequences decoded together
+	Repeat  int          // prefills, of which the best counts
+	Ops     bool         // tell what each op takes of a step of decoding, on the CPU
 	// OnResult is told each result as it comes.
 	OnResult func(ModelResult)
 }
@@ -52,12 +57,19 @@ type ModelResult struct {
 	OfCompute float64 `json:"of_compute_limit"`
 	Limits    Limits  `json:"limits"`
 	Ops       []Op    `json:"ops,omitempty"`
+	// Of several ranks, rank 0's, for each step: what it spends on collectives, the
+	// time of those in which a peer was waited for, and copies between device and host.
+	CollectiveMicros float64 `json:"collective_microseconds,omitempty"`
+	WaitMicros       float64 `json:"wait_microseconds,omitempty"`
+	CopyMicros       float64 `json:"copy_microseconds,omitempty"`
 }
 
 // ModelReport is all figures of a model.
 type ModelReport struct {
 	Parameters int64              `json:"parameters"`
+	Backend    string             `json:"backend"`
 	Variant    string             `json:"variant"`
+	Ranks      int                `json:"ranks"`
 	Threads    int                `json:"threads"`
 	KVType     string             `json:"kv_type"`
 	LoadGBs    map[string]float64 `json:"load_stored_gb_per_second"`
@@ -67,64 +79,93 @@ type ModelReport struct {
 
 const modelBlock = 16 // positions in a KV block
 
-// Model measures prefill and decode in each format, one rank in this process.
+// Model measures prefill and decode in each format, in this process.
 func Model(ctx context.Context, cfg ModelConfig) (*ModelReport, error) {
-	b, err := cpu.New(cfg.Backend)
+	cfg.Ranks = max(cfg.Ranks, 1)
+	mach, err := newMachine(cfg.Backend, cfg.GPU, cfg.Ranks)
 	if err != nil {
 		return nil, err
 	}
-	defer b.Close()
-	probe, err := newProber(b)
-	if err != nil {
-		return nil, err
-	}
-	defer probe.close()
-	rep := &ModelReport{Variant: b.Info().Variant, Threads: b.Info().Threads, KVType: cfg.KVType.String(), LoadGBs: map[string]float64{}, Weights: map[string]int64{}}
+	defer mach.shut()
+	info := mach.ranks[0].Info()
+	rep := &ModelReport{Backend: info.Name, Variant: info.Variant, Ranks: cfg.Ranks, Threads: info.Threads, KVType: cfg.KVType.String(), LoadGBs: map[string]float64{}, Weights: map[string]int64{}}
 	for _, w := range cfg.Spec.Weights() {
 		rep.Parameters += int64(w.Ref.Rows) * int64(max(w.Ref.Cols, 1))
 	}
 	for _, f := range cfg.Formats {
-		m := &modelRun{cfg: cfg, b: b, probe: probe, format: f, rep: rep}
+		m := &modelRun{cfg: cfg, mach: mach, format: f, rep: rep}
 		if err := m.run(ctx); err != nil {
 			return rep, fmt.Errorf("%v: %w", f, err)
 		}
 	}
-	return rep, nil
+	return rep, mach.err
 }
 
 // modelRun measures one format.
 type modelRun struct {
 	cfg    ModelConfig
-	b      *cpu.Backend
-	timed  *timed // b, where ops are timed
-	probe  *prober
+	mach   *machine
+	timed  *timed // rank 0's backend, where ops are timed
 	format kernels.Format
 	rep    *ModelReport
 
-	e        *engine.Engine
+	ranks    []*engine.Engine
+	comm     collective.Communicator // rank 0's
 	step     uint64
 	finished []*sequence // to be dropped with the next step
-	bytes    int64       // of the weights that a token needs
+	bytes    int64       // of the weights that a token needs, on all ranks
+	spent    int64       // nanoseconds in collectives, of rank 0's last step
 	macs     int64       // of the products that a prompt's token needs, attention left out
 	head     int64       // multiply-adds of the vocabulary product
 }
 
 func (m *modelRun) run(ctx context.Context) error {
 	spec := m.cfg.Spec
-	p, err := plan.Make(plan.UnitsOf(spec), []float64{1})
+	p, err := plan.Make(plan.UnitsOf(spec), slices.Repeat([]float64{1}, m.cfg.Ranks))
 	if err != nil {
 		return err
 	}
+	comms, err := m.mach.join(ctx)
+	for _, c := range comms {
+		if c != nil {
+			defer c.Close()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	m.comm = comms[0]
+	sequences := max(1, slices.Max(m.cfg.Batches))
+	perSeq := (max(m.cfg.Context+m.cfg.Decode+2, m.cfg.Prompt) + modelBlock - 1) / modelBlock
 	start := time.Now()
-	loaded, err := engine.Load(ctx, engine.LoadConfig{Backend: m.b, Spec: spec, Plan: p, Source: m.cfg.Source, Format: m.format})
-	if err != nil {
-		return err
+	loadedBytes := int64(0)
+	for r, b := range m.mach.ranks {
+		loaded, err := engine.Load(ctx, engine.LoadConfig{Backend: b, Spec: spec, Plan: p, Rank: r, Source: m.cfg.Source, Format: m.format})
+		if err != nil {
+			return err
+		}
+		defer loaded.Free()
+		loadedBytes += loaded.Bytes()
+		if c, ok := b.(*cpu.Backend); ok && m.cfg.Ops && r == 0 {
+			m.timed = &timed{Backend: c}
+			m.timed.reset()
+			b = m.timed
+		}
+		e, err := engine.New(engine.Config{Model: loaded, Backend: b, Comm: comms[r], Epoch: 1, Blocks: sequences * perSeq * m.groups(), BlockSize: modelBlock, KVType: m.cfg.KVType})
+		if err != nil {
+			return err
+		}
+		defer e.Close()
+		m.ranks = append(m.ranks, e)
 	}
-	defer loaded.Free()
 	name := m.format.String()
-	m.rep.LoadGBs[name] = float64(plan.WeightBytes(spec, p, 0, nil)) / float64(time.Since(start))
-	m.rep.Weights[name] = loaded.Bytes()
-	m.bytes = loaded.Bytes() - int64(spec.Vocab)*int64(spec.Hidden*spec.DType.Size()) // the embedding
+	stored := int64(0)
+	for r := range p.Shares {
+		stored += plan.WeightBytes(spec, p, r, nil)
+	}
+	m.rep.LoadGBs[name] = float64(stored) / float64(time.Since(start))
+	m.rep.Weights[name] = loadedBytes
+	m.bytes = loadedBytes - int64(spec.Vocab)*int64(spec.Hidden*spec.DType.Size()) // the embedding
 	for _, w := range spec.Weights() {
 		n := int64(w.Ref.Rows) * int64(w.Ref.Cols)
 		switch w.Role {
@@ -135,19 +176,6 @@ func (m *modelRun) run(ctx context.Context) error {
 			m.macs += n
 		}
 	}
-	sequences := max(1, slices.Max(m.cfg.Batches))
-	perSeq := (max(m.cfg.Context+m.cfg.Decode+2, m.cfg.Prompt) + modelBlock - 1) / modelBlock
-	var backend kernels.Backend = m.b
-	if m.cfg.Ops {
-		m.timed = &timed{Backend: m.b}
-		m.timed.reset()
-		backend = m.timed
-	}
-	m.e, err = engine.New(engine.Config{Model: loaded, Backend: backend, Comm: memlink.NewGroup(1)[0], Epoch: 1, Blocks: sequences * perSeq * m.groups(), BlockSize: modelBlock, KVType: m.cfg.KVType})
-	if err != nil {
-		return err
-	}
-	defer m.e.Close()
 	if err := m.prefill(ctx); err != nil {
 		return err
 	}
@@ -203,12 +231,22 @@ func (m *modelRun) forward(ctx context.Context, started, seqs []*sequence, count
 		}
 		s.Sequences = append(s.Sequences, part)
 	}
+	results := make([]engine.Result, len(m.ranks))
 	start := time.Now()
-	res, err := m.e.Step(ctx, s)
+	stepping, ctx := errgroup.WithContext(ctx)
+	for r, e := range m.ranks {
+		stepping.Go(func() (err error) {
+			results[r], err = e.Step(ctx, s)
+			return err
+		})
+	}
+	err := stepping.Wait()
 	took := time.Since(start)
 	if err != nil {
 		return 0, err
 	}
+	res := results[0]
+	m.spent = res.CollectiveNanos
 	for i, q := range seqs {
 		q.computed += count
 		q.tokens = append(q.tokens, res.Sequences[i].Tokens...)
@@ -218,7 +256,7 @@ func (m *modelRun) forward(ctx context.Context, started, seqs []*sequence, count
 
 func (m *modelRun) prefill(ctx context.Context) error {
 	var times []time.Duration
-	limits := m.probe.now()
+	limits := m.mach.limits()
 	for range m.cfg.Repeat + 1 {
 		s := []*sequence{m.newSequence(0, m.cfg.Prompt, (m.cfg.Prompt+modelBlock-1)/modelBlock)}
 		took, err := m.forward(ctx, s, s, m.cfg.Prompt)
@@ -227,11 +265,11 @@ func (m *modelRun) prefill(ctx context.Context) error {
 		}
 		m.finished, times = s, append(times, took)
 	}
-	limits = higher(limits, m.probe.now())
+	limits = higher(limits, m.mach.limits())
 	times = times[1:] // the first one reserves memory
 	n, spec := int64(m.cfg.Prompt), m.cfg.Spec
 	attention := n * (n + 1) / 2 * 2 * int64(len(spec.Layers)) * int64(spec.Heads*spec.HeadDim)
-	m.report("prefill", 1, m.cfg.Prompt, times, limits, 2*(n*m.macs+m.head+attention), m.bytes, nil)
+	m.report("prefill", 1, m.cfg.Prompt, times, exchange{}, limits, 2*(n*m.macs+m.head+attention), m.bytes, nil)
 	return nil
 }
 
@@ -249,17 +287,20 @@ func (m *modelRun) decode(ctx context.Context, batch, perSeq int) error {
 			}
 		}
 	}
-	limits := m.probe.now()
+	limits := m.mach.limits()
 	if m.timed != nil {
 		m.timed.reset()
 	}
 	var times []time.Duration
+	var costs exchange
+	waited := m.waited()
 	for range m.cfg.Decode {
 		took, err := m.forward(ctx, nil, seqs, 1)
 		if err != nil {
 			return err
 		}
 		times = append(times, took)
+		costs.collective += float64(m.spent) / 1e3 / float64(m.cfg.Decode)
 		if m.timed != nil {
 			m.timed.stepped(took)
 		}
@@ -268,18 +309,39 @@ func (m *modelRun) decode(ctx context.Context, batch, perSeq int) error {
 	if m.timed != nil {
 		ops = m.timed.ops()
 	}
-	limits = higher(limits, m.probe.now())
+	costs.wait = (m.waited() - waited) * 1e6 / float64(m.cfg.Decode)
+	if m.mach.timeCopies != nil && len(m.ranks) > 1 { // in a step of its own: it waits more often
+		stop := m.mach.timeCopies()
+		if _, err := m.forward(ctx, nil, seqs, 1); err != nil {
+			return err
+		}
+		costs.copies = float64(stop()) / 1e3
+	}
+	limits = higher(limits, m.mach.limits())
 	m.finished = seqs
 	spec := m.cfg.Spec
 	positions := int64(batch) * int64(m.cfg.Context+m.cfg.Decode/2)
 	vectors := positions * 2 * int64(len(spec.Layers)) // keys and values of a head
 	work := 2*int64(batch)*(m.macs+m.head) + 2*vectors*int64(spec.HeadDim*spec.Heads)
-	m.report("decode", batch, batch, times, limits, work, m.bytes+vectors*int64(spec.KVHeads*m.cfg.KVType.VectorBytes(spec.HeadDim)), ops)
+	m.report("decode", batch, batch, times, costs, limits, work, m.bytes+vectors*int64(spec.KVHeads*m.cfg.KVType.VectorBytes(spec.HeadDim)), ops)
 	return nil
 }
 
+// exchange is what a step spends on the other ranks, in microseconds.
+type exchange struct{ collective, wait, copies float64 }
+
+// waited is how long rank 0 has waited for peers, in seconds.
+func (m *modelRun) waited() (s float64) {
+	if c, ok := m.comm.(collective.Measured); ok {
+		for _, p := range c.Stats().Peers {
+			s += p.WaitSeconds
+		}
+	}
+	return s
+}
+
 // report adds a figure; each of the times took the given tokens, operations (work) and bytes.
-func (m *modelRun) report(phase string, batch, tokens int, times []time.Duration, limits Limits, work, bytes int64, ops []Op) {
+func (m *modelRun) report(phase string, batch, tokens int, times []time.Duration, costs exchange, limits Limits, work, bytes int64, ops []Op) {
 	times = slices.Clone(times)
 	slices.Sort(times)
 	best, sum := times[0], time.Duration(0)
@@ -292,10 +354,13 @@ func (m *modelRun) report(phase string, batch, tokens int, times []time.Duration
 		TokensPerSecond: float64(tokens) / mean.Seconds(), BestTokensPerSecond: float64(tokens) / best.Seconds(),
 		Read: float64(bytes) / float64(best), Compute: float64(work) / float64(best), Limits: limits, Ops: ops,
 	}
+	if len(m.ranks) > 1 {
+		r.CollectiveMicros, r.WaitMicros, r.CopyMicros = costs.collective, costs.wait, costs.copies
+	}
 	if limits.Read > 0 {
 		r.OfRead = r.Read / limits.Read
 	}
-	if l := limits.of(m.format); l > 0 {
+	if l := limits.of(m.format, m.cfg.Spec.DType); l > 0 {
 		r.OfCompute = r.Compute / l
 	}
 	m.rep.Results = append(m.rep.Results, r)
