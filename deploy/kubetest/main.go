@@ -148,6 +148,7 @@ func (c *cluster) picture() string {
 		{"get", "pods", "-A", "-o", "wide"},
 		{"get", "events", "-A", "--sort-by=.lastTimestamp", "-o", "custom-columns=T:.lastTimestamp,O:.involvedObject.name,R:.reason,M:.message"},
 		{"logs", "-n", "demo", "-l", "app.kubernetes.io/part-of=sullae", "--tail=12", "--prefix", "--max-log-requests=20"},
+		{"logs", "-n", "secured", "-l", "app.kubernetes.io/part-of=sullae", "--tail=12", "--prefix", "--max-log-requests=20"},
 	} {
 		out, _ := c.run(ctx, "kubectl", args...)
 		lines := strings.Split(out, "\n")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -127,10 +128,11 @@ func (i *installation) prepare(ctx context.Context, repo string) (err error) {
 	keys := filepath.Join(c.work, "secured-keys.json")
 	secrets := map[string]string{}
 	for _, name := range []string{loadCaller, redacted} {
-		if secrets[name], err = c.run(ctx, c.sullae(), "keys", "add", "--file", keys, name); err != nil {
-			return err
+		secret, err := exec.CommandContext(ctx, c.sullae(), "keys", "add", "--file", keys, name).Output()
+		if err != nil {
+			return fmt.Errorf("sullae keys add: %w", err)
 		}
-		secrets[name] = strings.TrimSpace(secrets[name])
+		secrets[name] = strings.TrimSpace(string(secret))
 	}
 	i.load.key, i.guest.key = secrets[loadCaller], secrets[redacted]
 	// A Service that has the policy's place on the node, and a claim bound by hand.
