@@ -285,7 +285,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	api := grpc.NewServer(append(options, yieldToStreams(batches))...)
 	health := rpc.Register(api, svc)
 	cluster := grpc.NewServer(grpc.Creds(c.cfg.NodeTLS.Server()))
-	clusterv1.RegisterWeightServiceServer(cluster, weights.NewServer(c.ckpt, metrics))
+	clusterv1.RegisterWeightServiceServer(cluster, weights.NewServer(c.ckpt))
 	mux := new(edge.Mux)
 	mux.Handle("/", batches.Wrap(v1))
 	mux.HandleFunc("GET /cluster/status", c.serveStatus)

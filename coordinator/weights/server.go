@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -27,15 +26,10 @@ var chunks = sync.Pool{New: func() any { b := make([]byte, chunkBytes); return &
 type Server struct {
 	clusterv1.UnimplementedWeightServiceServer
 	ckpt *checkpoint.Checkpoint
-	sent prometheus.Counter // bytes
 }
 
 // NewServer serves c, which must stay open while the server runs.
-func NewServer(c *checkpoint.Checkpoint, reg prometheus.Registerer) *Server {
-	s := &Server{ckpt: c, sent: prometheus.NewCounter(prometheus.CounterOpts{Name: "sullae_weights_bytes_sent_total", Help: "Bytes of weights sent to workers that have no folder with them."})}
-	reg.MustRegister(s.sent)
-	return s
-}
+func NewServer(c *checkpoint.Checkpoint) *Server { return &Server{ckpt: c} }
 
 func (s *Server) check(id string) error {
 	if id != s.ckpt.ID() {
@@ -107,7 +101,6 @@ func (s *Server) Fetch(req *clusterv1.FetchRequest, stream clusterv1.WeightServi
 		if err := stream.Send(&clusterv1.FetchResponse{Offset: at, Data: b, Crc32C: crc32.Checksum(b, castagnoli)}); err != nil {
 			return err
 		}
-		s.sent.Add(float64(len(b)))
 		row += n
 	}
 	return nil

@@ -312,18 +312,21 @@ func (i *installation) answers(ctx context.Context, source string) error {
 	return i.traced(ctx)
 }
 
-// weightsFrom checks where the workers have read their weights.
+// weightsFrom checks where the workers have their weights from: "folder" or
+// "coordinator", and not the other.
 func (i *installation) weightsFrom(ctx context.Context, source string) error {
-	sent, err := i.sum(ctx, "coordinator", "sullae_weights_bytes_sent_total")
-	if err != nil {
-		return err
+	from := map[string]float64{}
+	for _, s := range []string{"folder", "coordinator"} {
+		n, err := i.sum(ctx, "worker", fmt.Sprintf("sullae_weights_loaded_bytes_total{source=%q}", s))
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			from[s] = n
+		}
 	}
-	read, err := i.sum(ctx, "worker", "sullae_weights_bytes_read_total")
-	if err != nil {
-		return err
-	}
-	if read == 0 || (source == "folder") != (sent == 0) {
-		return fmt.Errorf("workers read %.0f bytes, coordinators sent %.0f: not from the %s", read, sent, source)
+	if len(from) != 1 || from[source] == 0 {
+		return fmt.Errorf("workers have their weights from %v, not from the %s", from, source)
 	}
 	return nil
 }
