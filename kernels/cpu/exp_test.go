@@ -1,18 +1,25 @@
 package cpu
 
 import (
+	"flag"
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
+var sweep = flag.Bool("sweep", false, "hold exp, tanh, SiLU and GELU to their bounds at every finite float32 (minutes each)")
+
 // eachFloat calls f with every 997th float32 of either sign below limit, in
-// batches.
+// batches; with -sweep, with every finite one.
 func eachFloat(limit float32, f func(x []float32)) {
 	const batch = 1 << 12
 	x := make([]float32, 0, batch)
 	stride := uint32(997)
 	if testing.Short() || raceEnabled {
 		stride = 10_007
+	}
+	if *sweep {
+		stride, limit = 1, float32(math.Inf(1))
 	}
 	for _, sign := range []uint32{0, 1 << 31} {
 		for u := uint32(0); u < math.Float32bits(limit); u += stride {
@@ -60,8 +67,11 @@ func TestExpBound(t *testing.T) {
 			}
 		}
 		for i, x := range src {
-			if want := math.Exp(float64(x)); want <= math.MaxFloat32 {
+			switch want := math.Exp(float64(x)); {
+			case want <= math.MaxFloat32:
 				w.see(x, math.Abs(float64(dst[i])-want)/ulp(want))
+			case want > 0x1p128 && !math.IsInf(float64(dst[i]), 1):
+				t.Fatalf("exp(%v) = %v", x, dst[i])
 			}
 		}
 	})
@@ -116,6 +126,9 @@ func TestGELUBound(t *testing.T) {
 			x := float64(x32)
 			arg := -2 * math.Sqrt(2/math.Pi) * (x + 0.044715*x*x*x)
 			want := x / (1 + math.Exp(arg))
+			if math.IsInf(float64(dst[i]), 0) {
+				t.Fatalf("gelu(%v) = %v", x, dst[i])
+			}
 			err := math.Abs(float64(dst[i]) - want)
 			abs.see(x32, err/math.Max(1, math.Abs(x)))
 			if arg > 88.7 {
@@ -127,6 +140,68 @@ func TestGELUBound(t *testing.T) {
 	t.Logf("largest error %.3f of the bound, at %v; absolute, over max(1, |x|), %.3g, at %v", w.err, w.at, abs.err, abs.at)
 	if w.err > 1 || abs.err > 1.5e-7 {
 		t.Errorf("largest error %.3f of the bound, at %v; absolute %.3g, at %v", w.err, w.at, abs.err, abs.at)
+	}
+}
+
+// TestSiLUBound holds siluMul to its bound (4·2^-24 of the result, where that is a
+// normal float32 and exp(-x) is finite), and all variants to one another's bits.
+func TestSiLUBound(t *testing.T) {
+	var w worst
+	dst, same, one := make([]float32, 1<<12), make([]float32, 1<<12), make([]float32, 1<<12)
+	fill(one, 1)
+	eachFloat(128, func(src []float32) {
+		siluMulGo(dst, src, one)
+		for _, v := range variants() {
+			v.siluMul(same, src, one)
+			for i, x := range src {
+				if !sameFloat(same[i], dst[i]) {
+					t.Fatalf("%s: silu(%x) = %x, in Go %x", v.name, x, same[i], dst[i])
+				}
+			}
+		}
+		for i, x32 := range src {
+			x := float64(x32)
+			want := x / (1 + math.Exp(-x))
+			err := math.Abs(float64(dst[i]) - want)
+			if x < -88.7 {
+				err = math.Max(0, err-2.7e-37) // exp(-x) is infinite, the result zero
+			}
+			w.see(x32, err/(4*math.Abs(want)*0x1p-24+tiny))
+		}
+	})
+	t.Logf("largest error %.3f of the bound, at %v", w.err, w.at)
+	if w.err > 1 {
+		t.Errorf("largest error %.3f of the bound, at %v", w.err, w.at)
+	}
+}
+
+// TestSoftmaxBound: with d = x - max, an exponential is within (2 + |d|)·2^-24 of
+// itself, and the sum within what these make together and 2^-24.
+func TestSoftmaxBound(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var one, all worst
+	var lanes [8]float64
+	for i := range 2000 {
+		n := 1 + rng.IntN(2*chunk)
+		x, got := make([]float32, n), make([]float32, n, n+8)
+		for j := range x {
+			x[j] = float32(rng.NormFloat64() * math.Exp2(float64(i%12-5)))
+		}
+		copy(got, x)
+		top, sum := variants()[0].softmax(got, 1, &lanes)
+		total, slack := 0.0, 0.0
+		for j, v := range x {
+			d := float64(v) - float64(top)
+			want := math.Exp(d)
+			bound := (2-d)*want*0x1p-24 + tiny
+			one.see(v, math.Abs(float64(got[j])-want)/bound)
+			total, slack = total+want, slack+bound
+		}
+		all.see(float32(n), math.Abs(float64(sum)-total)/(slack+total*0x1p-24))
+	}
+	t.Logf("largest errors, of their bounds: exponentials %.3f, sums %.3f", one.err, all.err)
+	if one.err > 1 || all.err > 1 {
+		t.Errorf("largest errors, of their bounds: exponentials %.3f at %v, sums %.3f of %v", one.err, one.at, all.err, all.at)
 	}
 }
 
