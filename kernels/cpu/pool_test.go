@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,5 +92,41 @@ func TestNewErrors(t *testing.T) {
 	b := newTest(t, "", 0)
 	if info := b.Info(); info.Variant != "portable" || info.Class != Class || info.Threads != runtime.GOMAXPROCS(0) {
 		t.Errorf("%+v", info)
+	}
+}
+
+// BenchmarkPoolWake reports how long a helper takes to begin a loop: one that spins,
+// and one that sleeps.
+func BenchmarkPoolWake(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		pause time.Duration
+	}{{"spins", 0}, {"sleeps", 2 * time.Millisecond}} {
+		b.Run(c.name, func(b *testing.B) {
+			p := newPool(2)
+			defer p.close()
+			var took []time.Duration
+			for b.Loop() {
+				time.Sleep(c.pause)
+				var begun atomic.Int64
+				start := time.Now()
+				p.run(2, 1, func(worker, _, _ int) {
+					if worker == 1 {
+						begun.Store(int64(time.Since(start)))
+					}
+					for begun.Load() == 0 && time.Since(start) < time.Millisecond { // the helper may be kept from its processor
+						spinHint()
+					}
+				})
+				if d := begun.Load(); d > 0 {
+					took = append(took, time.Duration(d))
+				}
+			}
+			if len(took) > 0 {
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2])/1e3, "median-us")
+				b.ReportMetric(float64(took[len(took)*9/10])/1e3, "90th-us")
+			}
+		})
 	}
 }
