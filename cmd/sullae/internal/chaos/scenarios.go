@@ -104,6 +104,15 @@ func (c *Cluster) Elastic(ctx context.Context, times int) error {
 			if peers < read {
 				c.violate("%s: %d bytes were loaded from the coordinator, %d from peers that had them", step.name, read, peers)
 			}
+			told := int64(0)
+			if _, s, err := c.leader(ctx); err == nil {
+				for _, w := range s.Workers {
+					told += w.LoadedFrom["peer"]
+				}
+			}
+			if told != peers {
+				c.violate("%s: %d bytes were loaded from peers, the status says %d", step.name, peers, told)
+			}
 		}
 	}
 	return nil
