@@ -64,7 +64,7 @@ func TestPeersAnyOrder(t *testing.T) {
 	defer truth.Free()
 	rng := rand.New(rand.NewPCG(1, 2))
 	workers := make([]*engine.Model, 4)
-	for round := range 12 {
+	for round := range 6 {
 		n := 1 + rng.IntN(4)
 		caps := make([]float64, n)
 		for i := range caps {
