@@ -59,6 +59,9 @@ func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-e.over:
+			if err := g.checkAlive(e); err != nil {
+				return err // it died while the epoch was formed
+			}
 			return errors.New("the epoch is not the one in etcd")
 		case <-wake:
 		case <-look.C:
