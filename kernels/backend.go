@@ -138,16 +138,6 @@ type RowReader interface {
 	ReadRows(dst []byte, row, n, col, cols int) error
 }
 
-// Piece is a part of a matrix that is packed already, as a part of another one
-// of the same type, format and leaves (a rank's share before it changed, a unit
-// from disk): rows Rows and leaves Leaves of From are rows from Row on and
-// leaves from Leaf on.
-type Piece struct {
-	From         Weight
-	Rows, Leaves tree.Range
-	Row, Leaf    int
-}
-
 // Table is an embedding table, kept as stored.
 type Table interface {
 	Bytes() int64
@@ -295,13 +285,13 @@ type Storer interface {
 	Layout() string
 	// Extract is a part of a packed matrix as bytes: what FromPacked takes for a
 	// matrix of these rows and leaves alone. It may be called beside other ops.
-	Extract(w Weight, rows, leaves tree.Range) []byte
+	Extract(w Weight, rows, leaves tree.Range) ([]byte, error)
 	// FromPacked is a matrix over data, which must outlive it. It serves as a
 	// Piece only.
 	FromPacked(spec WeightSpec, data []byte) (Weight, error)
 	// TableRows is rows [row, row+n) of a table as they were stored. The bytes
-	// are the table's own.
-	TableRows(t Table, row, n int) []byte
+	// may be the table's own. It may be called beside other ops.
+	TableRows(t Table, row, n int) ([]byte, error)
 }
 
 // Stepper is a Backend that does better where steps are laid out alike.

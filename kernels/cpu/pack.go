@@ -84,7 +84,7 @@ func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader, pieces .
 	b.pool.run(w.panels, 1, func(_, lo, hi int) {
 		r := panelReader{v: b.v, w: w, rows: rows}
 		for p := lo; p < hi && !first.before(p); p++ {
-			if err := r.read(p, w.holes(p, pieces)); err != nil {
+			if err := r.read(p, kernels.Holes(pieces, p*panelWidth, min(panelWidth, spec.Out-p*panelWidth), len(w.leaves)-1)); err != nil {
 				first.set(p, err)
 				return
 			}
@@ -109,7 +109,7 @@ type panelReader struct {
 	part []byte // columns of some of them
 }
 
-func (r *panelReader) read(p int, holes []hole) error {
+func (r *panelReader) read(p int, holes []kernels.Hole) error {
 	if len(holes) == 0 {
 		return nil
 	}
@@ -124,9 +124,9 @@ func (r *panelReader) read(p int, holes []hole) error {
 	}
 	clear(r.buf)
 	for _, h := range holes {
-		col, cols := r.w.leaves[h.leaves.Lo], r.w.leaves[h.leaves.Hi]-r.w.leaves[h.leaves.Lo]
-		row, n := p*panelWidth+h.rows.Lo, h.rows.Len()
-		at := r.buf[h.rows.Lo*rowBytes:]
+		col, cols := r.w.leaves[h.Leaves.Lo], r.w.leaves[h.Leaves.Hi]-r.w.leaves[h.Leaves.Lo]
+		row, n := p*panelWidth+h.Rows.Lo, h.Rows.Len()
+		at := r.buf[h.Rows.Lo*rowBytes:]
 		dst := at[:n*rowBytes]
 		if cols < spec.K {
 			r.part = slices.Grow(r.part[:0], n*cols*size)
@@ -154,17 +154,17 @@ func (r *panelReader) read(p int, holes []hole) error {
 }
 
 // readCoded is read for codes.
-func (r *panelReader) readCoded(p int, holes []hole) error {
+func (r *panelReader) readCoded(p int, holes []kernels.Hole) error {
 	spec := r.w.spec
 	for _, h := range holes {
-		col, cols := r.w.leaves[h.leaves.Lo], r.w.leaves[h.leaves.Hi]-r.w.leaves[h.leaves.Lo]
-		row, n, size := p*panelWidth+h.rows.Lo, h.rows.Len(), spec.RowBytes(col, cols)
+		col, cols := r.w.leaves[h.Leaves.Lo], r.w.leaves[h.Leaves.Hi]-r.w.leaves[h.Leaves.Lo]
+		row, n, size := p*panelWidth+h.Rows.Lo, h.Rows.Len(), spec.RowBytes(col, cols)
 		r.buf = slices.Grow(r.buf[:0], n*size)[:n*size]
 		if err := r.rows.ReadRows(r.buf, row, n, col, cols); err != nil {
 			return fmt.Errorf("%s: rows %d to %d: %w", spec.Name, row, row+n-1, err)
 		}
 		for i := range n {
-			if err := r.w.putRecord(r.w.panel(p), r.buf[i*size:(i+1)*size], h.rows.Lo+i, col, cols); err != nil {
+			if err := r.w.putRecord(r.w.panel(p), r.buf[i*size:(i+1)*size], h.Rows.Lo+i, col, cols); err != nil {
 				return fmt.Errorf("%s: row %d: %w", spec.Name, row+i, err)
 			}
 		}

@@ -2,8 +2,6 @@ package cpu
 
 import (
 	"fmt"
-	"math/bits"
-	"slices"
 
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tensor"
@@ -12,84 +10,17 @@ import (
 
 var _ kernels.Storer = (*Backend)(nil)
 
-// hole is a part of a panel that no piece covers: some of its 64 rows, and
-// consecutive leaves.
-type hole struct{ rows, leaves tree.Range }
-
-// holes are what pieces leave of panel p.
-func (w *weight) holes(p int, pieces []kernels.Piece) []hole {
-	n := min(panelWidth, w.spec.Out-p*panelWidth)
-	all := ^uint64(0) >> (panelWidth - n)
-	leaves := len(w.leaves) - 1
-	lacking := make([]uint64, leaves) // a bit per row
-	for i := range lacking {
-		lacking[i] = all
-	}
-	for _, piece := range pieces {
-		rows := w.pieceRows(p, piece)
-		if rows.Empty() {
-			continue
-		}
-		have := ^uint64(0) >> (panelWidth - rows.Len()) << rows.Lo
-		for i := range piece.Leaves.Len() {
-			lacking[piece.Leaf+i] &^= have
-		}
-	}
-	var out []hole
-	for lo := 0; lo < leaves; {
-		hi := lo + 1
-		for hi < leaves && lacking[hi] == lacking[lo] {
-			hi++
-		}
-		for rest := lacking[lo]; rest != 0; {
-			row := bits.TrailingZeros64(rest)
-			n := bits.TrailingZeros64(^(rest >> row))
-			out = append(out, hole{tree.Range{Lo: row, Hi: row + n}, tree.Range{Lo: lo, Hi: hi}})
-			rest &^= ^uint64(0) >> (panelWidth - n) << row
-		}
-		lo = hi
-	}
-	return out
-}
-
-// pieceRows are the rows of panel p that a piece covers, counted from the
-// panel's first.
-func (w *weight) pieceRows(p int, piece kernels.Piece) tree.Range {
-	first := p * panelWidth
-	r := tree.Range{Lo: max(piece.Row-first, 0), Hi: min(piece.Row+piece.Rows.Len()-first, panelWidth)}
-	if r.Empty() {
-		return tree.Range{}
-	}
-	return r
-}
-
 // checkPiece panics where a piece does not fit.
 func (w *weight) checkPiece(p kernels.Piece) {
-	from := p.From.(*weight)
-	fits := from.spec.DType == w.spec.DType && from.spec.Format == w.spec.Format && (from.coded == nil) == (w.coded == nil) &&
-		p.Rows.Lo >= 0 && p.Rows.Hi <= from.spec.Out && p.Leaves.Lo >= 0 && p.Leaves.Hi < len(from.leaves) &&
-		p.Row >= 0 && p.Row+p.Rows.Len() <= w.spec.Out && p.Leaf >= 0 && p.Leaf+p.Leaves.Len() < len(w.leaves)
-	for i := 0; fits && i < p.Leaves.Len(); i++ {
-		fits = from.leafLen(p.Leaves.Lo+i) == w.leafLen(p.Leaf+i) && w.sameGroups(w.leaves[p.Leaf+i], from, from.leaves[p.Leaves.Lo+i], w.leafLen(p.Leaf+i))
-	}
-	must(fits, "Pack", "%s: rows %v, leaves %v of [%d, %d] with %d leaves do not fit at row %d, leaf %d of [%d, %d] with %d",
-		w.spec.Name, p.Rows, p.Leaves, from.spec.Out, from.spec.K, len(from.leaves)-1, p.Row, p.Leaf, w.spec.Out, w.spec.K, len(w.leaves)-1)
+	from := p.From.Spec()
+	must(p.Fits(w.spec), "Pack", "%s: rows %v, leaves %v of [%d, %d] do not fit at row %d, leaf %d of [%d, %d]",
+		w.spec.Name, p.Rows, p.Leaves, from.Out, from.K, p.Row, p.Leaf, w.spec.Out, w.spec.K)
 }
 
-// sameGroups reports whether n values from k on are in groups cut as those of from
-// are, and kept alike; values that are no codes are.
-func (w *weight) sameGroups(k int, from *weight, fromK, n int) bool {
-	if w.coded == nil || from.coded == nil {
-		return true
-	}
-	a, b := w.spec.Coding, from.spec.Coding
-	if w.coded.scales != from.coded.scales || a.Offsets != b.Offsets || (a.Index == nil) != (b.Index == nil) {
-		return false
-	}
-	if a.Index != nil {
-		return slices.Equal(a.Index[k:k+n], b.Index[fromK:fromK+n])
-	}
-	return a.Size == b.Size && (k+a.Phase)%a.Size == (fromK+b.Phase)%b.Size
+// pieceRows are the rows of panel p that a piece covers, counted from the panel's
+// first.
+func (w *weight) pieceRows(p int, piece kernels.Piece) tree.Range {
+	return piece.RowsIn(p*panelWidth, panelWidth)
 }
 
 func (w *weight) leafLen(i int) int { return w.leaves[i+1] - w.leaves[i] }
@@ -220,7 +151,7 @@ func lane(j int, d tensor.DType) int {
 func (b *Backend) Layout() string { return "cpu-64x16-1" }
 
 // Extract implements kernels.Storer.
-func (b *Backend) Extract(packed kernels.Weight, rows, leaves tree.Range) []byte {
+func (b *Backend) Extract(packed kernels.Weight, rows, leaves tree.Range) ([]byte, error) {
 	w := packed.(*weight)
 	spec := w.spec
 	spec.Out, spec.Leaves, spec.Nodes = rows.Len(), make([]int, leaves.Len()+1), nil
@@ -239,7 +170,7 @@ func (b *Backend) Extract(packed kernels.Weight, rows, leaves tree.Range) []byte
 	for p := range part.panels {
 		part.copyPiece(p, piece)
 	}
-	return part.mem.data
+	return part.mem.data, nil
 }
 
 // FromPacked implements kernels.Storer.
@@ -256,8 +187,8 @@ func (b *Backend) FromPacked(spec kernels.WeightSpec, data []byte) (kernels.Weig
 }
 
 // TableRows implements kernels.Storer.
-func (b *Backend) TableRows(t kernels.Table, row, n int) []byte {
+func (b *Backend) TableRows(t kernels.Table, row, n int) ([]byte, error) {
 	tab := t.(*table)
 	must(row >= 0 && n >= 0 && row+n <= tab.spec.Out, "TableRows", "rows %d+%d of %d", row, n, tab.spec.Out)
-	return tab.mem.data[row*tab.rowBytes:][:n*tab.rowBytes]
+	return tab.mem.data[row*tab.rowBytes:][:n*tab.rowBytes], nil
 }

@@ -1,11 +1,8 @@
 package cpu
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"github.com/sullae/sullae/kernels"
@@ -29,101 +26,6 @@ func (s stored) ReadRows(dst []byte, row, n, col, cols int) error {
 		copy(dst[i*cols*s.size:], s.data[((row+i)*s.k+col)*s.size:][:cols*s.size])
 	}
 	return nil
-}
-
-// TestPieces: a matrix made of pieces of others, from memory and from bytes, and
-// of what they leave is packed to the same bytes as one that was read whole, and
-// nothing is read twice.
-func TestPieces(t *testing.T) {
-	b, err := New(Config{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	rng := rand.New(rand.NewPCG(1, 2))
-	kinds := []struct {
-		d tensor.DType
-		f kernels.Format
-	}{{tensor.F32, kernels.AsStored}, {tensor.BF16, kernels.AsStored}, {tensor.F16, kernels.AsStored}, {tensor.BF16, kernels.Q8}, {tensor.F32, kernels.Q4}}
-	for _, kind := range kinds {
-		for _, shape := range []struct {
-			out    int
-			leaves []int
-		}{{1, []int{0, 1}}, {64, []int{0, 8}}, {65, []int{0, 5, 8, 33}}, {200, []int{0, 3, 7}}, {384, []int{0, 32, 96, 128, 160}}} {
-			t.Run(fmt.Sprint(kind.d, kind.f, shape), func(t *testing.T) {
-				n := len(shape.leaves) - 1
-				out, k, size := shape.out, shape.leaves[n], kind.d.Size()
-				read := 0
-				src := stored{make([]byte, out*k*size), k, size, &read}
-				for i := range src.data {
-					src.data[i] = byte(rng.Uint32()) & 0x3f // finite in every type
-				}
-				spec := kernels.WeightSpec{Name: "w", Out: out, K: k, DType: kind.d, Format: kind.f, Leaves: shape.leaves}
-				pack := func(spec kernels.WeightSpec, rows kernels.RowReader, pieces ...kernels.Piece) *weight {
-					w, err := b.Pack(spec, rows, pieces...)
-					if err != nil {
-						t.Fatal(err)
-					}
-					t.Cleanup(w.Free)
-					return w.(*weight)
-				}
-				whole := pack(spec, src)
-				for round := range 20 {
-					var pieces []kernels.Piece
-					lacking := make([]bool, out*k)
-					for i := range lacking {
-						lacking[i] = true
-					}
-					for range rng.IntN(4) {
-						rows, leaves := between(rng, out), between(rng, n)
-						from := kernels.Piece{From: whole, Rows: rows, Leaves: leaves, Row: rows.Lo, Leaf: leaves.Lo}
-						if rng.IntN(2) == 0 && !rows.Empty() && !leaves.Empty() {
-							part := spec
-							part.Out, part.K, part.Leaves = rows.Len(), shape.leaves[leaves.Hi]-shape.leaves[leaves.Lo], nil
-							for _, l := range shape.leaves[leaves.Lo : leaves.Hi+1] {
-								part.Leaves = append(part.Leaves, l-shape.leaves[leaves.Lo])
-							}
-							p, err := b.FromPacked(part, b.Extract(whole, rows, leaves))
-							if err != nil {
-								t.Fatal(err)
-							}
-							from.From, from.Rows, from.Leaves = p, tree.Range{Hi: rows.Len()}, tree.Range{Hi: leaves.Len()}
-						}
-						pieces = append(pieces, from)
-						for r := rows.Lo; r < rows.Hi; r++ {
-							for c := shape.leaves[leaves.Lo]; c < shape.leaves[leaves.Hi]; c++ {
-								lacking[r*k+c] = false
-							}
-						}
-					}
-					read = 0
-					w := pack(spec, src, pieces...)
-					if !bytes.Equal(w.mem.data[:w.Bytes()], whole.mem.data[:whole.Bytes()]) {
-						t.Fatalf("round %d: %v: other bytes", round, pieces)
-					}
-					want := 0
-					for _, l := range lacking {
-						if l {
-							want += size
-						}
-					}
-					if read != want {
-						t.Fatalf("round %d: read %d bytes, %d lack", round, read, want)
-					}
-				}
-				if _, err := b.FromPacked(spec, make([]byte, whole.Bytes()-1)); err == nil {
-					t.Error("too few bytes were taken")
-				}
-			})
-		}
-	}
-}
-
-// between is a range of [0, n), sometimes empty.
-func between(rng *rand.Rand, n int) tree.Range {
-	ends := []int{rng.IntN(n + 1), rng.IntN(n + 1)}
-	slices.Sort(ends)
-	return tree.Range{Lo: ends[0], Hi: ends[1]}
 }
 
 // TestPieceMisfit: a piece that does not fit is a broken invariant.
@@ -185,7 +87,11 @@ func BenchmarkPieces(b *testing.B) {
 				one.Out = rows
 				var pieces []kernels.Piece
 				for i := range units {
-					part, err := be.FromPacked(one, be.Extract(w, tree.Range{Lo: i * rows, Hi: (i + 1) * rows}, tree.Range{Hi: 1}))
+					data, err := be.Extract(w, tree.Range{Lo: i * rows, Hi: (i + 1) * rows}, tree.Range{Hi: 1})
+					if err != nil {
+						b.Fatal(err)
+					}
+					part, err := be.FromPacked(one, data)
 					if err != nil {
 						b.Fatal(err)
 					}

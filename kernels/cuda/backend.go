@@ -28,6 +28,7 @@ type Backend struct {
 	idle    bool // nothing was queued since all was waited for
 	args    args
 	staging staging
+	side    side
 	err     error // the first; ops after it do nothing
 	timed   bool  // TimeCopies
 	copied  time.Duration
@@ -106,6 +107,7 @@ func (b *Backend) Close() error {
 	b.graphs.drop(b)
 	b.unpin(b.args.host)
 	b.freeStaging()
+	b.freeSide()
 	b.device.close()
 	return b.err
 }

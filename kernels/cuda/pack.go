@@ -11,6 +11,7 @@ import (
 
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tensor"
+	"github.com/sullae/sullae/kernels/tree"
 )
 
 // weight is a matrix on the device.
@@ -19,6 +20,7 @@ type weight struct {
 	method method
 	*layout
 	mem    *memory
+	host   []byte  // FromPacked's; then there is no mem
 	tables *memory // of the layout: spans, programs, from, ends, groups
 	// Where from, ends and the group of each k are.
 	atFrom, atEnds, atGroups uint64
@@ -32,6 +34,7 @@ func (w *weight) Spec() kernels.WeightSpec { return w.spec }
 func (w *weight) Bytes() int64             { return int64(w.blocks) * int64(w.blockBytes) }
 
 func (w *weight) Free() {
+	w.host = nil
 	w.mem.free()
 	w.tables.free()
 }
@@ -72,19 +75,25 @@ const (
 // width.
 const packRows = 64
 
-// Pack reads the matrix once, 64 rows at a time on every thread, and lays it out for
-// the device (matmul.cu). A weight that is not finite is an error that names it.
+// Pack copies the pieces and reads what they leave, 64 rows at a time on every thread,
+// and lays it out for the device (matmul.cu). A weight that is not finite is an error
+// that names it.
 func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader, pieces ...kernels.Piece) (kernels.Weight, error) {
-	must(len(pieces) == 0, "Pack", "%s: pieces", spec.Name)
 	w, err := b.newWeight(spec)
 	if err != nil {
 		return nil, err
+	}
+	for _, p := range pieces {
+		w.checkPiece(p)
 	}
 	if w.mem, err = b.alloc(w.blocks * w.blockBytes); err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Name, err)
 	}
 	if err = w.placeTables(b); err == nil {
-		err = w.fill(b, rows)
+		err = w.fill(b, rows, pieces)
+	}
+	if err == nil {
+		err = b.Sync() // so that fetch finds it
 	}
 	if err != nil {
 		w.Free()
@@ -135,7 +144,7 @@ type packed struct {
 }
 
 // fill reads and lays out on every thread, and copies in order of rows.
-func (w *weight) fill(b *Backend, rows kernels.RowReader) error {
+func (w *weight) fill(b *Backend, rows kernels.RowReader, pieces []kernels.Piece) error {
 	turns := ceilDiv(w.spec.Out, packRows)
 	threads := min(runtime.GOMAXPROCS(0), turns)
 	done := make([]chan packed, threads)
@@ -146,7 +155,7 @@ func (w *weight) fill(b *Backend, rows kernels.RowReader) error {
 	for t := range done {
 		done[t] = make(chan packed) // a thread is ahead by the rows that it has in hand
 		wait.Go(func() {
-			p := packer{w: w, rows: rows}
+			p := packer{w: w, rows: rows, pieces: pieces}
 			for i := t; i < turns; i += threads {
 				select {
 				case done[t] <- p.pack(i * packRows):
@@ -174,6 +183,7 @@ func (w *weight) fill(b *Backend, rows kernels.RowReader) error {
 type packer struct {
 	w      *weight
 	rows   kernels.RowReader
+	pieces []kernels.Piece
 	raw    []byte
 	values []float32
 	data   [2][]byte
@@ -182,111 +192,104 @@ type packer struct {
 // pack lays out rows from first on.
 func (p *packer) pack(first int) packed {
 	w := p.w
-	spec := w.spec
-	rowBytes := spec.RowBytes(0, spec.K)
-	if p.raw == nil {
-		p.raw = make([]byte, packRows*rowBytes)
-		p.values = make([]float32, packRows*spec.K)
+	if p.values == nil {
+		p.raw = make([]byte, packRows*w.spec.RowBytes(0, w.spec.K))
+		p.values = make([]float32, w.spec.K)
 		p.data[0] = make([]byte, packRows/w.method.width()*w.blockBytes)
 		p.data[1] = make([]byte, len(p.data[0]))
 	}
 	p.data[0], p.data[1] = p.data[1], p.data[0]
-	n, width := min(packRows, spec.Out-first), w.method.width()
-	out := p.data[0][:ceilDiv(n, width)*w.blockBytes]
+	n := min(packRows, w.spec.Out-first)
+	out := p.data[0][:ceilDiv(n, w.method.width())*w.blockBytes]
 	clear(out)
-	if err := p.rows.ReadRows(p.raw[:n*rowBytes], first, n, 0, spec.K); err != nil {
-		return packed{err: fmt.Errorf("%s: rows %d to %d: %w", spec.Name, first, first+n-1, err)}
-	}
-	for i := range n {
-		record := p.raw[i*rowBytes : (i+1)*rowBytes]
-		var err error
-		if spec.Coding != nil {
-			err = spec.Coding.CheckRecord(record, spec.DType, 0, spec.K)
-			if err == nil {
-				w.putRecord(out[i/width*w.blockBytes:], record, i%width)
-			}
-		} else {
-			err = p.widen(i, record)
-			if err == nil {
-				err = w.putRow(out[i/width*w.blockBytes:], p.values[i*spec.K:(i+1)*spec.K], i%width)
-			}
+	for _, h := range kernels.Holes(p.pieces, first, n, len(w.leaves)-1) {
+		if err := p.read(out, first, h); err != nil {
+			return packed{err: fmt.Errorf("%s: %w", w.spec.Name, err)}
 		}
-		if err != nil {
-			return packed{err: fmt.Errorf("%s: %w", spec.Name, rowError{first + i, err})}
+	}
+	for _, piece := range p.pieces {
+		if err := w.copyPiece(out, first, n, piece); err != nil {
+			return packed{err: fmt.Errorf("%s: %w", w.spec.Name, err)}
 		}
 	}
 	return packed{first: first, data: out}
 }
 
-// rowError names the row of an error.
-type rowError struct {
-	row int
-	err error
-}
-
-func (e rowError) Error() string {
-	if bad, ok := e.err.(notFinite); ok {
-		return fmt.Sprintf("element [%d, %d] is %v", e.row, bad.k, bad.value)
+// read lays out what no piece has.
+func (p *packer) read(out []byte, first int, h kernels.Hole) error {
+	w, spec, width := p.w, p.w.spec, p.w.method.width()
+	col := w.leaves[h.Leaves.Lo]
+	cols := w.leaves[h.Leaves.Hi] - col
+	row, n, size := first+h.Rows.Lo, h.Rows.Len(), spec.RowBytes(col, cols)
+	if n*size > len(p.raw) { // parts of a row may have more groups in all than it has
+		p.raw = make([]byte, n*size)
 	}
-	return fmt.Sprintf("row %d: %v", e.row, e.err)
-}
-
-func (e rowError) Unwrap() error { return e.err }
-
-type notFinite struct {
-	k     int
-	value float32
-}
-
-func (e notFinite) Error() string { return fmt.Sprintf("element %d is %v", e.k, e.value) }
-
-// widen is row i in float32.
-func (p *packer) widen(i int, record []byte) error {
-	row := p.values[i*p.w.spec.K : (i+1)*p.w.spec.K]
-	tensor.Widen(row, record, p.w.spec.DType)
-	for k, v := range row {
-		if v-v != 0 {
-			return notFinite{k, v}
+	if err := p.rows.ReadRows(p.raw[:n*size], row, n, col, cols); err != nil {
+		return fmt.Errorf("rows %d to %d: %w", row, row+n-1, err)
+	}
+	for i := range n {
+		record, j := p.raw[i*size:(i+1)*size], h.Rows.Lo+i
+		block := out[j/width*w.blockBytes:][:w.blockBytes]
+		if spec.Coding != nil {
+			if err := spec.Coding.CheckRecord(record, spec.DType, col, cols); err != nil {
+				return fmt.Errorf("row %d: %w", row+i, err)
+			}
+			w.putRecord(block, record, j%width, h.Leaves)
+			continue
+		}
+		values := p.values[:cols]
+		tensor.Widen(values, record, spec.DType)
+		for k, v := range values {
+			if v-v != 0 {
+				return fmt.Errorf("element [%d, %d] is %v", row+i, col+k, v)
+			}
+		}
+		if err := w.putRow(block, values, j%width, h.Leaves); err != nil {
+			return fmt.Errorf("row %d: %w", row+i, err)
 		}
 	}
 	return nil
 }
 
-// putRow places the values of output j of those that lie side by side.
-func (w *weight) putRow(dst []byte, row []float32, j int) error {
+// putRow places leaves of output j of those that lie side by side; row begins with the
+// first of them.
+func (w *weight) putRow(dst []byte, row []float32, j int, leaves tree.Range) error {
+	col := w.leaves[leaves.Lo]
 	switch w.method {
 	case panel:
 		size := w.spec.DType.Size()
 		per := 4 / size
-		for i := range len(w.starts) - 1 {
-			leaf := row[w.leaves[i]:w.leaves[i+1]]
+		for i := leaves.Lo; i < leaves.Hi; i++ {
 			at := dst[w.starts[i]*lineBytes+j*4:]
-			for k, v := range leaf {
+			for k, v := range row[w.leaves[i]-col : w.leaves[i+1]-col] {
 				put(at[k/per*lineBytes+k%per*size:], v, w.spec.DType)
 			}
 		}
 	case bf16:
-		for s, from := range w.from {
-			for k, v := range row[from:min(from+32, w.ends[s])] {
+		for s := w.starts[leaves.Lo]; s < w.starts[leaves.Hi]; s++ {
+			for k, v := range row[int(w.from[s])-col : int(min(w.from[s]+32, w.ends[s]))-col] {
 				// Its place in an A fragment of mma.m16n8k16.
 				lane, half := j%8*4+k%8/2, k%16/8*4+j/8*2+k%2
 				put(dst[s*stepBytes+k/16*512+lane*16+half*2:], v, tensor.BF16)
 			}
 		}
 	case quant:
-		return w.putGroups(dst, row, j)
+		return w.putGroups(dst, row, j, leaves)
 	}
 	return nil
 }
 
-// putRecord places the codes, scales and offsets of output j of a panel.
-func (w *weight) putRecord(dst, record []byte, j int) {
-	c, d, k := w.spec.Coding, w.spec.DType, w.spec.K
-	tail, size := record[d.Bytes(k):], c.Scales.Size()
+// putRecord places the codes of leaves of output j of a panel, and the scales and
+// offsets of their groups.
+func (w *weight) putRecord(dst, record []byte, j int, leaves tree.Range) {
+	d, col := w.spec.DType, w.leaves[leaves.Lo]
+	cols := w.leaves[leaves.Hi] - col
+	c, first := w.spec.Coding.Columns(col, cols)
+	tail, size := record[d.Bytes(cols):], c.Scales.Size()
 	for g := range c.N {
-		copy(dst[(g*32+j)*size:], tail[g*size:(g+1)*size])
+		copy(dst[((first+g)*32+j)*size:], tail[g*size:(g+1)*size])
 		if c.Offsets {
-			copy(dst[w.offsets+(g*32+j)*4:], tail[c.N*size+g*4:][:4])
+			copy(dst[w.offsets+((first+g)*32+j)*4:], tail[c.N*size+g*4:][:4])
 		}
 	}
 	per := w.method.step(d)
@@ -294,10 +297,10 @@ func (w *weight) putRecord(dst, record []byte, j int) {
 	if d == tensor.I4 {
 		flip = 8 // I4 is kept as U4, eight more
 	}
-	for i := range len(w.starts) - 1 {
+	for i := leaves.Lo; i < leaves.Hi; i++ {
 		at := dst[w.codes+w.starts[i]*lineBytes+j*4:]
-		for k := w.leaves[i]; k < w.leaves[i+1]; k++ {
-			code, n := uint32(record[d.Bytes(k)]), k-w.leaves[i]
+		for k := w.leaves[i] - col; k < w.leaves[i+1]-col; k++ {
+			code, n := uint32(record[d.Bytes(k)]), k-(w.leaves[i]-col)
 			if per == 8 {
 				code = code>>(k%2*4)&15 ^ flip
 			}
@@ -328,12 +331,12 @@ func quantLines(f kernels.Format) int {
 
 func groupBytes(f kernels.Format) int { return 32*2 + quantLines(f)*lineBytes }
 
-// putGroups quantizes output j of a panel.
-func (w *weight) putGroups(dst []byte, row []float32, j int) error {
-	f := w.spec.Format
+// putGroups quantizes leaves of output j of a panel.
+func (w *weight) putGroups(dst []byte, row []float32, j int, leaves tree.Range) error {
+	f, col := w.spec.Format, w.leaves[leaves.Lo]
 	var q [kernels.Group / 4]uint32
-	for g, from := range w.from {
-		scale, err := kernels.QuantizeGroup(&q, row[from:min(from+kernels.Group, w.ends[g])], f)
+	for g := w.starts[leaves.Lo]; g < w.starts[leaves.Hi]; g++ {
+		scale, err := kernels.QuantizeGroup(&q, row[int(w.from[g])-col:int(min(w.from[g]+kernels.Group, w.ends[g]))-col], f)
 		if err != nil {
 			return err
 		}

@@ -55,9 +55,9 @@ func (b *Backend) NewTable(spec kernels.WeightSpec, rows kernels.RowReader) (ker
 		}
 		b.copyIn(t.mem.at+uint64(row*t.rowBytes), data)
 	}
-	if b.err != nil {
+	if err := b.Sync(); err != nil { // so that fetch finds it
 		t.Free()
-		return nil, b.err
+		return nil, err
 	}
 	return t, nil
 }

@@ -24,6 +24,7 @@ var rules = []rule{
 	{"rule/MatMulTree", matMulTreeRule, nil},
 	{"rule/MatMuls", matMulsRule, nil},
 	{"rule/Coded", codedRule, nil},
+	{"rule/Pieces", piecesRule, nil},
 	{"rule/Chunking", chunkingRule, smallChunkingRule},
 	{"rule/Poison", poisonRule, smallPoisonRule},
 	{"rule/PackErrors", packErrorsRule, nil},

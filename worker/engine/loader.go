@@ -160,7 +160,11 @@ func (t tied) ReadRows(dst []byte, row, n, col, cols int) error {
 	if col != 0 || cols != t.spec.K {
 		return t.region.ReadRows(dst, row, n, col, cols)
 	}
-	t.bytes.Add(int64(copy(dst, t.st.TableRows(t.table, row, n))))
+	rows, err := t.st.TableRows(t.table, row, n)
+	if err != nil {
+		return err
+	}
+	t.bytes.Add(int64(copy(dst, rows)))
 	t.l.note(len(dst))
 	return nil
 }

@@ -214,7 +214,12 @@ func (l *loader) tablePieces(role model.Role, rowBytes int, old kernels.Table) [
 	if old != nil {
 		had := l.Old.plan.Slice(l.Spec, l.Old.rank, role).Rows
 		if rows := overlap(now, had); !rows.Empty() {
-			out = append(out, tablePiece{shift(rows, -now.Lo), st.TableRows(old, rows.Lo-had.Lo, rows.Len())})
+			data, err := st.TableRows(old, rows.Lo-had.Lo, rows.Len())
+			if err != nil {
+				l.err = err
+				return nil
+			}
+			out = append(out, tablePiece{shift(rows, -now.Lo), data})
 		}
 	}
 	for _, u := range slicesOf(l.Spec, l.Plan, l.Rank, role) {
@@ -260,7 +265,10 @@ func (m *Model) Store(ctx context.Context, st kernels.Storer, cache *packcache.C
 				if cache.Has(key) {
 					continue
 				}
-				segments := m.segments(st, k, layer, index)
+				segments, err := m.segments(st, k, layer, index)
+				if err != nil {
+					return written, err
+				}
 				if err := cache.Put(key, segments); err != nil {
 					return written, err
 				}
@@ -295,15 +303,18 @@ func (m *Model) Unit(st kernels.Storer, k packcache.Key) ([]byte, error) {
 		units := kind.of(m.plan.Units, m.share)
 		if kind.name == k.Kind && k.Index >= units.Lo && k.Index < units.Hi && k.Layer >= 0 && k.Layer < len(m.layers) &&
 			unitKey(k.Checkpoint, st, m.format, kind, k.Layer, k.Index) == k {
-			return packcache.Encode(k, m.segments(st, kind, k.Layer, k.Index))
+			segments, err := m.segments(st, kind, k.Layer, k.Index)
+			if err != nil {
+				return nil, err
+			}
+			return packcache.Encode(k, segments)
 		}
 	}
 	return nil, nil
 }
 
 // segments are one unit of the share as bytes.
-func (m *Model) segments(st kernels.Storer, k *unitKind, layer, index int) []packcache.Segment {
-	var out []packcache.Segment
+func (m *Model) segments(st kernels.Storer, k *unitKind, layer, index int) (out []packcache.Segment, err error) {
 	for _, role := range k.roles {
 		for _, u := range slicesOf(m.spec, m.plan, m.rank, role) {
 			if u.index != index {
@@ -311,14 +322,17 @@ func (m *Model) segments(st kernels.Storer, k *unitKind, layer, index int) []pac
 			}
 			var data []byte
 			if role == model.Embed {
-				data = st.TableRows(m.embed, u.rows.Lo, u.rows.Len())
+				data, err = st.TableRows(m.embed, u.rows.Lo, u.rows.Len())
 			} else {
-				data = st.Extract(*m.weight(role, layer), u.rows, u.leaves)
+				data, err = st.Extract(*m.weight(role, layer), u.rows, u.leaves)
+			}
+			if err != nil {
+				return nil, err
 			}
 			out = append(out, packcache.Segment{Name: role.String(), Data: data})
 		}
 	}
-	return out
+	return out, nil
 }
 
 // weight is where the model keeps a matrix.
