@@ -107,7 +107,7 @@ func (b *Backend) WriteKV(kv kernels.KV, layer int, k, v kernels.Buffer, seqs []
 		}
 		rows += s.N
 	}
-	b.pool.run(rows, rowGrain(width), func(_, lo, hi int) {
+	b.pool.run(rows, rowGrain(8*width), func(_, lo, hi int) {
 		first := 0 // of the sequence, among all rows
 		for i := range seqs {
 			s := &seqs[i]

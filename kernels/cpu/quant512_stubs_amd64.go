@@ -56,7 +56,7 @@ func quantGemmQ8VNNI_8(c *float32, ldc int, x *byte, scales *byte, lines *byte, 
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantTallQ8VNNI(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantTallQ8VNNI(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead uintptr)
 
 // quantGemmQ4VNNI_1 is variant.quantGemm for m = 1 and Q4 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.
@@ -110,7 +110,7 @@ func quantGemmQ4VNNI_8(c *float32, ldc int, x *byte, scales *byte, lines *byte, 
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantTallQ4VNNI(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)
+func quantTallQ4VNNI(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead uintptr)
 
 // vnniProbe does 12 n VPDPBUSD of 512 bits between registers, 1536 n operations.
 func vnniProbe(n int)

@@ -78,7 +78,7 @@ func quantTallAVX2(f kernels.Format, c []float32, ldc int, x []byte, rowGroups i
 	raceWrite(scratch)
 	unpack(&scratch[0], &w[0], groups)
 	tallTilesOf(4, tileStride(4, f == kernels.Q8), c, ldc, x, rowGroups, tiles, groups, func(t int, c *float32, x *byte) {
-		tile(c, ldc, x, &scratch[0], &w[quantScaleBytes], groups, aheadOf(t, tiles, w))
+		tile(c, ldc, x, &scratch[0], groups, tallNext(t, groups, w))
 	})
 }
 
@@ -93,16 +93,21 @@ func quantTallAVX512(f kernels.Format, c []float32, ldc int, x []byte, rowGroups
 	w = w[:groups*quantGroupBytes(f)]
 	raceRead(w)
 	tallTilesOf(8, tileStride(8, false), c, ldc, x, rowGroups, tiles, groups, func(t int, c *float32, x *byte) {
-		tile(c, ldc, x, &w[0], &w[quantScaleBytes], groups, aheadOf(t, tiles, w))
+		tile(c, ldc, x, &w[0], &w[quantScaleBytes], groups, tallNext(t, groups, w))
 	})
 }
 
-// aheadOf is the hint for tile t: what follows w is fetched in the course of one.
-func aheadOf(t, tiles int, w []byte) int {
-	if t == tiles/2 {
-		return len(w)
+// tallLines lines for each group are what a whole tile asks for ahead.
+const tallLines = 8
+
+// tallNext is what tile t asks for: the first tiles share the block that follows
+// w, and the others ask for what is there.
+func tallNext(t, groups int, w []byte) uintptr {
+	off := t * groups * tallLines * lineBytes
+	if off >= len(w) {
+		off = -len(w)
 	}
-	return 0
+	return uintptr(unsafe.Pointer(&w[0])) + uintptr(len(w)+off)
 }
 
 // tallTilesOf calls tile for each tile of m rows: what it adds to and its first group.

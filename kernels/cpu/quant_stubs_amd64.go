@@ -64,11 +64,11 @@ func quantGemmQ8_1(c *float32, ldc int, x *byte, scales *byte, lines *byte, grou
 func unpackQ8(dst *byte, w *byte, groups int)
 
 // quantTallQ8 is variant.quantGemm for a whole tile of rows and Q8 weights that unpackQ8 made, groups >= 1.
-// What stands ahead of their packed lines is wanted next.
+// The lines from next on, tallLines for each group, are wanted soon.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantTallQ8(c *float32, ldc int, x *byte, w *byte, lines *byte, groups int, ahead int)
+func quantTallQ8(c *float32, ldc int, x *byte, w *byte, groups int, next uintptr)
 
 // unpackQ4 unpacks groups of a panel of Q4 weights for quantTallQ4.
 //
@@ -76,11 +76,11 @@ func quantTallQ8(c *float32, ldc int, x *byte, w *byte, lines *byte, groups int,
 func unpackQ4(dst *byte, w *byte, groups int)
 
 // quantTallQ4 is variant.quantGemm for a whole tile of rows and Q4 weights that unpackQ4 made, groups >= 1.
-// What stands ahead of their packed lines is wanted next.
+// The lines from next on, tallLines for each group, are wanted soon.
 // Please refer to quantGemmGo for the reference implementation.
 //
 //go:noescape
-func quantTallQ4(c *float32, ldc int, x *byte, w *byte, lines *byte, groups int, ahead int)
+func quantTallQ4(c *float32, ldc int, x *byte, w *byte, groups int, next uintptr)
 
 // quantizeAVX2 is variant.quantize: of each group the quants go to q, the scale to scale and the bias toBias bytes
 // behind it, and all three then move on by stride bytes.

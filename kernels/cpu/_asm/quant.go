@@ -60,9 +60,7 @@ func (a quantArgs) bias(r int) Mem  { return Mem{Base: a.x, Disp: (a.rowBytes+4)
 
 func (a quantArgs) next(format string) {
 	ADDQ(U32((a.rowBytes+8)*a.tileRows), a.x)
-	if a.scales != nil {
-		ADDQ(U32(groupBytes(format)), a.scales)
-	}
+	ADDQ(U32(groupBytes(format)), a.scales)
 	ADDQ(U32(groupBytes(format)), a.lines)
 	DECQ(a.groups)
 	JNZ(LabelRef("group"))
@@ -262,6 +260,17 @@ func quantLine4(a quantArgs, l int, w [2]VecVirtual, low VecVirtual, acc [][2]Ve
 	}
 }
 
+// tallLines of what comes next are asked for in each group of a whole tile: faster
+// than they come, they would hold up the products; slower, they would come too late.
+const tallLines = 8
+
+// fetchNext asks for strip s's part of them.
+func (a quantArgs) fetchNext(s int) {
+	for i := range tallLines / stripCount {
+		PREFETCHT1(Mem{Base: a.ahead, Disp: 64 * (s*tallLines/stripCount + i)})
+	}
+}
+
 // unpackedStrip is the size of an unpacked strip in a group: its scales as float32,
 // then of each line two, which hold what quantLine8Wide and quantLine4 make of it.
 func unpackedStrip(format string) int { return 64 + 128*quantLines[format] }
@@ -323,9 +332,9 @@ func unpack(format string) {
 // quantTall writes quantTall<format>: a whole tile of quantGemm whose weights are
 // unpacked.
 func quantTall(format string) {
-	TEXT("quantTall"+format, NOSPLIT, "func(c *float32, ldc int, x *byte, w *byte, lines *byte, groups int, ahead int)")
+	TEXT("quantTall"+format, NOSPLIT, "func(c *float32, ldc int, x *byte, w *byte, groups int, next uintptr)")
 	Doc(fmt.Sprintf("quantTall%s is variant.quantGemm for a whole tile of rows and %s weights that unpack%[1]s made, groups >= 1.", format, format),
-		"What stands ahead of their packed lines is wanted next.",
+		"The lines from next on, tallLines for each group, are wanted soon.",
 		"Please refer to quantGemmGo for the reference implementation.")
 	Pragma("noescape")
 	const m = quantTile2
@@ -333,7 +342,7 @@ func quantTall(format string) {
 	SHLQ(Imm(2), c.stride)
 	LEAQ(Mem{Base: c.first, Index: c.stride, Scale: 2}, c.third)
 	ADDQ(c.stride, c.third)
-	a := quantArgs{x: ptr("x"), lines: ptr("lines"), groups: ptr("groups"), ahead: ptr("ahead"), tileRows: m, rowBytes: 32}
+	a := quantArgs{x: ptr("x"), groups: ptr("groups"), ahead: ptr("next"), tileRows: m, rowBytes: 32}
 	if format == "Q8" {
 		a.rowBytes = 64
 	}
@@ -352,14 +361,12 @@ func quantTall(format string) {
 	Label("group")
 	for s := range stripCount {
 		Comment(fmt.Sprintf("strip + %d", s))
+		a.fetchNext(s)
 		at := Mem{Base: w, Disp: s * unpackedStrip(format)}
 		scales := [2]Mem{at, at}
 		scales[1].Disp += 32
 		at.Disp += 64
 		for i := range 2 * quantLines[format] {
-			if i%2 == 0 {
-				a.fetch(format, s, i/2, true)
-			}
 			u := [2]VecVirtual{YMM(), YMM()}
 			for h := range u {
 				VMOVDQU(at, u[h])
@@ -418,7 +425,10 @@ func quantTall(format string) {
 		}
 	}
 	ADDQ(U32(stripCount*unpackedStrip(format)), w)
-	a.next(format)
+	ADDQ(U32(64*tallLines), a.ahead)
+	ADDQ(U32((a.rowBytes+8)*m), a.x)
+	DECQ(a.groups)
+	JNZ(LabelRef("group"))
 	VZEROUPPER()
 	RET()
 }

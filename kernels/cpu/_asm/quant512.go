@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -26,13 +27,18 @@ func quant512() {
 // quantGemm512 writes quantGemm<format>VNNI_<m> for AVX-512 with VNNI.
 // VPDPBUSD takes unsigned times signed bytes: 8-bit weights get 128 added, and
 // the rows' biases, from which the sums begin, take it away again. With several
-// strips at a time it is quantTall<format>VNNI.
+// strips at a time it is quantTall<format>VNNI, and ahead are the lines wanted soon
+// themselves, tallLines for each group.
 func quantGemm512(format string, m, strips int) {
 	name := fmt.Sprintf("quantGemm%sVNNI_%d", format, m)
 	if strips > 1 {
 		name = fmt.Sprintf("quantTall%sVNNI", format)
 	}
-	TEXT(name, NOSPLIT, quantSignature)
+	signature := quantSignature
+	if strips > 1 {
+		signature = strings.Replace(signature, "ahead int", "ahead uintptr", 1)
+	}
+	TEXT(name, NOSPLIT, signature)
 	quantDoc(name, format, m)
 	c, ldc := [3]Register{ptr("c"), GP64(), GP64()}, ptr("ldc") // rows 0, 3 and 6
 	SHLQ(Imm(2), ldc)
@@ -104,7 +110,12 @@ func quantGemm512(format string, m, strips int) {
 			w, low := make([]VecVirtual, strips), make([]VecVirtual, strips)
 			for s := range acc {
 				at := Mem{Base: a.lines, Disp: 64 * (quantLines[format]*(first+s) + l)}
-				a.fetch(format, first+s, l, m == quantTile5)
+				switch {
+				case strips == 1:
+					a.fetch(format, first+s, l, m == quantTile5)
+				case l == 0:
+					a.fetchNext(first + s)
+				}
 				w[s] = ZMM()
 				if format == "Q8" {
 					VPXORD(at, fix, w[s])
@@ -139,6 +150,9 @@ func quantGemm512(format string, m, strips int) {
 				VMOVUPS(strip[r], at(r, s))
 			}
 		}
+	}
+	if strips > 1 {
+		ADDQ(U32(64*tallLines), a.ahead)
 	}
 	a.next(format)
 	if keep {
