@@ -50,6 +50,7 @@ type chatCompletion struct {
 	Choices        []chatChoice    `json:"choices"`
 	Usage          json.RawMessage `json:"usage,omitempty"` // as completion's
 	PromptTokenIDs *[]int32        `json:"prompt_token_ids,omitempty"`
+	PromptLogprobs []scores        `json:"prompt_logprobs,omitempty"`
 }
 
 type chatChoice struct {

@@ -33,6 +33,9 @@ func (b *chatBuilder) collect(st *gateway.Stream) (chatCompletion, error) {
 			if b.req.returnIDs {
 				out.PromptTokenIDs = &info.TokenIDs
 			}
+			if b.req.promptScores {
+				out.PromptLogprobs = promptScores(info)
+			}
 			for i := range out.Choices {
 				out.Choices[i] = b.begin(i)
 				out.Choices[i].Message = &chatMessage{Role: "assistant", Content: new(string)}

@@ -29,6 +29,9 @@ func (b *completionBuilder) begin(info *gateway.PromptInfo, index int) completio
 			c.Logprobs.addPrompt(info)
 		}
 	}
+	if b.req.promptScores {
+		c.PromptLogprobs = promptScores(info)
+	}
 	if b.req.returnIDs {
 		c.PromptTokenIDs = &info.TokenIDs
 		c.TokenIDs = &[]int32{}

@@ -25,7 +25,12 @@ func (h *handler) readCompletion(o *object, id string) (*completionRequest, erro
 	c.Output.Logprobs = o.integer("logprobs")
 	if c.echo {
 		c.Output.PromptText = true
-		c.Output.PromptLogprobs = c.Output.Logprobs
+		if p, l := c.Output.PromptLogprobs, c.Output.Logprobs; p != nil && l != nil && *p != *l {
+			o.fail("prompt_logprobs", "must be equal to logprobs (%d) where there is echo, got %d", *l, *p)
+		}
+		if c.Output.Logprobs != nil {
+			c.Output.PromptLogprobs = c.Output.Logprobs
+		}
 	}
 	for _, name := range []string{"tools", "tool_choice", "documents", "chat_template_kwargs"} {
 		if raw := o.get(name); raw != nil && !isEmpty(raw) {
@@ -105,6 +110,7 @@ type completionChoice struct {
 	FinishReason   *string   `json:"finish_reason"`
 	StopReason     any       `json:"stop_reason"`
 	PromptTokenIDs *[]int32  `json:"prompt_token_ids,omitempty"`
+	PromptLogprobs []scores  `json:"prompt_logprobs,omitempty"`
 	TokenIDs       *[]int32  `json:"token_ids,omitempty"`
 }
 

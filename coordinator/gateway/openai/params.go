@@ -13,6 +13,8 @@ type params struct {
 	stream       bool
 	includeUsage bool
 	returnIDs    bool
+	// promptScores: the prompt's log-probabilities are wanted in vLLM's shape.
+	promptScores bool
 }
 
 func readParams(o *object, id string) *params {
@@ -57,6 +59,11 @@ func readParams(o *object, id string) *params {
 	}
 	p.stream = o.boolean("stream", false)
 	p.returnIDs = o.boolean("return_token_ids", false)
+	p.Output.PromptLogprobs = o.integer("prompt_logprobs")
+	p.promptScores = p.Output.PromptLogprobs != nil
+	if p.promptScores && p.stream {
+		o.fail("prompt_logprobs", "is not available with stream: true")
+	}
 	if raw := o.want("stream_options", "object"); raw != nil {
 		opts, err := parseObject(raw)
 		if err != nil {

@@ -23,7 +23,6 @@ var notYet = map[string]func(json.RawMessage) bool{
 	"use_beam_search":            isFalse,
 	"length_penalty":             isNumber(1),
 	"include_stop_str_in_output": isFalse,
-	"prompt_logprobs":            never,
 	"truncate_prompt_tokens":     never,
 	"prompt_embeds":              never,
 	"chat_template":              never,
