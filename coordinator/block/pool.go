@@ -23,6 +23,18 @@ type Pool struct {
 	empty  heap // lowest number first, so that the same requests make the same plans
 	cached list // least recently used first
 	byHash map[Hash]int32
+	now    float64 // At's
+	watch  Watch
+}
+
+// Watch is told how long blocks with known content are of use, in seconds of At. Either
+// function may be nil.
+type Watch struct {
+	// Evicted: a cached block lost its content, so long after it was handed out, and
+	// after that or a later sequence took it last.
+	Evicted func(lifetime, idle float64)
+	// Reused: another sequence took the block, so long after the last one had.
+	Reused func(gap float64)
 }
 
 // state is what is known of one block.
@@ -30,6 +42,8 @@ type state struct {
 	owners int
 	hash   Hash // of the content, if known
 	known  bool
+	// born is when the block was handed out, taken when a sequence took it last.
+	born, taken float64
 	// Neighbours in the list of cached blocks; none is -1.
 	older, newer int32
 }
@@ -42,6 +56,12 @@ func NewPool(blocks, size int) *Pool {
 	}
 	return p
 }
+
+// Watch has w told of blocks from now on.
+func (p *Pool) Watch(w Watch) { p.watch = w }
+
+// At tells the time of what follows, in seconds from any beginning.
+func (p *Pool) At(now float64) { p.now = now }
 
 // Size is the number of positions in a block.
 func (p *Pool) Size() int { return p.size }
@@ -82,7 +102,12 @@ func (p *Pool) Acquire(hits []int32, n int) (blocks []int32, ok bool) {
 			p.unlink(b)
 			p.used++
 		}
-		p.blocks[b].owners++
+		s := &p.blocks[b]
+		s.owners++
+		if p.watch.Reused != nil {
+			p.watch.Reused(p.now - s.taken)
+		}
+		s.taken = p.now
 	}
 	blocks = make([]int32, n)
 	for i := range blocks {
@@ -90,8 +115,12 @@ func (p *Pool) Acquire(hits []int32, n int) (blocks []int32, ok bool) {
 			blocks[i] = p.empty.pop()
 		} else {
 			blocks[i] = p.evict()
+			if s := &p.blocks[blocks[i]]; p.watch.Evicted != nil {
+				p.watch.Evicted(p.now-s.born, p.now-s.taken)
+			}
 		}
-		p.blocks[blocks[i]].owners = 1
+		s := &p.blocks[blocks[i]]
+		s.owners, s.born, s.taken = 1, p.now, p.now
 		p.used++
 	}
 	return blocks, true

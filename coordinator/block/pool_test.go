@@ -174,3 +174,37 @@ func TestRandom(t *testing.T) {
 		}
 	}
 }
+
+// TestWatch: what is told of a block's life.
+func TestWatch(t *testing.T) {
+	p := NewPool(2, 4)
+	var told []float64
+	p.Watch(Watch{
+		Evicted: func(lifetime, idle float64) { told = append(told, lifetime, idle) },
+		Reused:  func(gap float64) { told = append(told, gap) },
+	})
+	want := func(what string, all ...float64) {
+		t.Helper()
+		if !slices.Equal(told, all) {
+			t.Errorf("%s: told %v, want %v", what, told, all)
+		}
+		told = nil
+	}
+	p.At(1)
+	a, _ := p.Take(2)
+	p.Publish(a[0], Hash{1})
+	p.At(2)
+	p.Return(a)
+	want("a block without content is given back")
+	p.At(5)
+	p.Acquire(a[:1], 1)
+	want("one is found again", 4)
+	p.At(6)
+	p.Acquire(a[:1], 0)
+	want("and shared", 1)
+	p.Return(a)
+	p.Return(a[:1])
+	p.At(16)
+	p.Take(2)
+	want("it is taken for something else", 15, 10)
+}

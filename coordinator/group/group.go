@@ -140,6 +140,8 @@ type Group struct {
 	pace   pace          // likewise
 	away   atomic.Bool   // the last epoch could not be recorded yet: etcd is away
 
+	began time.Time
+
 	mu      sync.Mutex
 	sched   *sched.Scheduler
 	seqs    map[uint64]*stream
@@ -186,7 +188,7 @@ func New(cfg Config) (*Group, error) {
 		cfg.anyNumber, cfg.Workers = true, spec.Heads
 	}
 	cfg.MinWorkers = max(1, min(cfg.MinWorkers, cfg.Workers))
-	g := &Group{cfg: cfg, units: units, wake: make(chan struct{}, 1), seqs: map[uint64]*stream{}, drain: map[string]bool{}}
+	g := &Group{cfg: cfg, units: units, wake: make(chan struct{}, 1), began: time.Now(), seqs: map[uint64]*stream{}, drain: map[string]bool{}}
 	kv := spec.KVGroups()
 	g.prefill.limit = cfg.MaxPrefillChunk
 	g.sched = sched.New(sched.Config{
@@ -195,6 +197,7 @@ func New(cfg Config) (*Group, error) {
 		Windows: kv.Windows, LongAfter: spec.Rope.LongAfter(),
 		PrefixCache: !cfg.NoPrefixCache, MaxPrefillChunk: cfg.MaxPrefillChunk,
 		MaxWaiting: cfg.MaxWaiting, MaxWaitingTokens: cfg.MaxWaitingTokens, Depth: pipelineDepth,
+		Watch: cfg.Metrics.blocks(),
 		Draft: func(_ uint64, tokens []int32, limit int) []int32 { return draft.Lookup(tokens, limit) },
 	})
 	g.state = State{Phase: "waiting", Reason: "waiting for workers"}

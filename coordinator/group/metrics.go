@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sullae/sullae/coordinator/block"
 	"github.com/sullae/sullae/coordinator/sched"
 )
 
@@ -18,6 +19,8 @@ type Metrics struct {
 	drafts, draftTokens, accepted prometheus.Counter
 	acceptedAt                    *prometheus.CounterVec // by position
 	life                          lifecycle
+
+	blockLife, blockIdle, blockReuse prometheus.Histogram
 }
 
 // NewMetrics registers a group's metrics, and gauges that read its state.
@@ -47,7 +50,27 @@ func NewMetrics(reg prometheus.Registerer, model, group string) *Metrics {
 		collective:  h("sullae_step_collective_seconds", "Time of a step that rank 0 spent in collectives.", seconds),
 		gap:         h("sullae_step_gap_seconds", "Between two steps' computing on rank 0, while there was work: what the ranks wait for the coordinator.", prometheus.ExponentialBuckets(0.00001, 2, 18)),
 		mask:        h("sullae_step_mask_seconds", "Making the masks of a step's structured outputs.", prometheus.ExponentialBuckets(0.00001, 2, 18)),
+		blockLife:   h("vllm:kv_block_lifetime_seconds", "From when a KV block was handed out to when its content was given up for another's.", blockBuckets),
+		blockIdle:   h("vllm:kv_block_idle_before_evict_seconds", "From when a sequence last took a KV block to when its content was given up.", blockBuckets),
+		blockReuse:  h("vllm:kv_block_reuse_gap_seconds", "Between two sequences that take a KV block, one after the other.", blockBuckets),
 		rows:        h("vllm:iteration_tokens_total", "Tokens computed per step.", prometheus.ExponentialBuckets(1, 2, 14)),
+	}
+}
+
+// blockBuckets are vLLM's, for the lives of KV blocks.
+var blockBuckets = []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800}
+
+// blocks records the lives of KV blocks.
+func (m *Metrics) blocks() block.Watch {
+	if m == nil {
+		return block.Watch{}
+	}
+	return block.Watch{
+		Evicted: func(lifetime, idle float64) {
+			m.blockLife.Observe(lifetime)
+			m.blockIdle.Observe(idle)
+		},
+		Reused: m.blockReuse.Observe,
 	}
 }
 

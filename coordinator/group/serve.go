@@ -91,6 +91,7 @@ func (g *Group) send(e *epoch) (*flight, error) {
 	if g.cfg.MaxPrefillChunk > 0 {
 		g.sched.Pace(g.prefill.chunk(g.streams))
 	}
+	g.sched.At(time.Since(g.began).Seconds())
 	step, ok := g.sched.Schedule()
 	if !ok {
 		g.mu.Unlock()

@@ -1,5 +1,7 @@
 package sched
 
+import "github.com/sullae/sullae/coordinator/block"
+
 // Config bounds steps and the queue.
 type Config struct {
 	MaxBatchedTokens int // rows of a step; should exceed MaxSeqs, so that prompts move while all decode
@@ -30,6 +32,8 @@ type Config struct {
 	// Draft proposes tokens that might follow a sequence's tokens, at most limit
 	// of them; it must be a pure function. Nil: none are proposed.
 	Draft func(id uint64, tokens []int32, limit int) []int32
+	// Watch is told of the KV blocks' lives, in seconds of Scheduler.At.
+	Watch block.Watch
 }
 
 // Request is a sequence to run.

@@ -38,12 +38,17 @@ func New(cfg Config) *Scheduler {
 	if len(cfg.Windows) == 0 {
 		cfg.Windows = []int{0}
 	}
-	return &Scheduler{
+	s := &Scheduler{
 		cfg: cfg, pool: block.NewPool(cfg.Blocks, cfg.BlockSize),
 		byID: map[uint64]*sequence{}, computing: map[block.Hash]*sequence{},
 		tenants: newTenants(),
 	}
+	s.pool.Watch(cfg.Watch)
+	return s
 }
+
+// At tells the time of the steps to come, in seconds from any beginning, for Config.Watch alone.
+func (s *Scheduler) At(now float64) { s.pool.At(now) }
 
 // Abort forgets a sequence, whatever it was doing: its client is gone or its
 // deadline has passed. No later step has a part of it, and its blocks are free
@@ -79,6 +84,7 @@ func (s *Scheduler) Resize(blocks int) map[uint64]error {
 		return nil
 	}
 	s.cfg.Blocks, s.pool = blocks, block.NewPool(blocks, s.cfg.BlockSize)
+	s.pool.Watch(s.cfg.Watch)
 	dropped := map[uint64]error{}
 	for _, q := range s.waiting.all() {
 		if err := s.fitsEver(q.Request); err != nil {
