@@ -349,7 +349,7 @@ func (c *coordinator) addGroup(name string, roster *group.Roster) error {
 	gm := group.NewMetrics(c.metrics, c.model.Name, name)
 	g, err := group.New(group.Config{
 		Name: name, Model: c.model.Name, Checkpoint: c.ckpt, WeightsAddress: c.reachable(c.clusterL),
-		Placement: placement{c.reg, c.lead}, Dead: c.view.Dead, Answers: c.gossip.Answers, Roster: roster, OnEpochEnd: c.groups.Move, Spare: c.groups.Spare,
+		Placement: placement{c.reg, c.lead}, Dead: c.view.Dead, Answers: c.gossip.Answers, Roster: roster, OnEpochEnd: c.groups.Move, OnServing: c.groups.Share, Spare: c.groups.Spare,
 		Workers: c.cfg.Workers, MinWorkers: c.cfg.MinWorkers, Regroup: c.cfg.Regroup, Rebalance: c.cfg.Rebalance,
 		KVTokens: c.cfg.KVTokens, BlockSize: c.cfg.BlockSize, KVType: c.cfg.KVType, Quant: c.cfg.Quant,
 		MaxBatchedTokens: c.cfg.MaxBatchedTokens, MaxSeqs: c.cfg.MaxSeqs, MaxPrefillChunk: c.cfg.MaxPrefillChunk,

@@ -66,6 +66,9 @@ type Config struct {
 	// OnEpochEnd is called when an epoch has ended: another group may go on with the
 	// sequences (Release). May be nil.
 	OnEpochEnd func(*Group)
+	// OnServing is called when an epoch begins to serve: the group may take over what
+	// waits in others (ReleaseWaiting). May be nil.
+	OnServing func(*Group)
 	// Spare tells whether others serve, so that this group's last worker may leave;
 	// nil: none do.
 	Spare   func(*Group) bool
@@ -381,6 +384,9 @@ func (g *Group) run(ctx context.Context) error {
 		e, err := g.form(ctx, workers, watch.workers, watch.holders(workers))
 		if err == nil {
 			g.cfg.Metrics.stage(stageTotal, ended)
+			if g.cfg.OnServing != nil {
+				g.cfg.OnServing(g)
+			}
 			err = g.serve(ctx, e, watch)
 			ended = time.Now()
 			e.close()

@@ -24,8 +24,22 @@ func (g *Group) Release() []Moving {
 	if g.state.Phase == "serving" {
 		return nil
 	}
-	var out []Moving
-	for _, q := range g.sched.Sequences() { // in their order
+	return g.detach(g.sched.Sequences())
+}
+
+// ReleaseWaiting gives up the last n of the sequences that wait, in their order, or
+// as many as there are.
+func (g *Group) ReleaseWaiting(n int) []Moving {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := g.sched.Sequences()
+	waiting, _ := g.sched.Unfinished()
+	return g.detach(all[len(all)-min(n, waiting):])
+}
+
+// detach gives up sequences that wait. g.mu is held.
+func (g *Group) detach(list []sched.SequenceState) (out []Moving) {
+	for _, q := range list {
 		st := g.seqs[q.ID]
 		st.release()
 		delete(g.seqs, q.ID)

@@ -137,6 +137,26 @@ func (r *Router) Spare(from *group.Group) bool {
 	return false
 }
 
+// Share is Config.OnServing of every group: to takes over what waits in the others,
+// so much that it has as many sequences as they.
+func (r *Router) Share(to *group.Group) {
+	for _, from := range r.groups {
+		if from == to || from.Ready() != nil {
+			continue
+		}
+		theirs, own := from.Load(), to.Load()
+		n := (theirs.Running + theirs.Waiting - own.Running - own.Waiting) / 2
+		for _, m := range from.ReleaseWaiting(max(n, 0)) {
+			if to.Adopt(m) == nil {
+				continue
+			}
+			if err := from.Adopt(m); err != nil {
+				m.End(err)
+			}
+		}
+	}
+}
+
 // Move is Config.OnEpochEnd of every group: it has the others go on with from's
 // sequences. Where none serves, they wait for from to form anew.
 func (r *Router) Move(from *group.Group) {

@@ -83,3 +83,60 @@ func TestGroups(t *testing.T) {
 		})
 	})
 }
+
+// TestGroupsShareTheQueue: a group that comes back takes over half of what waits in
+// the other, with the same bits.
+func TestGroupsShareTheQueue(t *testing.T) {
+	long(t)
+	p := up(t, "--groups", "2", "--max-seqs", "2")
+	var lone string
+	eventually(t, 20*time.Second, "both groups serve", func() bool {
+		s, err := p.status()
+		if err != nil || len(s.Groups) != 2 || s.Groups[0].Phase != "serving" || s.Groups[1].Phase != "serving" {
+			return false
+		}
+		for _, w := range s.Workers {
+			if w.Group == "1" {
+				lone = w.ID
+			}
+		}
+		return true
+	})
+	drain := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command(sullae, append([]string{"drain", lone, "--http", p.http}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	drain()
+	eventually(t, 10*time.Second, "group 1 is away", func() bool {
+		s, err := p.status()
+		return err == nil && s.Groups[1].Phase == "waiting"
+	})
+	body := map[string]any{"model": p.model, "prompt": "옛날 옛적에", "max_tokens": 400, "temperature": 1, "seed": 1, "ignore_eos": true}
+	var answers [20]completion
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() {
+			var err error
+			if answers[i], err = p.complete(body); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, 10*time.Second, "requests wait", func() bool {
+		s, err := p.status()
+		return err == nil && s.Groups[0].Waiting > 10
+	})
+	drain("--undo")
+	eventually(t, 10*time.Second, "group 1 has taken some over", func() bool {
+		s, err := p.status()
+		return err == nil && s.Groups[1].Running > 0
+	})
+	wg.Wait()
+	for i, a := range answers {
+		if !reflect.DeepEqual(a.Choices, answers[0].Choices) {
+			t.Errorf("answer %d has other bits", i)
+		}
+	}
+}
