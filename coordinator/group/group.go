@@ -368,8 +368,7 @@ func (g *Group) run(ctx context.Context) error {
 	var ended time.Time // the epoch before
 	for {
 		waiting := time.Now()
-		watch.takeDrained(g)
-		workers, err := watch.await(ctx, func(reason string) {
+		workers, err := watch.await(ctx, func() { watch.takeDrained(g) }, func(reason string) {
 			g.setState(func(s *State) { s.Phase, s.Reason = "waiting", reason })
 		}, g.State().Epochs > 0)
 		if err != nil {

@@ -306,8 +306,9 @@ func (w *watcher) strangers() string {
 // await returns the workers of the next epoch: as many as are wanted, or, when
 // a group that has served lost some, those left once Regroup has passed. Where any
 // number will do, a first epoch takes those that are there when none has come for
-// a while, or at once where another coordinator's epoch had no more.
-func (w *watcher) await(ctx context.Context, report func(string), served bool) ([]registry.Worker, error) {
+// a while, or at once where another coordinator's epoch had no more. While it waits it
+// calls look for what operators have asked for, and report with what it lacks.
+func (w *watcher) await(ctx context.Context, look func(), report func(string), served bool) ([]registry.Worker, error) {
 	tick := time.NewTicker(100 * time.Millisecond) // suspicions end by time
 	defer tick.Stop()
 	began, changed, known := time.Now(), time.Now(), 0
@@ -315,6 +316,7 @@ func (w *watcher) await(ctx context.Context, report func(string), served bool) (
 		return nil, err
 	}
 	for {
+		look()
 		have := w.usable()
 		if len(have) >= w.cfg.Workers {
 			return w.choose(have, w.cfg.Workers), nil

@@ -86,7 +86,7 @@ func TestChoose(t *testing.T) {
 				w.last = append(w.last, registry.Worker{ID: id})
 			}
 			p.set(strings.Fields(c.there)...)
-			got, err := w.await(t.Context(), func(string) {}, false)
+			got, err := w.await(t.Context(), func() {}, func(string) {}, false)
 			if err != nil || names(got) != c.want {
 				t.Errorf("%s, %v; want %s", names(got), err, c.want)
 			}
@@ -106,7 +106,7 @@ func TestAwaitAnyNumber(t *testing.T) {
 				p.set(strings.Fields(ids)...)
 			}
 		}()
-		got, err := w.await(t.Context(), func(string) {}, false)
+		got, err := w.await(t.Context(), func() {}, func(string) {}, false)
 		if err != nil || names(got) != "a b c" {
 			t.Errorf("%s, %v", names(got), err)
 		}
@@ -126,7 +126,7 @@ func TestAwait(t *testing.T) {
 		p.set("a", "b", "!c")
 		var reason string
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		if _, err := w.await(ctx, func(r string) { reason = r }, false); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := w.await(ctx, func() {}, func(r string) { reason = r }, false); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a new group of two of three: %v", err)
 		}
 		cancel()
@@ -138,7 +138,7 @@ func TestAwait(t *testing.T) {
 		took := func(want string) time.Duration {
 			t.Helper()
 			began := time.Now()
-			got, err := w.await(t.Context(), func(string) {}, true)
+			got, err := w.await(t.Context(), func() {}, func(string) {}, true)
 			if err != nil || names(got) != want {
 				t.Errorf("%s, %v; want %s", names(got), err, want)
 			}
@@ -165,7 +165,7 @@ func TestAwait(t *testing.T) {
 		w.inherited = 3
 		p.set("a", "b")
 		began := time.Now()
-		if got, err := w.await(t.Context(), func(string) {}, false); err != nil || names(got) != "a b" || time.Since(began) != cfg.Regroup {
+		if got, err := w.await(t.Context(), func() {}, func(string) {}, false); err != nil || names(got) != "a b" || time.Since(began) != cfg.Regroup {
 			t.Errorf("a new leader: %s, %v after %v", names(got), err, time.Since(began))
 		}
 	})
@@ -229,7 +229,7 @@ func TestInherit(t *testing.T) {
 	p.gen = registry.Generation{Epoch: 7, Ranks: []registry.GenerationRank{{WorkerID: "b"}, {WorkerID: "a"}}}
 	w.inherit(t.Context(), w.cfg)
 	p.set("a", "b")
-	if got, _ := w.await(t.Context(), func(string) {}, false); names(got) != "b a" {
+	if got, _ := w.await(t.Context(), func() {}, func(string) {}, false); names(got) != "b a" {
 		t.Errorf("%s, want the record's order", names(got))
 	}
 }

@@ -113,7 +113,7 @@ func TestGroupsShareTheQueue(t *testing.T) {
 		s, err := p.status()
 		return err == nil && s.Groups[1].Phase == "waiting"
 	})
-	body := map[string]any{"model": p.model, "prompt": "옛날 옛적에", "max_tokens": 1200, "temperature": 1, "seed": 1, "ignore_eos": true}
+	body := map[string]any{"model": p.model, "prompt": "옛날 옛적에", "max_tokens": 900, "temperature": 1, "seed": 1, "ignore_eos": true}
 	var answers [20]completion
 	var wg sync.WaitGroup
 	for i := range answers {
