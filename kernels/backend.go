@@ -29,7 +29,8 @@ type Info struct {
 	// and only they may share a group.
 	Class   string // "cpu-f32"
 	Threads int
-	// RoundsBF16: a product with a matrix of BF16 rounds the other operand to it.
+	// RoundsBF16: a product with a matrix of BF16 rounds the other operand to it;
+	// attention over keys and values in it may round queries and weights.
 	RoundsBF16 bool
 }
 

@@ -196,10 +196,53 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 		n := min(turn, len(rows))
 		part := b.scratch(&b.parts, n*rowBytes)
 		at := send(b, rows[:n])
-		args := append([]uint64{part, dev(q).at}, p.args(spec.Layer)...)
-		b.launch("attend", grid{n, p.cfg.KVHeads, chunks}, append(args, at, send(b, tables), send(b, firstHead),
-			uint64(spec.Heads), uint64(spec.Window), f32(spec.Scale), f32(spec.Cap), uint64(first), uint64(chunks))...)
+		pool := p.args(spec.Layer)
+		if b.tensorCores(p, spec) {
+			tiles := tilesOf(rows[:n], firstHead)
+			b.launch("attend_mma", grid{ceilDiv(len(tiles), 4), p.cfg.KVHeads, chunks}, part, dev(q).at, pool[0], pool[2],
+				uint64(p.cfg.BlockSize), uint64(p.cfg.KVHeads), uint64(p.cfg.HeadDim), at, send(b, tables), send(b, tiles), uint64(len(tiles)), send(b, firstHead),
+				uint64(spec.Heads), uint64(spec.Window), f32(spec.Scale), uint64(first), uint64(chunks))
+		} else {
+			b.launch("attend", grid{n, p.cfg.KVHeads, chunks}, append(append([]uint64{part, dev(q).at}, pool...), at, send(b, tables), send(b, firstHead),
+				uint64(spec.Heads), uint64(spec.Window), f32(spec.Scale), f32(spec.Cap), uint64(first), uint64(chunks))...)
+		}
 		b.launch("attend_merge", grid{n, spec.Heads, 1}, dev(dst).at, part, at, uint64(spec.Heads), uint64(spec.HeadDim), uint64(spec.Window), uint64(first), uint64(chunks))
 		rows = rows[n:]
 	}
+}
+
+// tensorCores reports whether attention rounds queries and weights to bfloat16, as keys
+// and values are. It depends on the model and the pool alone.
+func (b *Backend) tensorCores(p *kvPool, spec kernels.AttentionSpec) bool {
+	return !b.exact && p.cfg.Type == kernels.KVBF16 && spec.HeadDim <= 128 && spec.Cap == 0
+}
+
+// attnTile is how many pairs of a row and a query head are one tile (attend_mma.cu).
+const attnTile = 16
+
+// rowTile is rows [first, first+n) of one sequence, one after the other (struct tile).
+type rowTile struct{ first, n int32 }
+
+// tilesOf cuts rows into tiles, each as many as fit with the heads of the KV head that
+// has most.
+func tilesOf(rows []query, firstHead []int32) (tiles []rowTile) {
+	group := int32(1)
+	for h := range len(firstHead) - 1 {
+		group = max(group, firstHead[h+1]-firstHead[h])
+	}
+	width := int32(1)
+	for width < min(group, attnTile) {
+		width *= 2
+	}
+	for i, r := range rows {
+		if t := len(tiles) - 1; t >= 0 && tiles[t].n < attnTile/width {
+			last := rows[i-1]
+			if r.row >= 0 && r.table == last.table && r.row == last.row+1 && r.pos == last.pos+1 {
+				tiles[t].n++
+				continue
+			}
+		}
+		tiles = append(tiles, rowTile{int32(i), 1})
+	}
+	return tiles
 }

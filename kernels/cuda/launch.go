@@ -3,8 +3,10 @@
 package cuda
 
 import (
+	"compress/gzip"
 	"embed"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"slices"
@@ -12,7 +14,7 @@ import (
 	"unsafe"
 )
 
-//go:embed ptx/*.ptx
+//go:embed ptx/*.ptx.gz
 var ptx embed.FS
 
 // threads of a block, by kernel: its launch bounds.
@@ -23,7 +25,7 @@ var kernelThreads = map[string]int{
 	"matmul_i8_1": 128, "matmul_i8_8": 128, "matmul_u4_1": 128, "matmul_u4_8": 128, "matmul_f8_1": 128, "matmul_f8_8": 128,
 	"matmul_bf16_8": 128, "matmul_bf16_16": 128, "matmul_bf16_32": 128, "matmul_bf16_64": 128, "matmul_bf16_128": 256,
 	"matmul_q8_1": 128, "matmul_q8_8": 128, "matmul_q4_1": 128, "matmul_q4_8": 128, "fold": 256,
-	"rope": 64, "write_kv": 64, "rope_write": 64, "attend": 128, "attend_merge": 128,
+	"rope": 64, "write_kv": 64, "rope_write": 64, "attend": 128, "attend_mma": 128, "attend_merge": 128,
 	"probe_mma": 256, "probe_fma": 256, "probe_dp4a": 256, "probe_nothing": 32,
 }
 
@@ -46,6 +48,20 @@ const (
 	jitErrorLogSize = 6
 )
 
+// readPTX unpacks an embedded file.
+func readPTX(name string) ([]byte, error) {
+	packed, err := ptx.Open("ptx/" + name)
+	if err != nil {
+		return nil, err
+	}
+	defer packed.Close()
+	r, err := gzip.NewReader(packed)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
 // loadKernels compiles the PTX for the device and finds every kernel in it.
 func (d *device) loadKernels() error {
 	files, err := ptx.ReadDir("ptx")
@@ -53,7 +69,7 @@ func (d *device) loadKernels() error {
 		return err
 	}
 	for _, f := range files {
-		text, err := ptx.ReadFile("ptx/" + f.Name())
+		text, err := readPTX(f.Name())
 		if err != nil {
 			return err
 		}
@@ -65,7 +81,7 @@ func (d *device) loadKernels() error {
 		err = d.call("cuModuleLoadDataEx", d.cuModuleLoadDataEx, uintptr(unsafe.Pointer(&module)), uintptr(unsafe.Pointer(&text[0])),
 			uintptr(len(options)), uintptr(unsafe.Pointer(&options[0])), uintptr(unsafe.Pointer(&values[0])))
 		if err != nil {
-			return fmt.Errorf("compile %s for %s: %w\n%s", f.Name(), d.name, err, strings.TrimRight(string(said), "\x00"))
+			return fmt.Errorf("compile %s for %s: %w\n%s", strings.TrimSuffix(f.Name(), ".gz"), d.name, err, strings.TrimRight(string(said), "\x00"))
 		}
 		d.modules = append(d.modules, module)
 		for i, name := range kernelNames {

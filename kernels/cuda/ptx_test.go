@@ -1,7 +1,9 @@
 package cuda
 
 import (
+	"compress/gzip"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,16 +55,12 @@ func lintPTX(text string) (faults []string) {
 }
 
 func TestPTX(t *testing.T) {
-	files, err := filepath.Glob("ptx/*.ptx")
+	files, err := filepath.Glob("ptx/*.ptx.gz")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no PTX: %v", err)
 	}
 	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, fault := range lintPTX(string(text)) {
+		for _, fault := range lintPTX(unpacked(t, f)) {
 			t.Errorf("%s: %s", f, fault)
 		}
 	}
@@ -96,18 +94,28 @@ func TestPTXUpToDate(t *testing.T) {
 	if out, err := exec.Command("sh", filepath.Join(dir, "gen.sh")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	files, _ := filepath.Glob("ptx/*.ptx")
+	files, _ := filepath.Glob("ptx/*.ptx.gz")
 	for _, f := range files {
-		want, err := os.ReadFile(filepath.Join(dir, f))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(got) != string(want) {
+		if unpacked(t, f) != unpacked(t, filepath.Join(dir, f)) {
 			t.Errorf("%s is not what src gives: run go generate ./kernels/cuda", f)
 		}
 	}
+}
+
+func unpacked(t *testing.T, file string) string {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

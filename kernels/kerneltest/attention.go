@@ -8,6 +8,7 @@ import (
 
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/reference"
+	"github.com/sullae/sullae/kernels/tensor"
 )
 
 // scene is sequences whose keys and values are all in a pool, in scattered
@@ -242,20 +243,40 @@ func attentionCase(heads, kvHeads, headDim, blockSize, window int, parts []part,
 }
 
 func (sc *scene) testCase(name string, parts []part) testCase {
-	return testCase{
+	// slack is for weights that are rounded, as parts of the largest value.
+	check := func(t *testing.T, got []float32, sc *scene, slack float64) {
+		var want, tol []float64
+		for _, p := range parts {
+			w, e := sc.want(p)
+			largest := 0.0
+			for _, v := range sc.seqs[p.seq].v {
+				largest = max(largest, math.Abs(float64(v)))
+			}
+			for i := range e {
+				e[i] += slack * largest
+			}
+			want, tol = append(want, w...), append(tol, e...)
+		}
+		near(t, got, want, tol)
+	}
+	c := testCase{
 		name: name,
 		run: func(t *testing.T, b kernels.Backend) []float32 {
 			return sc.query(t, b, sc.pool(t, b), parts...)
 		},
-		check: func(t *testing.T, got []float32) {
-			var want, tol []float64
-			for _, p := range parts {
-				w, e := sc.want(p)
-				want, tol = append(want, w...), append(tol, e...)
-			}
-			near(t, got, want, tol)
-		},
+		check: func(t *testing.T, got []float32) { check(t, got, sc, 0) },
 	}
+	if sc.kv.Type == kernels.KVBF16 {
+		c.rounded = func(t *testing.T, got []float32) {
+			near := *sc
+			near.seqs = slices.Clone(sc.seqs)
+			for i := range near.seqs {
+				_, near.seqs[i].q = store(near.seqs[i].q, tensor.BF16)
+			}
+			check(t, got, &near, 0x1p-8)
+		}
+	}
+	return c
 }
 
 // chunkingRule: a prompt's results are the same however it is cut into steps,
@@ -273,11 +294,13 @@ func chunkingRule(t *testing.T, b kernels.Backend) {
 func smallChunkingRule(t *testing.T, b kernels.Backend) {
 	chunking(t, b, kernels.KVF32, 37, []int{64}, 262)
 	chunking(t, b, kernels.KVQ8, 37, []int{16}, 40)
+	chunking(t, b, kernels.KVBF16, 37, []int{16}, 300)
 }
 
 func smallPoisonRule(t *testing.T, b kernels.Backend) {
 	poison(t, b, kernels.KVF32, float32(math.NaN()))
 	poison(t, b, kernels.KVQ8, float32(math.Inf(1)))
+	poison(t, b, kernels.KVBF16, float32(math.Inf(-1)))
 }
 
 func chunking(t *testing.T, b kernels.Backend, kvType kernels.KVType, window int, sizes []int, length int) {

@@ -28,6 +28,7 @@
 #include "../src/rows.cu"
 #include "../src/matmul.cu"
 #include "../src/attention.cu"
+#include "../src/attend_mma.cu"
 #include "../src/probes.cu"
 
 namespace sim {
@@ -267,7 +268,7 @@ static const entry entries[] = {
 	BOTH(matmul_u4, 128), BOTH(matmul_f8, 128),
 	FIBERS(matmul_bf16_8, 128), FIBERS(matmul_bf16_16, 128), FIBERS(matmul_bf16_32, 128), FIBERS(matmul_bf16_64, 128),
 	FIBERS(matmul_bf16_128, 256), BOTH(matmul_q8, 128), BOTH(matmul_q4, 128), PLAIN(fold, 256),
-	PLAIN(rope, 64), FIBERS(write_kv, 64), FIBERS(rope_write, 64), FIBERS(attend, 128), PLAIN(attend_merge, 128),
+	PLAIN(rope, 64), FIBERS(write_kv, 64), FIBERS(rope_write, 64), FIBERS(attend, 128), FIBERS(attend_mma, 128), PLAIN(attend_merge, 128),
 	FIBERS(probe_mma, 256), PLAIN(probe_fma, 256), PLAIN(probe_dp4a, 256), PLAIN(probe_nothing, 32),
 };
 

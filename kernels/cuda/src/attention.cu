@@ -1,15 +1,9 @@
 // Rotary embedding, and attention over a paged pool of keys and values,
 // [block][slot][kv head][dim] for one layer, in float32, bfloat16, binary16, or in
 // int8 with a float32 scale for each vector in an array of its own.
-#include "device.h"
+#include "paged.h"
 
-enum { CHUNK = 256, MAX_DIM = 256, GROUP = 8 };
-
-// A row of a step: where it lies in the step's activations (below 0: there is none),
-// its position, and where its sequence's block table begins.
-struct query {
-	int row, pos, table;
-};
+enum { MAX_DIM = 256, GROUP = 8 };
 
 // A layer of the pool.
 struct pool {

@@ -55,6 +55,20 @@ DEVICE void commit_async() { asm volatile("cp.async.commit_group;" : : : "memory
 template <int N>
 DEVICE void wait_async() { asm volatile("cp.async.wait_group %0;" : : "n"(N) : "memory"); }
 
+// pack_bf16 rounds two values to bfloat16, the first in the low half.
+DEVICE uint32_t pack_bf16(float a, float b) {
+	uint32_t d;
+	asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(b), "f"(a));
+	return d;
+}
+
+// halves is the low halves of two words, or the high ones, the first's below.
+DEVICE uint32_t halves(uint32_t a, uint32_t b, int high) {
+	uint32_t d;
+	asm("prmt.b32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(high ? 0x7632 : 0x5410));
+	return d;
+}
+
 #else
 #include "../sim/thread.h"
 #endif
@@ -101,6 +115,11 @@ DEVICE uint16_t to_bf16(float f) {
 	if ((u & 0x7fffffff) > 0x7f800000) return (uint16_t)(u >> 16 | 0x40);
 	return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
+
+#ifndef __CUDA__
+DEVICE uint32_t pack_bf16(float a, float b) { return (uint32_t)to_bf16(a) | (uint32_t)to_bf16(b) << 16; }
+DEVICE uint32_t halves(uint32_t a, uint32_t b, int high) { return high ? a >> 16 | (b & 0xffff0000u) : (a & 0xffff) | b << 16; }
+#endif
 
 // from_f16 widens binary16, subnormals too.
 DEVICE float from_f16(uint16_t h) {

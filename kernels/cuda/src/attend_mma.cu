@@ -1,0 +1,158 @@
+// Attention on the tensor cores, over keys and values in bfloat16, to which queries
+// and weights are rounded too. A warp has a tile of 16: rows of one sequence, one
+// after the other, times query heads of one KV head; 64 positions at a time (they
+// begin at multiples of 64) are one step of the online softmax. What a row and head
+// come to depends on nothing else in the tile: positions that it does not see have
+// weight zero, and a step of these alone changes no bit.
+#include "paged.h"
+
+enum { SPAN = 64, TILE = 16 };
+
+// tile is rows [first, first + n) of the step's list.
+struct tile {
+	int first, n;
+};
+
+// finite clears elements that are not finite: their exponent's bits are all ones, and
+// one more carries into the place of the sign. It reports whether there are any.
+DEVICE uint32_t finite(quad &q) {
+	uint32_t odd = 0;
+	EACH(i, 4) {
+		uint32_t carry = ((q.v[i] & 0x7f807f80u) + 0x00800080u) & 0x80008000u;
+		odd |= carry;
+		q.v[i] &= ~((carry >> 15) * 0xffffu);
+	}
+	return odd;
+}
+
+// attend_mma: as attend (attention.cu), whose results it has, without a soft cap, for
+// heads of at most 128 elements. The order of a head's elements along k is the same for
+// queries and keys, and such that a lane loads 16 bytes: its eight of each 32. Element
+// g * NT + j of a value is column g of the product's tile j. Grid: tiles / 4 x kv heads
+// x chunks; 128 threads, a warp a tile.
+KERNEL(128) attend_mma(float *part, const float *q, const uint16_t *keys, const uint16_t *values, int block, int kv_heads, int dim,
+	const query *rows, const int *tables, const tile *tiles, int n_tiles, const int *first_head, int heads, int window, float scale, int first_chunk, int chunks) {
+	enum { D = 4, NT = 4 * D };
+	SHARED float weights[4][TILE][SPAN]; // where values are not finite
+	int warp = thread() / 32, lane = thread() % 32, g = lane / 4, t = lane % 4;
+	int index = block_x() * 4 + warp, kv = block_y(), chunk = first_chunk + block_z();
+	if (index >= n_tiles) return;
+	tile mine = tiles[index];
+	query first = rows[mine.first];
+	if (first.row < 0) return;
+	const int *table = tables + first.table;
+	int lo = max_i(chunk * CHUNK, window > 0 ? first.pos - window + 1 : 0), hi = min_i((chunk + 1) * CHUNK, first.pos + mine.n);
+	if (lo >= hi) return;
+	for (int base = first_head[kv]; base < first_head[kv + 1]; base += TILE) {
+		int group = min_i(TILE, first_head[kv + 1] - base), width = 1;
+		while (width < group) width *= 2;
+		// Of this lane: slots g and g + 8 of the tile.
+		bool is[2];
+		int row[2], head[2], pos[2], from[2];
+		EACH(h, 2) {
+			int r = (g + 8 * h) / width, j = (g + 8 * h) % width;
+			is[h] = r < mine.n && j < group;
+			row[h] = mine.first + (is[h] ? r : 0);
+			head[h] = base + (is[h] ? j : 0);
+			pos[h] = is[h] ? first.pos + r : -1;
+			from[h] = window > 0 ? max_i(0, pos[h] - window + 1) : 0;
+		}
+		uint32_t a[2 * D][4];
+		EACH(u, D) EACH(h, 2) {
+			float v[8] = {};
+			if (is[h] && 32 * u + 8 * t < dim) {
+				const float *at = q + ((long)rows[row[h]].row * heads + head[h]) * dim + 32 * u + 8 * t;
+				EACH(i, 8) v[i] = at[i];
+			}
+			a[2 * u][h] = pack_bf16(v[0], v[1]), a[2 * u][h + 2] = pack_bf16(v[2], v[3]);
+			a[2 * u + 1][h] = pack_bf16(v[4], v[5]), a[2 * u + 1][h + 2] = pack_bf16(v[6], v[7]);
+		}
+		float m[2], l[2] = {}, o[NT][4] = {};
+		EACH(h, 2) m[h] = from_bits(0xff800000u);
+		for (int b = lo / SPAN * SPAN; b < hi; b += SPAN) {
+			float s[8][4] = {};
+			EACH(n, 8) {
+				int p = b + 8 * n + g;
+				bool there = p >= lo && p < hi;
+				const uint16_t *key = keys;
+				if (there) key += (((long)table[p / block] * block + p % block) * kv_heads + kv) * dim;
+				EACH(u, D) {
+					quad k = {};
+					if (there && 32 * u + 8 * t < dim) k = *(const quad *)(key + 32 * u + 8 * t);
+					mma_bf16(s[n], a[2 * u], k.v[0], k.v[1]);
+					mma_bf16(s[n], a[2 * u + 1], k.v[2], k.v[3]);
+				}
+			}
+			float top[2];
+			EACH(h, 2) top[h] = m[h];
+			EACH(n, 8) EACH(i, 4) {
+				int p = b + 8 * n + 2 * t + i % 2;
+				float v = s[n][i] *= scale;
+				if (p >= from[i / 2] && p <= pos[i / 2] && v > top[i / 2]) top[i / 2] = v;
+			}
+			EACH(h, 2) {
+				for (int x = 1; x < 4; x *= 2) {
+					float other = shuffle_xor(top[h], x);
+					if (other > top[h]) top[h] = other;
+				}
+				float shift = top[h] == from_bits(0xff800000u) ? 0.0f : top[h];
+				float old = exp32(m[h] - shift);
+				m[h] = top[h];
+				l[h] *= old;
+				EACH(j, NT) EACH(e, 2) o[j][2 * h + e] *= old;
+				EACH(n, 8) EACH(e, 2) {
+					int p = b + 8 * n + 2 * t + e;
+					float w = p >= from[h] && p <= pos[h] ? exp32(s[n][2 * h + e] - shift) : 0.0f;
+					s[n][2 * h + e] = w;
+					l[h] += w;
+				}
+			}
+			uint32_t odd = 0;
+			EACH(c, 4) {
+				uint32_t w[4] = {pack_bf16(s[2 * c][0], s[2 * c][1]), pack_bf16(s[2 * c][2], s[2 * c][3]), pack_bf16(s[2 * c + 1][0], s[2 * c + 1][1]), pack_bf16(s[2 * c + 1][2], s[2 * c + 1][3])};
+				const uint16_t *value[4];
+				EACH(i, 4) {
+					int p = b + 16 * c + 2 * t + i % 2 + i / 2 * 8;
+					value[i] = p >= lo && p < hi ? values + (((long)table[p / block] * block + p % block) * kv_heads + kv) * dim : nullptr;
+				}
+				EACH(x, D / 2) {
+					quad v[4] = {};
+					EACH(i, 4) if (value[i] && g * NT + 8 * x < dim) {
+						v[i] = *(const quad *)(value[i] + g * NT + 8 * x);
+						odd |= finite(v[i]);
+					}
+					EACH(j, 8) mma_bf16(o[8 * x + j], w, halves(v[0].v[j / 2], v[1].v[j / 2], j % 2), halves(v[2].v[j / 2], v[3].v[j / 2], j % 2));
+				}
+			}
+			for (int x = 1; x < 32; x *= 2) odd |= (uint32_t)shuffle_xor_i((int)odd, x);
+			if (!odd) continue;
+			// Zero times what is not finite would be NaN for rows that do not see it.
+			EACH(n, 8) EACH(i, 4) weights[warp][g + i / 2 * 8][8 * n + 2 * t + i % 2] = s[n][i];
+			sync_warp();
+			for (int p = max_i(b, lo); p < min_i(b + SPAN, hi); p++) {
+				const uint16_t *value = values + (((long)table[p / block] * block + p % block) * kv_heads + kv) * dim;
+				EACH(j, NT) EACH(i, 4) {
+					int d = (2 * t + i % 2) * NT + j;
+					if (d < dim && p >= from[i / 2] && p <= pos[i / 2]) {
+						float v = from_bf16(value[d]);
+						if (!(v - v == 0)) o[j][i] = fma32(weights[warp][g + i / 2 * 8][p - b], v, o[j][i]);
+					}
+				}
+			}
+			sync_warp();
+		}
+		EACH(h, 2) {
+			for (int x = 1; x < 4; x *= 2) l[h] += shuffle_xor(l[h], x);
+			if (!is[h] || pos[h] < chunk * CHUNK) continue; // a row before the chunk
+			float *out = part + (((long)row[h] * heads + head[h]) * chunks + block_z()) * (dim + 2);
+			if (t == 0) {
+				out[0] = m[h] == from_bits(0xff800000u) ? 0.0f : m[h];
+				out[1] = l[h];
+			}
+			EACH(e, 2) EACH(j, NT) {
+				int d = (2 * t + e) * NT + j;
+				if (d < dim) out[2 + d] = o[j][2 * h + e];
+			}
+		}
+	}
+}
