@@ -8,7 +8,8 @@
 // of ranks. Along K every leaf of a product is cut into chunks of 512 values; a
 // chunk is summed in K order (on tensor cores: by their instruction, 16 values at
 // a time), chunks one after the other, leaves by the tree. Attention sums every
-// fourth position of a chunk of 256, those sums by pairs, and merges chunks in order.
+// fourth position of a chunk of 256, those sums by pairs (on tensor cores: 64 positions
+// after 64), and merges chunks in order.
 // No sum uses atomics.
 //
 // Ops on rows that follow one another are held back and done in one pass where that
