@@ -29,7 +29,7 @@ func TestFaults(t *testing.T) {
 		{"no device", []string{"SULLAE_SIM_DEVICES=0"}, "device 0 of 0"},
 		{"old device", []string{"SULLAE_SIM_CC=75"}, "has compute capability 7.5, 8.0 is needed"},
 		{"init", []string{"SULLAE_SIM_FAIL=cuInit:1:100"}, "no CUDA device: cuInit: CUDA_ERROR_NO_DEVICE (100)"},
-		{"compile", []string{"SULLAE_SIM_FAIL=cuModuleLoadDataEx:2:218"}, "compile matmul.ptx"},
+		{"compile", []string{"SULLAE_SIM_FAIL=cuModuleLoadDataEx:2:218"}, "compile attention.ptx for simulated device"},
 		{"pinned memory", []string{"SULLAE_SIM_FAIL=cuMemHostAlloc:1:2"}, "pinned memory: cuMemHostAlloc: CUDA_ERROR_OUT_OF_MEMORY (2)"},
 		{"out of memory", []string{"SULLAE_SIM_FAIL=cuMemAlloc:2:2"}, "free: cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY (2)"},
 		{"fault", []string{"SULLAE_SIM_FAIL=cuLaunchKernel:2:700"}, "cuLaunchKernel: CUDA_ERROR_ILLEGAL_ADDRESS (700)"},
