@@ -11420,6 +11420,7 @@ group:
 	VMULSS       perStep<>+0(SB), X5, X5
 	VMOVSS       X5, (CX)
 	VBROADCASTSS X0, Y0
+	VMOVDQU      groupOrder<>+0(SB), Y5
 	VMULPS       Y0, Y1, Y1
 	VCVTPS2DQ    Y1, Y1
 	VMULPS       Y0, Y2, Y2
@@ -11431,8 +11432,7 @@ group:
 	VPACKSSDW    Y2, Y1, Y1
 	VPACKSSDW    Y4, Y3, Y3
 	VPACKSSWB    Y3, Y1, Y1
-	VMOVDQU      groupOrder<>+0(SB), Y2
-	VPERMD       Y1, Y2, Y1
+	VPERMD       Y1, Y5, Y1
 	VMOVDQU      Y1, (AX)
 
 	// the sum, by way of unsigned bytes
@@ -11563,6 +11563,7 @@ group:
 	VMULSS       perStep<>+0(SB), X5, X5
 	VMOVSS       X5, (CX)
 	VBROADCASTSS X0, Y0
+	VMOVDQU      groupOrder<>+0(SB), Y5
 	VMULPS       Y0, Y1, Y1
 	VCVTPS2DQ    Y1, Y1
 	VMULPS       Y0, Y2, Y2
@@ -11574,8 +11575,7 @@ group:
 	VPACKSSDW    Y2, Y1, Y1
 	VPACKSSDW    Y4, Y3, Y3
 	VPACKSSWB    Y3, Y1, Y1
-	VMOVDQU      groupOrder<>+0(SB), Y2
-	VPERMD       Y1, Y2, Y1
+	VPERMD       Y1, Y5, Y1
 
 	// values 0 and 2 of each four, then 1 and 3
 	VPSLLW  $0x08, Y1, Y2

@@ -112,14 +112,7 @@ func packRow(format, d string) {
 	VANDPS(some, inv, inv)
 	all := YMM()
 	VBROADCASTSS(inv, all)
-	for i := range v {
-		VMULPS(all, v[i], v[i])
-		VCVTPS2DQ(v[i], v[i])
-	}
-	VPACKSSDW(v[1], v[0], v[0])
-	VPACKSSDW(v[3], v[2], v[2])
-	VPACKSSWB(v[2], v[0], v[0])
-	VPERMD(v[0], order, v[0])
+	roundBytes(v, all, order)
 	if format == "Q8" {
 		VPMAXSB(constant("leastByte", 0x81818181), v[0], v[0])
 	} else {
@@ -157,6 +150,18 @@ func packRow(format, d string) {
 	VZEROUPPER()
 	Store(done, ReturnIndex(0))
 	RET()
+}
+
+// roundBytes rounds 32 values times a factor to bytes in v[0], in their order.
+func roundBytes(v []VecVirtual, factor, order Op) {
+	for i := range v {
+		VMULPS(factor, v[i], v[i])
+		VCVTPS2DQ(v[i], v[i])
+	}
+	VPACKSSDW(v[1], v[0], v[0])
+	VPACKSSDW(v[3], v[2], v[2])
+	VPACKSSWB(v[2], v[0], v[0])
+	VPERMD(v[0], order, v[0])
 }
 
 // packOrder puts bytes in order that packing in lanes of 128 bits has mixed.

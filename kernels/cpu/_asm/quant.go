@@ -150,12 +150,7 @@ func quantGemm(format string, m int, wide bool) {
 		}
 		for r := range acc {
 			if format == "Q4" {
-				bias := YMM()
-				VPBROADCASTD(a.bias(r), bias)
-				for _, y := range acc[r] {
-					VPMADDWD(ones, y, y)
-					VPADDD(bias, y, y)
-				}
+				a.widenSums(r, acc[r], ones)
 			}
 		}
 		scaleSums(a, c, s, acc)
@@ -163,6 +158,16 @@ func quantGemm(format string, m int, wide bool) {
 	a.next(format)
 	VZEROUPPER()
 	RET()
+}
+
+// widenSums makes row r's sums of a group from 16-bit ones of pairs.
+func (a quantArgs) widenSums(r int, acc [2]VecVirtual, ones VecVirtual) {
+	bias := YMM()
+	VPBROADCASTD(a.bias(r), bias)
+	for _, y := range acc {
+		VPMADDWD(ones, y, y)
+		VPADDD(bias, y, y)
+	}
 }
 
 // quantLine8 adds a line of 8-bit weights. The products want one operand
@@ -405,12 +410,7 @@ func quantTall(format string) {
 		}
 		for r := range acc {
 			if format == "Q4" {
-				bias := YMM()
-				VPBROADCASTD(a.bias(r), bias)
-				for _, y := range acc[r] {
-					VPMADDWD(ones, y, y)
-					VPADDD(bias, y, y)
-				}
+				a.widenSums(r, acc[r], ones)
 			}
 			x := YMM()
 			VBROADCASTSS(a.scale(r), x)
@@ -482,15 +482,9 @@ func quantizeRow(wide bool) {
 	VMOVSS(half, mem(scale))
 	all := YMM()
 	VBROADCASTSS(inv, all)
-	for i := range v {
-		VMULPS(all, v[i], v[i])
-		VCVTPS2DQ(v[i], v[i])
-	}
-	VPACKSSDW(v[1], v[0], v[0])
-	VPACKSSDW(v[3], v[2], v[2])
-	VPACKSSWB(v[2], v[0], v[0])
-	VMOVDQU(packOrder(), v[1])
-	VPERMD(v[0], v[1], v[0])
+	order := YMM()
+	VMOVDQU(packOrder(), order)
+	roundBytes(v, all, order)
 	if wide {
 		Comment("values 0 and 2 of each four, then 1 and 3")
 		VPSLLW(Imm(8), v[0], v[1])
