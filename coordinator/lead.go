@@ -80,7 +80,7 @@ func (c *coordinator) term(ctx, run context.Context) error {
 		}
 	})
 	standing.Go(func() { c.watchLeader(sctx) })
-	l, err := c.reg.Campaign(ctx, c.cfg.ID)
+	l, err := c.reg.Campaign(ctx, c.cfg.ID, c.giveWay)
 	elected()
 	standing.Wait()
 	if ctx.Err() != nil {
@@ -121,13 +121,28 @@ func (c *coordinator) term(ctx, run context.Context) error {
 // regainTimeout is how long a leader whose lease ran out tries to lead again.
 const regainTimeout = 2 * time.Second
 
+// giveWay lets the coordinator that led before etcd was away lead again, while it
+// is there: its groups have gone on, and what its clients have asked for goes on.
+func (c *coordinator) giveWay(ctx context.Context) {
+	giveWay(ctx, c.peers.before(), c.cfg.ID, c.view.Dead)
+}
+
+func giveWay(ctx context.Context, before, self string, dead func(string) bool) {
+	end := time.Now().Add(regainTimeout)
+	for before != "" && before != self && !dead(before) && time.Now().Before(end) {
+		if !sleepFor(ctx, 50*time.Millisecond) {
+			return
+		}
+	}
+}
+
 // regain leads again after the lease ran out while etcd was away, if nobody else
 // has led meanwhile: then the groups have gone on all the time, and go on. nil:
 // another one leads, or is about to.
 func (c *coordinator) regain(ctx context.Context) *registry.Leadership {
 	rctx, cancel := context.WithTimeout(ctx, regainTimeout)
 	defer cancel()
-	l, err := c.reg.Campaign(rctx, c.cfg.ID)
+	l, err := c.reg.Campaign(rctx, c.cfg.ID, nil)
 	if err != nil {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -17,6 +18,7 @@ const serving = "serving"
 type peers struct {
 	mu     sync.Mutex
 	leader string // "" while nobody leads, as far as is known
+	last   string // who led last, as far as is known
 	led    bool   // another one has led since this one started
 	all    map[string]registry.Coordinator
 }
@@ -24,7 +26,14 @@ type peers struct {
 func (p *peers) setLeader(id string, other bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.leader, p.led = id, p.led || other
+	p.leader, p.last, p.led = id, cmp.Or(id, p.last), p.led || other
+}
+
+// before is who leads, or else who led last; "" while nobody has.
+func (p *peers) before() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
 }
 
 // get is the leader's record, and whether another one has led.

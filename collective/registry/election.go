@@ -18,13 +18,14 @@ type candidate struct {
 func (c candidate) validate() error { return checkName("coordinator id", c.ID) }
 
 // Campaign waits until the coordinator leads, or until ctx ends. It outlasts
-// etcd's absences and the loss of its own lease, after which it queues anew.
+// etcd's absences and the loss of its own lease, after which it queues anew: when
+// lapsed, where it isn't nil, returns.
 //
 // The election is etcd's usual one, with its layout of keys (one per candidate,
 // named by its lease; the oldest leads). clientv3/concurrency.Election is not
 // used because it takes itself for elected when its own key lapsed while it
 // waited, and because it waits without bound for an etcd that is away.
-func (r *Registry) Campaign(ctx context.Context, coordinatorID string) (*Leadership, error) {
+func (r *Registry) Campaign(ctx context.Context, coordinatorID string, lapsed func(context.Context)) (*Leadership, error) {
 	if err := (candidate{coordinatorID}).validate(); err != nil {
 		return nil, err
 	}
@@ -61,6 +62,9 @@ func (r *Registry) Campaign(ctx context.Context, coordinatorID string) (*Leaders
 		}
 		if errors.Is(err, errLeaseLost) {
 			r.log.Warn("candidacy lapsed, queueing anew", "coordinator", coordinatorID)
+			if lapsed != nil {
+				lapsed(ctx)
+			}
 		} else {
 			away.failed(ctx, err)
 		}

@@ -10,11 +10,15 @@ import (
 )
 
 // campaign starts a campaign and returns where its leadership will come.
-func (b *bench) campaign(r *registry.Registry, id string) <-chan *registry.Leadership {
+func (b *bench) campaign(r *registry.Registry, id string, lapsed ...func(context.Context)) <-chan *registry.Leadership {
 	out := make(chan *registry.Leadership, 1)
 	go func() {
 		defer close(out)
-		l, err := r.Campaign(b.ctx, id)
+		l, err := r.Campaign(b.ctx, id, func(ctx context.Context) {
+			for _, f := range lapsed {
+				f(ctx)
+			}
+		})
 		if err != nil {
 			if !errors.Is(err, registry.ErrClosed) {
 				b.t.Errorf("campaign of %s: %v", id, err)
@@ -28,7 +32,7 @@ func (b *bench) campaign(r *registry.Registry, id string) <-chan *registry.Leade
 
 func (b *bench) lead(r *registry.Registry, id string) *registry.Leadership {
 	b.t.Helper()
-	l, err := r.Campaign(b.ctx, id)
+	l, err := r.Campaign(b.ctx, id, nil)
 	b.must(err)
 	return l
 }
@@ -113,7 +117,8 @@ func TestDeposed(t *testing.T) {
 func TestStandbyLapses(t *testing.T) {
 	both(t, func(t *testing.T, b *bench) {
 		l1 := b.lead(b.process(), "c1")
-		next := b.campaign(b.process(), "c2")
+		lapsed := 0
+		next := b.campaign(b.process(), "c2", func(context.Context) { lapsed++ })
 		var standby string
 		b.soon("c2 stands", func() bool {
 			keys := b.keys("/sullae/default/leader/")
@@ -129,8 +134,8 @@ func TestStandbyLapses(t *testing.T) {
 		b.delete(standby)
 		b.must(l1.Resign(b.ctx))
 		l2 := <-next
-		if l2.Key() == standby {
-			t.Error("elected by a key that was gone")
+		if l2.Key() == standby || lapsed != 1 {
+			t.Errorf("elected by a key that was gone, or not asked before queueing anew (%d times)", lapsed)
 		}
 		if _, err := l1.WriteGeneration(b.ctx, generation("g")); !errors.Is(err, registry.ErrNotLeader) {
 			t.Errorf("c1 writes: %v", err)
@@ -178,7 +183,7 @@ func TestCampaignEndsWithItsContext(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(b.ctx)
 			time.AfterFunc(200*time.Millisecond, func() { cancel(why) })
 			began := time.Now()
-			_, err := standby.Campaign(ctx, "c2")
+			_, err := standby.Campaign(ctx, "c2", nil)
 			if !errors.Is(err, why) {
 				t.Errorf("away %v: %v", away, err)
 			}

@@ -45,7 +45,7 @@ func (c *cluster) elected(l *registry.Leadership) {
 // coordinate leads and writes, again and again, until ctx ends.
 func (c *cluster) coordinate(ctx context.Context, r *registry.Registry, id string, rnd *rand.Rand) {
 	for ctx.Err() == nil {
-		l, err := r.Campaign(ctx, id)
+		l, err := r.Campaign(ctx, id, nil)
 		if err != nil {
 			if ctx.Err() == nil {
 				c.t.Errorf("campaign: %v", err)

@@ -276,7 +276,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		if _, err := p.RegisterWorker(b.ctx, worker("w2")); !errors.Is(err, registry.ErrClosed) {
 			t.Errorf("register: %v", err)
 		}
-		if _, err := p.Campaign(b.ctx, "c1"); !errors.Is(err, registry.ErrClosed) {
+		if _, err := p.Campaign(b.ctx, "c1", nil); !errors.Is(err, registry.ErrClosed) {
 			t.Errorf("campaign: %v", err)
 		}
 	})
