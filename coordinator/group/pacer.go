@@ -9,14 +9,17 @@ import "math/bits"
 // streams run, the scheduler lets them go first.)
 type pacer struct {
 	limit int // never more
-	// alone is how long a step without prompts takes, in seconds, by the size of its
-	// rows' number in bits.
-	alone [16]float64
+	// alone are steps without prompts, by the size of their rows' number in bits.
+	alone [16]streamStep
 	// rest is what was left of the shortest step with prompts without their rows, for
 	// numbers of streams that were never alone: under a steady load none may be.
 	rest [16]float64
 	row  float64 // what a prompt's row adds to a step, in seconds
 }
+
+// streamStep is how many streams a step had and how long it took, in seconds, on
+// average; zero where there was none.
+type streamStep struct{ streams, seconds float64 }
 
 const (
 	// leastChunk is the fewest rows: less would not pay for the step.
@@ -39,10 +42,12 @@ func (p *pacer) note(streams, prompts int, seconds float64) {
 	switch {
 	case seconds <= 0:
 	case prompts == 0:
-		average(&p.alone[bits.Len(uint(streams))], seconds, aloneWeight)
+		a := &p.alone[bits.Len(uint(streams))]
+		average(&a.streams, float64(streams), aloneWeight)
+		average(&a.seconds, seconds, aloneWeight)
 	case streams == 0:
 		average(&p.row, seconds/float64(prompts), rowWeight)
-	case p.alone[bits.Len(uint(streams))] == 0 && p.row > 0:
+	case p.alone[bits.Len(uint(streams))].seconds == 0 && p.row > 0:
 		rest := &p.rest[bits.Len(uint(streams))]
 		if left := seconds - float64(prompts)*p.row; *rest == 0 || left < *rest {
 			*rest = left
@@ -54,17 +59,30 @@ func (p *pacer) note(streams, prompts int, seconds float64) {
 	}
 }
 
-// base is how long a step of so many streams takes alone: as measured, or at least
-// as for the next smaller number that was measured; 0 if nothing is known.
+// base is how long a step of so many streams takes alone: between those that were
+// measured, or beyond them as the last two lead on, and at least what was left of
+// steps with prompts; 0 if nothing is known.
 func (p *pacer) base(streams int) float64 {
-	rest := 0.0
-	for i := bits.Len(uint(streams)); i > 0; i-- {
-		if p.alone[i] > 0 {
-			return max(p.alone[i], rest)
+	n := float64(streams)
+	var below, before, above streamStep
+	for _, a := range p.alone {
+		switch {
+		case a.seconds == 0:
+		case a.streams <= n:
+			before, below = below, a
+		case above.seconds == 0:
+			above = a
 		}
-		rest = max(rest, p.rest[i])
 	}
-	return rest
+	switch {
+	case below.seconds > 0 && above.seconds > 0:
+		return below.seconds + (above.seconds-below.seconds)*(n-below.streams)/(above.streams-below.streams)
+	case above.seconds > 0:
+		return above.seconds * n / above.streams
+	case before.seconds > 0:
+		below.seconds += max(below.seconds-before.seconds, 0) * (n - below.streams) / (below.streams - before.streams)
+	}
+	return max(below.seconds, p.rest[bits.Len(uint(streams))])
 }
 
 // chunk is how many rows of prompts go with so many streams.

@@ -62,3 +62,25 @@ func TestPacerNeverAlone(t *testing.T) {
 		t.Errorf("%d rows of prompts beside 32 streams that were alone", n)
 	}
 }
+
+// TestPacerBetween: what is known of a step of 16 streams is not taken for one of 31,
+// whose time would count as the prompts'.
+func TestPacerBetween(t *testing.T) {
+	const fixed, row = 0.0001, 0.00003
+	for _, known := range [][]int{{1, 16}, {1, 2, 4, 8, 16}, {8, 17}, {2, 17, 40}} {
+		p := pacer{limit: 256}
+		p.note(0, 64, fixed+64*row)
+		for _, n := range known {
+			for range 20 {
+				p.note(n, 0, fixed+row*float64(n))
+			}
+		}
+		for range 30 {
+			n := p.chunk(31)
+			p.note(31, n, fixed+row*float64(31+n))
+		}
+		if n := p.chunk(31); n < 25 || n > 40 {
+			t.Errorf("%v known: %d rows of prompts beside 31 streams", known, n)
+		}
+	}
+}
