@@ -2,6 +2,8 @@ package cuda
 
 import (
 	"compress/gzip"
+	"crypto/sha256"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -77,8 +79,30 @@ func TestPTX(t *testing.T) {
 	}
 }
 
-// TestPTXUpToDate compiles the kernels again where clang 19 is at hand.
+var compilePTX = flag.Bool("ptx", false, "compile the kernels again and compare")
+
+// TestPTXUpToDate holds the PTX to the sources that it was made of, and, where asked to,
+// compiles them again.
 func TestPTXUpToDate(t *testing.T) {
+	sources, err := filepath.Glob("src/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := sha256.New()
+	for _, f := range append([]string{"gen.sh"}, sources...) {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Write(text)
+	}
+	sum, err := os.ReadFile("ptx/sources.sum")
+	if err != nil || strings.TrimSpace(string(sum)) != fmt.Sprintf("%x", h.Sum(nil)) {
+		t.Errorf("the PTX was made of other sources (%v): run go generate ./kernels/cuda", err)
+	}
+	if !*compilePTX {
+		t.Skip("the sources are the same; -args -ptx compiles them")
+	}
 	if _, err := exec.LookPath("clang++-19"); err != nil {
 		t.Skip("needs clang++-19 (Debian: clang-19)")
 	}
