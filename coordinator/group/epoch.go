@@ -74,6 +74,11 @@ func (g *Group) form(ctx context.Context, workers, all []registry.Worker, holder
 	if err != nil {
 		return nil, fmt.Errorf("write the generation record: %w", err)
 	}
+	if !recorded {
+		if err := g.last.strange(workers); err != nil {
+			return nil, err
+		}
+	}
 	gen.Epoch = id
 	log.Info("epoch forming", "epoch", id, "workers", len(workers))
 	g.event(Event{Kind: "forming", Epoch: id, Text: fmt.Sprintf("%d workers", len(workers))})
@@ -84,7 +89,7 @@ func (g *Group) form(ctx context.Context, workers, all []registry.Worker, holder
 	ectx, end := context.WithCancelCause(ctx)
 	cancel := func() { end(nil) }
 	previous := g.last.token
-	g.last = formed{id, token}
+	g.last.epoch, g.last.token = id, token
 	e := &epoch{id: id, members: workers, holders: holders, plan: p, cancel: cancel, over: ectx.Done(), results: make(chan rankResult, 2*len(workers)), timing: make([]Timing, len(workers)), answered: make([]uint64, len(workers))}
 	defer func() {
 		if lost := (*rankError)(nil); err != nil && errors.As(context.Cause(ectx), &lost) {
@@ -111,6 +116,10 @@ func (g *Group) form(ctx context.Context, workers, all []registry.Worker, holder
 	began := time.Now()
 	if err := g.prepare(ectx, e, token, previous); err != nil {
 		return nil, err
+	}
+	g.last.took = map[string]string{}
+	for _, w := range workers {
+		g.last.took[w.ID] = w.Instance
 	}
 	g.cfg.Metrics.stage(stageLoad, began)
 	began = time.Now()

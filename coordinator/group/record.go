@@ -12,11 +12,30 @@ import (
 type formed struct {
 	epoch uint64
 	token []byte
+	// took are the instances of the workers that took the last epoch which all did, by
+	// id: without etcd no others obey.
+	took map[string]string
+}
+
+// strange is an error that names the workers which would refuse an epoch that is
+// not recorded; nil where none would.
+func (f formed) strange(workers []registry.Worker) error {
+	re := &rankError{unknown: true, err: errors.New("etcd is away, and it was in no epoch of this coordinator")}
+	for _, w := range workers {
+		if i, ok := f.took[w.ID]; !ok || i != w.Instance {
+			re.others, re.worker = append(re.others, w.ID), w.ID
+		}
+	}
+	if re.worker == "" {
+		return nil
+	}
+	return re
 }
 
 // Bounds of writing the generation record.
 const (
 	recordTimeout = time.Second
+	recordAgain   = 200 * time.Millisecond // when etcd was away a moment ago
 	recordRetry   = time.Second
 )
 
@@ -25,7 +44,11 @@ const (
 // the last epoch's token, and refuse every other. Such an epoch is recorded when
 // etcd is back (recordLater).
 func (g *Group) record(ctx context.Context, gen registry.Generation) (epoch uint64, recorded bool, err error) {
-	wctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	timeout := recordTimeout
+	if g.away.Load() {
+		timeout = recordAgain
+	}
+	wctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	gen.Epoch = g.last.epoch // never below one that workers have seen
 	epoch, err = g.cfg.Placement.WriteGeneration(wctx, gen)

@@ -38,6 +38,7 @@ type rankError struct {
 	// unknown: it refuses, as a worker does that has not been in this coordinator's
 	// last epoch and cannot read etcd.
 	unknown bool
+	others  []string // that would refuse likewise
 	// sequence, if not 0, is at fault by itself: it would fail again.
 	sequence uint64
 	// apart are workers that it and they cannot reach, though it answers.
@@ -97,7 +98,9 @@ func (w *watcher) suspect(err error) {
 	if errors.As(err, &re) && len(re.apart) > 0 {
 		w.part(re.worker, re.apart)
 	} else if errors.As(err, &re) && re.unknown && w.away != nil && w.away() {
-		w.unknown[re.worker] = w.instance(re.worker)
+		for _, id := range append(re.others, re.worker) {
+			w.unknown[id] = w.instance(id)
+		}
 	} else if errors.As(err, &re) && re.lost {
 		now, d := time.Now(), w.suspects[re.worker]
 		instance := w.instance(re.worker)

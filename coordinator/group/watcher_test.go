@@ -191,6 +191,20 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// TestStrange: without etcd only those are asked that took the last epoch.
+func TestStrange(t *testing.T) {
+	f := formed{took: map[string]string{"a": "1", "b": "1"}}
+	ws := []registry.Worker{{ID: "a", Instance: "1"}, {ID: "b", Instance: "1"}}
+	if err := f.strange(ws); err != nil {
+		t.Error(err)
+	}
+	ws[1].Instance = "2"
+	var re *rankError
+	if err := f.strange(append(ws, registry.Worker{ID: "c", Instance: "1"})); !errors.As(err, &re) || !re.unknown || !slices.Equal(re.others, []string{"b", "c"}) {
+		t.Errorf("%+v", re)
+	}
+}
+
 // TestGrownAndLeaving: when an epoch ends for others' sake.
 func TestGrownAndLeaving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
