@@ -34,7 +34,7 @@ type sample struct {
 type probe struct {
 	began, ended time.Time
 	ok           bool
-	cut          bool   // its connection broke: it got no answer at all
+	refused      bool   // it got 503, or no answer at all: its connection broke
 	why          string // it is not ok
 }
 
@@ -129,8 +129,8 @@ func (t *truth) probe(ctx context.Context, c *Cluster) {
 	defer cancel()
 	_, code, err := c.fetch(pctx, "POST", t.n, "/v1/completions", bytes.NewReader([]byte(`{"prompt": "a", "max_tokens": 1}`)))
 	p.ended, p.ok, p.why = time.Now(), err == nil && code == http.StatusOK, fmt.Sprintf("status %d", code)
-	if err != nil {
-		p.cut, p.why = true, err.Error()
+	if p.refused = err != nil || code == http.StatusServiceUnavailable; err != nil {
+		p.why = err.Error()
 	}
 	if ctx.Err() != nil || code == http.StatusTooManyRequests {
 		return
@@ -141,9 +141,9 @@ func (t *truth) probe(ctx context.Context, c *Cluster) {
 }
 
 // judge holds what was said to what was: a completion that fails must have been
-// announced by a "no" not more than slack away, but for a single one whose connection
-// broke with the process at its other end (these are counted and printed); after
-// one that succeeded, and while others do, "yes" must be said within slack; and the
+// announced by a "no" not more than slack away, but for a single one that was refused
+// or cut off because another coordinator took over within slack (these are counted
+// and printed); after one that succeeded, and while others do, "yes" must be said within slack; and the
 // three ways to ask must not differ for longer than that.
 func (t *truth) judge(c *Cluster) {
 	said := func(from, to time.Time, what func(sample) bool) (yes, no int) {
@@ -169,7 +169,7 @@ func (t *truth) judge(c *Cluster) {
 			if !p.ok {
 				switch yes, no := said(p.began.Add(-slack), p.ended.Add(slack), what); {
 				case yes == 0 || no > 0:
-				case t.alone(i) && p.cut:
+				case t.alone(i) && p.refused:
 					alone[i] = true
 				default:
 					c.violate("%s of %s says yes for %v around a completion that fails (%.1f s into the run): %s", name, t.n.name, 2*slack, p.ended.Sub(c.began).Seconds(), p.why)
@@ -182,7 +182,7 @@ func (t *truth) judge(c *Cluster) {
 		}
 	}
 	for i := range alone {
-		c.say("%s: a completion's connection broke while all was said to be well: %s", t.n.name, t.probes[i].why)
+		c.say("%s: a takeover refused a completion, or cut it off, while all was said to be well: %s", t.n.name, t.probes[i].why)
 	}
 	var since time.Time
 	for _, s := range t.samples {
@@ -196,7 +196,7 @@ func (t *truth) judge(c *Cluster) {
 			since = s.at
 		}
 	}
-	c.say("truth of %s: %d samples, %d completions, %d of them cut off without notice", t.n.name, len(t.samples), len(t.probes), len(alone))
+	c.say("truth of %s: %d samples, %d completions, %d of them refused or cut off without notice", t.n.name, len(t.samples), len(t.probes), len(alone))
 }
 
 // alone reports whether probe i failed and the next one did not, as where another
