@@ -142,6 +142,13 @@ func giveWay(ctx context.Context, before, self string, dead func(string) bool) {
 func (c *coordinator) regain(ctx context.Context) *registry.Leadership {
 	rctx, cancel := context.WithTimeout(ctx, regainTimeout)
 	defer cancel()
+	go func() { // ends with rctx
+		for id := range c.reg.WatchLeader(rctx) {
+			if id != "" && id != c.cfg.ID {
+				cancel() // the longer this one goes on, the more requests it takes that it must refuse
+			}
+		}
+	}()
 	l, err := c.reg.Campaign(rctx, c.cfg.ID, nil)
 	if err != nil {
 		return nil
