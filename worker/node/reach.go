@@ -17,8 +17,8 @@ import (
 // of a peer that computes, or gets no CPU, answers; one that is cut off from this rank
 // alone, which membership does not see, does not. Where steps flow nobody is asked.
 const (
-	askEvery  = 150 * time.Millisecond
-	askWithin = 300 * time.Millisecond
+	askEvery  = 100 * time.Millisecond
+	askWithin = 200 * time.Millisecond
 	// unreachableAfter is the silence that a cut which should cost nothing stays below.
 	unreachableAfter = 2 * time.Second
 	// mostSilent is what one unanswered question counts for: this process itself may
