@@ -81,7 +81,7 @@ func (u *units) FetchUnit(req *clusterv1.FetchUnitRequest, stream clusterv1.Weig
 	for at := int(req.Offset); at < len(data); {
 		u.last.Store(time.Now().UnixNano())
 		part := data[at:min(at+unitChunk, len(data))]
-		if err := stream.Send(&clusterv1.FetchResponse{Offset: int64(at), Data: part, Crc32C: crc32.Checksum(part, castagnoli), Total: int64(len(data))}); err != nil {
+		if err := stream.Send(&clusterv1.FetchUnitResponse{Offset: int64(at), Data: part, Crc32C: crc32.Checksum(part, castagnoli), Total: int64(len(data))}); err != nil {
 			return err
 		}
 		at += len(part)

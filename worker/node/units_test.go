@@ -36,7 +36,7 @@ func (c *counting) ReadRegion(ctx context.Context, dst []byte, name string, row,
 }
 
 // fault is what becomes of the messages of a worker that serves units.
-type fault func(n int64, m *clusterv1.FetchResponse) error
+type fault func(n int64, m *clusterv1.FetchUnitResponse) error
 
 // faulty is a stream with a fault.
 type faulty struct {
@@ -46,7 +46,7 @@ type faulty struct {
 }
 
 func (s faulty) SendMsg(m any) error {
-	if r, ok := m.(*clusterv1.FetchResponse); ok {
+	if r, ok := m.(*clusterv1.FetchUnitResponse); ok {
 		r.Data = bytes.Clone(r.Data)
 		if err := s.fault(s.sent.Add(1), r); err != nil {
 			return err
@@ -110,19 +110,19 @@ func TestUnitsFromPeers(t *testing.T) {
 			norms += int64(w.Ref.Rows * info.DType.Size())
 		}
 	}
-	cut := func(n int64, _ *clusterv1.FetchResponse) error {
+	cut := func(n int64, _ *clusterv1.FetchUnitResponse) error {
 		if n > 4 {
 			return io.ErrClosedPipe
 		}
 		return nil
 	}
-	corrupt := func(n int64, m *clusterv1.FetchResponse) error {
+	corrupt := func(n int64, m *clusterv1.FetchUnitResponse) error {
 		if n == 4 {
 			m.Data[len(m.Data)/2] ^= 4
 		}
 		return nil
 	}
-	liar := func(n int64, m *clusterv1.FetchResponse) error { // its checksums of what travels are right
+	liar := func(n int64, m *clusterv1.FetchUnitResponse) error { // its checksums of what travels are right
 		if n == 4 {
 			m.Data[len(m.Data)/2] ^= 4
 			m.Crc32C = crc32.Checksum(m.Data, castagnoli)

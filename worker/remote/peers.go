@@ -107,19 +107,18 @@ func (p *Peer) fetch(ctx context.Context, k packcache.Key, data *[]byte, done in
 	if err != nil {
 		return done, err
 	}
-	return receive(alive{stream, silent}, data, done)
-}
-
-// alive is a stream whose silence ends it.
-type alive struct {
-	chunks
-	silent *time.Timer
-}
-
-func (a alive) Recv() (*clusterv1.FetchResponse, error) {
-	m, err := a.chunks.Recv()
-	if err == nil {
-		a.silent.Reset(unitTimeout)
-	}
-	return m, err
+	return receive(func() (chunk, error) {
+		m, err := stream.Recv()
+		if err != nil {
+			return nil, err
+		}
+		silent.Reset(unitTimeout)
+		if *data == nil {
+			if m.Total <= 0 || m.Total > maxUnit {
+				return nil, status.Errorf(codes.InvalidArgument, "a unit of %d bytes", m.Total)
+			}
+			*data = make([]byte, m.Total)
+		}
+		return m, nil
+	}, data, done)
 }

@@ -122,38 +122,34 @@ func (s *Source) fetch(ctx context.Context, dst []byte, done int, name string, r
 	if err != nil {
 		return done, err
 	}
-	return receive(stream, &dst, done)
+	return receive(func() (chunk, error) { return stream.Recv() }, &dst, done)
 }
 
-// chunks is a stream of what was asked for.
-type chunks interface {
-	Recv() (*clusterv1.FetchResponse, error)
+// chunk is a part of what was asked for.
+type chunk interface {
+	GetOffset() int64
+	GetData() []byte
+	GetCrc32C() uint32
 }
 
-// receive takes a transfer up at byte done of dst, which is made by what the
-// stream says of its size where it is nil, and returns how far it came.
-func receive(stream chunks, dst *[]byte, done int) (int, error) {
+// receive takes a transfer up at byte done of dst, which next may make with its
+// first chunk where it is nil, and returns how far it came.
+func receive(next func() (chunk, error), dst *[]byte, done int) (int, error) {
 	for *dst == nil || done < len(*dst) {
-		m, err := stream.Recv()
+		m, err := next()
 		if err == io.EOF {
 			return done, io.ErrUnexpectedEOF
 		}
 		if err != nil {
 			return done, err
 		}
-		if *dst == nil {
-			if m.Total <= 0 || m.Total > maxUnit {
-				return done, status.Errorf(codes.InvalidArgument, "a unit of %d bytes", m.Total)
-			}
-			*dst = make([]byte, m.Total)
+		if int(m.GetOffset()) != done || len(m.GetData()) > len(*dst)-done {
+			return done, status.Errorf(codes.InvalidArgument, "got bytes [%d, %d) where [%d, %d) were due", m.GetOffset(), int(m.GetOffset())+len(m.GetData()), done, len(*dst))
 		}
-		if int(m.Offset) != done || len(m.Data) > len(*dst)-done {
-			return done, status.Errorf(codes.InvalidArgument, "got bytes [%d, %d) where [%d, %d) were due", m.Offset, int(m.Offset)+len(m.Data), done, len(*dst))
-		}
-		if crc32.Checksum(m.Data, castagnoli) != m.Crc32C {
+		if crc32.Checksum(m.GetData(), castagnoli) != m.GetCrc32C() {
 			return done, errCorrupt
 		}
-		done += copy((*dst)[done:], m.Data)
+		done += copy((*dst)[done:], m.GetData())
 	}
 	return done, nil
 }

@@ -356,9 +356,7 @@ type FetchResponse struct {
 	Offset int64  `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
 	Data   []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	// CRC-32C (Castagnoli) of data.
-	Crc32C uint32 `protobuf:"fixed32,3,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
-	// Bytes of the whole unit; 0 of a region, whose size the asker knows.
-	Total         int64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
+	Crc32C        uint32 `protobuf:"fixed32,3,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -410,13 +408,6 @@ func (x *FetchResponse) GetData() []byte {
 func (x *FetchResponse) GetCrc32C() uint32 {
 	if x != nil {
 		return x.Crc32C
-	}
-	return 0
-}
-
-func (x *FetchResponse) GetTotal() int64 {
-	if x != nil {
-		return x.Total
 	}
 	return 0
 }
@@ -621,6 +612,77 @@ func (x *FetchUnitRequest) GetOffset() int64 {
 	return 0
 }
 
+type FetchUnitResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Offset of data in the unit.
+	Offset int64  `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
+	Data   []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// CRC-32C (Castagnoli) of data.
+	Crc32C uint32 `protobuf:"fixed32,3,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	// Bytes of the whole unit.
+	Total         int64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchUnitResponse) Reset() {
+	*x = FetchUnitResponse{}
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchUnitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchUnitResponse) ProtoMessage() {}
+
+func (x *FetchUnitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchUnitResponse.ProtoReflect.Descriptor instead.
+func (*FetchUnitResponse) Descriptor() ([]byte, []int) {
+	return file_sullae_cluster_v1_weights_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FetchUnitResponse) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *FetchUnitResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *FetchUnitResponse) GetCrc32C() uint32 {
+	if x != nil {
+		return x.Crc32C
+	}
+	return 0
+}
+
+func (x *FetchUnitResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
 type HoldingsResponse_Range struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // "head", "kv", "mlp", "vocab"
@@ -632,7 +694,7 @@ type HoldingsResponse_Range struct {
 
 func (x *HoldingsResponse_Range) Reset() {
 	*x = HoldingsResponse_Range{}
-	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[9]
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +706,7 @@ func (x *HoldingsResponse_Range) String() string {
 func (*HoldingsResponse_Range) ProtoMessage() {}
 
 func (x *HoldingsResponse_Range) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[9]
+	mi := &file_sullae_cluster_v1_weights_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,12 +771,11 @@ const file_sullae_cluster_v1_weights_proto_rawDesc = "" +
 	"\x04rows\x18\x04 \x01(\x03R\x04rows\x12\x10\n" +
 	"\x03col\x18\x05 \x01(\x03R\x03col\x12\x12\n" +
 	"\x04cols\x18\x06 \x01(\x03R\x04cols\x12\x16\n" +
-	"\x06offset\x18\a \x01(\x03R\x06offset\"i\n" +
+	"\x06offset\x18\a \x01(\x03R\x06offset\"S\n" +
 	"\rFetchResponse\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
-	"\x06crc32c\x18\x03 \x01(\aR\x06crc32c\x12\x14\n" +
-	"\x05total\x18\x04 \x01(\x03R\x05total\"f\n" +
+	"\x06crc32c\x18\x03 \x01(\aR\x06crc32c\"f\n" +
 	"\x0fHoldingsRequest\x12#\n" +
 	"\rcheckpoint_id\x18\x01 \x01(\tR\fcheckpointId\x12\x16\n" +
 	"\x06layout\x18\x02 \x01(\tR\x06layout\x12\x16\n" +
@@ -732,12 +793,17 @@ const file_sullae_cluster_v1_weights_proto_rawDesc = "" +
 	"\x05layer\x18\x04 \x01(\x05R\x05layer\x12\x12\n" +
 	"\x04kind\x18\x05 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05index\x18\x06 \x01(\x05R\x05index\x12\x16\n" +
-	"\x06offset\x18\a \x01(\x03R\x06offset2\xdd\x02\n" +
+	"\x06offset\x18\a \x01(\x03R\x06offset\"m\n" +
+	"\x11FetchUnitResponse\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
+	"\x06crc32c\x18\x03 \x01(\aR\x06crc32c\x12\x14\n" +
+	"\x05total\x18\x04 \x01(\x03R\x05total2\xe1\x02\n" +
 	"\rWeightService\x12S\n" +
 	"\bDescribe\x12\".sullae.cluster.v1.DescribeRequest\x1a#.sullae.cluster.v1.DescribeResponse\x12L\n" +
 	"\x05Fetch\x12\x1f.sullae.cluster.v1.FetchRequest\x1a .sullae.cluster.v1.FetchResponse0\x01\x12S\n" +
-	"\bHoldings\x12\".sullae.cluster.v1.HoldingsRequest\x1a#.sullae.cluster.v1.HoldingsResponse\x12T\n" +
-	"\tFetchUnit\x12#.sullae.cluster.v1.FetchUnitRequest\x1a .sullae.cluster.v1.FetchResponse0\x01B<Z:github.com/sullae/sullae/proto/sullae/cluster/v1;clusterv1b\x06proto3"
+	"\bHoldings\x12\".sullae.cluster.v1.HoldingsRequest\x1a#.sullae.cluster.v1.HoldingsResponse\x12X\n" +
+	"\tFetchUnit\x12#.sullae.cluster.v1.FetchUnitRequest\x1a$.sullae.cluster.v1.FetchUnitResponse0\x01B<Z:github.com/sullae/sullae/proto/sullae/cluster/v1;clusterv1b\x06proto3"
 
 var (
 	file_sullae_cluster_v1_weights_proto_rawDescOnce sync.Once
@@ -751,7 +817,7 @@ func file_sullae_cluster_v1_weights_proto_rawDescGZIP() []byte {
 	return file_sullae_cluster_v1_weights_proto_rawDescData
 }
 
-var file_sullae_cluster_v1_weights_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_sullae_cluster_v1_weights_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_sullae_cluster_v1_weights_proto_goTypes = []any{
 	(*DescribeRequest)(nil),        // 0: sullae.cluster.v1.DescribeRequest
 	(*DescribeResponse)(nil),       // 1: sullae.cluster.v1.DescribeResponse
@@ -762,25 +828,26 @@ var file_sullae_cluster_v1_weights_proto_goTypes = []any{
 	(*HoldingsRequest)(nil),        // 6: sullae.cluster.v1.HoldingsRequest
 	(*HoldingsResponse)(nil),       // 7: sullae.cluster.v1.HoldingsResponse
 	(*FetchUnitRequest)(nil),       // 8: sullae.cluster.v1.FetchUnitRequest
-	(*HoldingsResponse_Range)(nil), // 9: sullae.cluster.v1.HoldingsResponse.Range
+	(*FetchUnitResponse)(nil),      // 9: sullae.cluster.v1.FetchUnitResponse
+	(*HoldingsResponse_Range)(nil), // 10: sullae.cluster.v1.HoldingsResponse.Range
 }
 var file_sullae_cluster_v1_weights_proto_depIdxs = []int32{
-	2, // 0: sullae.cluster.v1.DescribeResponse.tensors:type_name -> sullae.cluster.v1.Tensor
-	3, // 1: sullae.cluster.v1.Tensor.coding:type_name -> sullae.cluster.v1.Coding
-	9, // 2: sullae.cluster.v1.HoldingsResponse.ranges:type_name -> sullae.cluster.v1.HoldingsResponse.Range
-	0, // 3: sullae.cluster.v1.WeightService.Describe:input_type -> sullae.cluster.v1.DescribeRequest
-	4, // 4: sullae.cluster.v1.WeightService.Fetch:input_type -> sullae.cluster.v1.FetchRequest
-	6, // 5: sullae.cluster.v1.WeightService.Holdings:input_type -> sullae.cluster.v1.HoldingsRequest
-	8, // 6: sullae.cluster.v1.WeightService.FetchUnit:input_type -> sullae.cluster.v1.FetchUnitRequest
-	1, // 7: sullae.cluster.v1.WeightService.Describe:output_type -> sullae.cluster.v1.DescribeResponse
-	5, // 8: sullae.cluster.v1.WeightService.Fetch:output_type -> sullae.cluster.v1.FetchResponse
-	7, // 9: sullae.cluster.v1.WeightService.Holdings:output_type -> sullae.cluster.v1.HoldingsResponse
-	5, // 10: sullae.cluster.v1.WeightService.FetchUnit:output_type -> sullae.cluster.v1.FetchResponse
-	7, // [7:11] is the sub-list for method output_type
-	3, // [3:7] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	2,  // 0: sullae.cluster.v1.DescribeResponse.tensors:type_name -> sullae.cluster.v1.Tensor
+	3,  // 1: sullae.cluster.v1.Tensor.coding:type_name -> sullae.cluster.v1.Coding
+	10, // 2: sullae.cluster.v1.HoldingsResponse.ranges:type_name -> sullae.cluster.v1.HoldingsResponse.Range
+	0,  // 3: sullae.cluster.v1.WeightService.Describe:input_type -> sullae.cluster.v1.DescribeRequest
+	4,  // 4: sullae.cluster.v1.WeightService.Fetch:input_type -> sullae.cluster.v1.FetchRequest
+	6,  // 5: sullae.cluster.v1.WeightService.Holdings:input_type -> sullae.cluster.v1.HoldingsRequest
+	8,  // 6: sullae.cluster.v1.WeightService.FetchUnit:input_type -> sullae.cluster.v1.FetchUnitRequest
+	1,  // 7: sullae.cluster.v1.WeightService.Describe:output_type -> sullae.cluster.v1.DescribeResponse
+	5,  // 8: sullae.cluster.v1.WeightService.Fetch:output_type -> sullae.cluster.v1.FetchResponse
+	7,  // 9: sullae.cluster.v1.WeightService.Holdings:output_type -> sullae.cluster.v1.HoldingsResponse
+	9,  // 10: sullae.cluster.v1.WeightService.FetchUnit:output_type -> sullae.cluster.v1.FetchUnitResponse
+	7,  // [7:11] is the sub-list for method output_type
+	3,  // [3:7] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_sullae_cluster_v1_weights_proto_init() }
@@ -794,7 +861,7 @@ func file_sullae_cluster_v1_weights_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sullae_cluster_v1_weights_proto_rawDesc), len(file_sullae_cluster_v1_weights_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

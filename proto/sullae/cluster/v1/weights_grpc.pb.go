@@ -42,7 +42,7 @@ type WeightServiceClient interface {
 	Holdings(ctx context.Context, in *HoldingsRequest, opts ...grpc.CallOption) (*HoldingsResponse, error)
 	// FetchUnit streams a packed unit as a file of the pack cache (shard/packcache),
 	// in order. NOT_FOUND where the worker has it no more.
-	FetchUnit(ctx context.Context, in *FetchUnitRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchResponse], error)
+	FetchUnit(ctx context.Context, in *FetchUnitRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchUnitResponse], error)
 }
 
 type weightServiceClient struct {
@@ -92,13 +92,13 @@ func (c *weightServiceClient) Holdings(ctx context.Context, in *HoldingsRequest,
 	return out, nil
 }
 
-func (c *weightServiceClient) FetchUnit(ctx context.Context, in *FetchUnitRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchResponse], error) {
+func (c *weightServiceClient) FetchUnit(ctx context.Context, in *FetchUnitRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchUnitResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &WeightService_ServiceDesc.Streams[1], WeightService_FetchUnit_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[FetchUnitRequest, FetchResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[FetchUnitRequest, FetchUnitResponse]{ClientStream: stream}
 	if err := x.ClientStream.SendMsg(in); err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (c *weightServiceClient) FetchUnit(ctx context.Context, in *FetchUnitReques
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type WeightService_FetchUnitClient = grpc.ServerStreamingClient[FetchResponse]
+type WeightService_FetchUnitClient = grpc.ServerStreamingClient[FetchUnitResponse]
 
 // WeightServiceServer is the server API for WeightService service.
 // All implementations must embed UnimplementedWeightServiceServer
@@ -128,7 +128,7 @@ type WeightServiceServer interface {
 	Holdings(context.Context, *HoldingsRequest) (*HoldingsResponse, error)
 	// FetchUnit streams a packed unit as a file of the pack cache (shard/packcache),
 	// in order. NOT_FOUND where the worker has it no more.
-	FetchUnit(*FetchUnitRequest, grpc.ServerStreamingServer[FetchResponse]) error
+	FetchUnit(*FetchUnitRequest, grpc.ServerStreamingServer[FetchUnitResponse]) error
 	mustEmbedUnimplementedWeightServiceServer()
 }
 
@@ -148,7 +148,7 @@ func (UnimplementedWeightServiceServer) Fetch(*FetchRequest, grpc.ServerStreamin
 func (UnimplementedWeightServiceServer) Holdings(context.Context, *HoldingsRequest) (*HoldingsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Holdings not implemented")
 }
-func (UnimplementedWeightServiceServer) FetchUnit(*FetchUnitRequest, grpc.ServerStreamingServer[FetchResponse]) error {
+func (UnimplementedWeightServiceServer) FetchUnit(*FetchUnitRequest, grpc.ServerStreamingServer[FetchUnitResponse]) error {
 	return status.Error(codes.Unimplemented, "method FetchUnit not implemented")
 }
 func (UnimplementedWeightServiceServer) mustEmbedUnimplementedWeightServiceServer() {}
@@ -224,11 +224,11 @@ func _WeightService_FetchUnit_Handler(srv interface{}, stream grpc.ServerStream)
 	if err := stream.RecvMsg(m); err != nil {
 		return err
 	}
-	return srv.(WeightServiceServer).FetchUnit(m, &grpc.GenericServerStream[FetchUnitRequest, FetchResponse]{ServerStream: stream})
+	return srv.(WeightServiceServer).FetchUnit(m, &grpc.GenericServerStream[FetchUnitRequest, FetchUnitResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type WeightService_FetchUnitServer = grpc.ServerStreamingServer[FetchResponse]
+type WeightService_FetchUnitServer = grpc.ServerStreamingServer[FetchUnitResponse]
 
 // WeightService_ServiceDesc is the grpc.ServiceDesc for WeightService service.
 // It's only intended for direct use with grpc.RegisterService,
