@@ -56,9 +56,9 @@ func TestGPUWorkers(t *testing.T) {
 	if !reflect.DeepEqual(three.Choices, rounded.Choices) {
 		t.Error("3 workers give other bits than 1")
 	}
-	// Each worker's device faults at its 500th launch, and that of the worker which
+	// Each worker's device faults at its 60th launch, and that of the worker which
 	// is started in its place, too; the answer needs more.
-	t.Setenv("SULLAE_SIM_FAIL", "cuLaunchKernel:500:700")
+	t.Setenv("SULLAE_SIM_FAIL", "cuLaunchKernel:60:700")
 	lost, log := ask("--device", "cuda", "--workers", "2")
 	if !reflect.DeepEqual(lost.Choices, rounded.Choices) {
 		t.Error("after a lost device the bits are others")
