@@ -35,7 +35,7 @@ func TestGPUWorkers(t *testing.T) {
 	ask := func(args ...string) (completion, string) {
 		p := up(t, args...)
 		defer p.stop(syscall.SIGTERM)
-		c, err := p.complete(map[string]any{"model": p.model, "prompt": "The capital of Korea is", "max_tokens": 16, "temperature": 0, "logprobs": 2, "ignore_eos": true, "return_token_ids": true})
+		c, err := p.complete(map[string]any{"model": p.model, "prompt": "The capital of Korea is", "max_tokens": 8, "temperature": 0, "logprobs": 2, "ignore_eos": true, "return_token_ids": true})
 		if err != nil {
 			t.Fatalf("%v\n%s", err, p.log)
 		}
