@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -191,7 +190,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		svc.leaves()
 		hs.Shutdown()
 		if registration != nil && ctx.Err() != nil {
-			drain(registration, svc, cfg.DrainTimeout, log, func() bool { return othersStay(reg, cfg.ID) })
+			drain(reg, registration, svc, cfg.DrainTimeout, log)
 		}
 		if registration != nil {
 			sctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
@@ -212,7 +211,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 // drain says that this worker is about to leave, and waits until its group has
 // formed without it, as long as timeout, and its units are handed over where others stay.
-func drain(r *registry.Registration[registry.Worker], svc *service, timeout time.Duration, log *slog.Logger, othersStay func() bool) {
+func drain(reg *registry.Registry, r *registry.Registration[registry.Worker], svc *service, timeout time.Duration, log *slog.Logger) {
 	running := svc.running()
 	if timeout <= 0 || running == nil {
 		return
@@ -226,9 +225,9 @@ func drain(r *registry.Registration[registry.Worker], svc *service, timeout time
 	log.Info("draining", "timeout", timeout)
 	select {
 	case <-running:
-		if othersStay() {
-			svc.units.handOver(timeout)
-		}
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		defer cancel()
+		svc.units.handOver(ctx, rec.ID, reg.WatchWorkers(ctx))
 		log.Info("drained")
 	case <-time.After(timeout):
 		log.Warn("the group did not form without this worker in time; leaving all the same")
@@ -267,15 +266,4 @@ func weightSource(own *checkpoint.Checkpoint, security *nodetls.Source) WeightSo
 		}
 		return src, func() { conn.Close() }, nil
 	}
-}
-
-// othersStay reports whether another worker is registered and not about to leave
-// itself; false where the registry does not say so at once.
-func othersStay(reg *registry.Registry, id string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-	defer cancel()
-	for workers := range reg.WatchWorkers(ctx) {
-		return slices.ContainsFunc(workers, func(w registry.Worker) bool { return w.ID != id && w.State != registry.Draining })
-	}
-	return false
 }

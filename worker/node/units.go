@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"hash/crc32"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/kernels"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/shard/packcache"
@@ -113,13 +115,25 @@ func (u *units) unit(k packcache.Key) ([]byte, error) {
 }
 
 // handOver waits while other workers load from this one: until nobody has asked
-// for a unit for a moment, as long as timeout.
-func (u *units) handOver(timeout time.Duration) {
+// for a unit for a moment, none is left that stays, or ctx ends. workers are those
+// that are registered (registry.WatchWorkers).
+func (u *units) handOver(ctx context.Context, self string, workers <-chan []registry.Worker) {
 	const moment = 500 * time.Millisecond
-	began := time.Now()
-	for last := began; time.Since(began) < timeout && time.Since(last) < moment; time.Sleep(20 * time.Millisecond) {
-		if asked := time.Unix(0, u.last.Load()); asked.After(last) {
-			last = asked
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for last := time.Now(); time.Since(last) < moment; {
+		select {
+		case list, ok := <-workers:
+			stays := func(w registry.Worker) bool { return w.ID != self && w.State != registry.Draining }
+			if !ok || !slices.ContainsFunc(list, stays) {
+				return
+			}
+		case <-tick.C:
+			if asked := time.Unix(0, u.last.Load()); asked.After(last) {
+				last = asked
+			}
+		case <-ctx.Done():
+			return
 		}
 	}
 }
