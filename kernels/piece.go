@@ -95,3 +95,18 @@ func Holes(pieces []Piece, first, n, leaves int) []Hole {
 	}
 	return out
 }
+
+// Part is the spec of some rows, and some leaves, of a matrix with these leaves,
+// spelled out: its columns are those of the leaves.
+func (s WeightSpec) Part(bounds []int, rows, leaves tree.Range) WeightSpec {
+	first := bounds[leaves.Lo]
+	s.Out, s.Leaves, s.Nodes = rows.Len(), make([]int, leaves.Len()+1), nil
+	for i := range s.Leaves {
+		s.Leaves[i] = bounds[leaves.Lo+i] - first
+	}
+	s.K = s.Leaves[leaves.Len()]
+	if s.Coding != nil {
+		s.Coding, _ = s.Coding.Columns(first, s.K)
+	}
+	return s
+}

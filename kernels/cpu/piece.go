@@ -153,16 +153,7 @@ func (b *Backend) Layout() string { return "cpu-64x16-1" }
 // Extract implements kernels.Storer.
 func (b *Backend) Extract(packed kernels.Weight, rows, leaves tree.Range) ([]byte, error) {
 	w := packed.(*weight)
-	spec := w.spec
-	spec.Out, spec.Leaves, spec.Nodes = rows.Len(), make([]int, leaves.Len()+1), nil
-	for i := range spec.Leaves {
-		spec.Leaves[i] = w.leaves[leaves.Lo+i] - w.leaves[leaves.Lo]
-	}
-	spec.K = spec.Leaves[leaves.Len()]
-	if spec.Coding != nil {
-		spec.Coding, _ = spec.Coding.Columns(w.leaves[leaves.Lo], spec.K)
-	}
-	part, err := newWeight(spec)
+	part, err := newWeight(w.spec.Part(w.leaves, rows, leaves))
 	must(err == nil, "Extract", "%s: rows %v, leaves %v: %v", w.spec.Name, rows, leaves, err)
 	part.mem = &region{data: make([]byte, part.Bytes())}
 	piece := kernels.Piece{From: w, Rows: rows, Leaves: leaves}

@@ -141,16 +141,7 @@ func (b *Backend) Layout() string {
 // Extract implements kernels.Storer.
 func (b *Backend) Extract(packed kernels.Weight, rows, leaves tree.Range) ([]byte, error) {
 	w := packed.(*weight)
-	spec := w.spec
-	spec.Out, spec.Leaves, spec.Nodes = rows.Len(), make([]int, leaves.Len()+1), nil
-	for i := range spec.Leaves {
-		spec.Leaves[i] = w.leaves[leaves.Lo+i] - w.leaves[leaves.Lo]
-	}
-	spec.K = spec.Leaves[leaves.Len()]
-	if spec.Coding != nil {
-		spec.Coding, _ = spec.Coding.Columns(w.leaves[leaves.Lo], spec.K)
-	}
-	part, err := b.newWeight(spec)
+	part, err := b.newWeight(w.spec.Part(w.leaves, rows, leaves))
 	must(err == nil, "Extract", "%s: rows %v, leaves %v: %v", w.spec.Name, rows, leaves, err)
 	piece := kernels.Piece{From: w, Rows: rows, Leaves: leaves}
 	part.checkPiece(piece)

@@ -11,7 +11,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/sullae/sullae/coordinator/embedetcd"
 	"github.com/sullae/sullae/proto/client"
 	sullaev1 "github.com/sullae/sullae/proto/sullae/v1"
 )
@@ -20,12 +19,7 @@ import (
 // the workers keep their processes and their shares, and the bits are the same.
 func TestFailover(t *testing.T) {
 	long(t)
-	etcd, err := embedetcd.Start(t.Context(), embedetcd.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { etcd.Close() })
-	addr := etcd.Endpoints()[0]
+	addr := startEtcd(t)
 	coordinator := func(id, grpc string) *process {
 		p := launch(t, "coordinator", "--id", id, "--http", "127.0.0.1:0", "--grpc", grpc, "--cluster-listen", "127.0.0.1:0",
 			"--gossip", "127.0.0.1:0", "--etcd", addr, "--workers", "2")

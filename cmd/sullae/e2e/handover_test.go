@@ -14,8 +14,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/sullae/sullae/coordinator/embedetcd"
 )
 
 // TestHandover: a coordinator that stands by takes requests for the leader. The
@@ -24,12 +22,7 @@ import (
 // is given: the group is made of those that there are.
 func TestHandover(t *testing.T) {
 	long(t)
-	etcd, err := embedetcd.Start(t.Context(), embedetcd.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { etcd.Close() })
-	addr, audit := etcd.Endpoints()[0], t.TempDir()
+	addr, audit := startEtcd(t), t.TempDir()
 	coordinator := func(id string) *process {
 		http := net.JoinHostPort("127.0.0.1", freePort(t))
 		p := launch(t, "coordinator", "--id", id, "--http", http, "--grpc", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0",
@@ -45,7 +38,10 @@ func TestHandover(t *testing.T) {
 	second := coordinator("second")
 	eventually(t, 10*time.Second, "the second has started", func() bool { return second.logged("standing by") })
 
-	var want [4]completion
+	var (
+		want [4]completion
+		err  error
+	)
 	for i := range want {
 		if want[i], err = first.stream(i); err != nil {
 			t.Fatal(err)

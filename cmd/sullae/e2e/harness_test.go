@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sullae/sullae/coordinator/embedetcd"
 	"github.com/sullae/sullae/coordinator/status"
 )
 
@@ -298,4 +299,15 @@ func eventually(t testing.TB, within time.Duration, what string, f func() bool) 
 			t.Fatalf("not within %v: %s", within, what)
 		}
 	}
+}
+
+// startEtcd starts an etcd for the test and returns where it is.
+func startEtcd(t *testing.T) string {
+	t.Helper()
+	etcd, err := embedetcd.Start(t.Context(), embedetcd.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { etcd.Close() })
+	return etcd.Endpoints()[0]
 }

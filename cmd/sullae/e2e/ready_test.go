@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/sullae/sullae/coordinator/embedetcd"
 )
 
 // TestReadiness: /readyz of every process says what is true of it, through a
@@ -21,12 +19,7 @@ import (
 // request that is sent to it is answered.
 func TestReadiness(t *testing.T) {
 	long(t)
-	etcd, err := embedetcd.Start(t.Context(), embedetcd.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { etcd.Close() })
-	addr := etcd.Endpoints()[0]
+	addr := startEtcd(t)
 	ops, web := map[string]string{}, map[string]string{}
 	place := func(id string) []string {
 		ops[id] = net.JoinHostPort("127.0.0.1", freePort(t))

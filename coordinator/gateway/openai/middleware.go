@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sullae/sullae/coordinator/gateway"
+	"github.com/sullae/sullae/ops/response"
 )
 
 type httpMetrics struct {
@@ -44,13 +45,13 @@ func (h *handler) wrap(route string, next http.HandlerFunc) http.Handler {
 			r.Header.Set(gateway.RequestIDHeader, id)
 		}
 		w.Header().Set(gateway.RequestIDHeader, id)
-		sw := &statusWriter{ResponseWriter: w}
+		sw := &response.Recorder{ResponseWriter: w}
 		defer func() {
 			p := recover()
 			took := h.svc.Now().Sub(start)
 			if p != nil && p != http.ErrAbortHandler {
 				h.svc.Logger().ErrorContext(r.Context(), "panic in a request", "req", id, "route", route, "panic", p, "stack", string(debug.Stack()))
-				if sw.status == 0 {
+				if sw.Status == 0 {
 					writeError(sw, internalError(id))
 					p = nil
 				} else {
@@ -59,11 +60,11 @@ func (h *handler) wrap(route string, next http.HandlerFunc) http.Handler {
 					p = http.ErrAbortHandler
 				}
 			}
-			h.metrics.requests.WithLabelValues(route, strconv.Itoa(sw.status)).Inc()
+			h.metrics.requests.WithLabelValues(route, strconv.Itoa(sw.Status)).Inc()
 			h.metrics.seconds.WithLabelValues(route).Observe(took.Seconds())
 			h.svc.Logger().LogAttrs(r.Context(), slog.LevelDebug, "http request", slog.String("req", id),
 				slog.String("method", r.Method), slog.String("path", r.URL.Path),
-				slog.Int("status", sw.status), slog.Duration("took", took))
+				slog.Int("status", sw.Status), slog.Duration("took", took))
 			if p != nil {
 				panic(p)
 			}
@@ -96,25 +97,3 @@ func parseTimeout(v string) (time.Duration, error) {
 	}
 	return limit, nil
 }
-
-// statusWriter remembers the status. Unwrap lets http.ResponseController flush.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *statusWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(b)
-}
-
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
