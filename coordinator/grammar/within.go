@@ -41,8 +41,8 @@ const closeMargin = 64
 // fits. The shortest way on always does, if it did before: a byte is a token at
 // least. Where it doesn't fit to begin with, MaskWithin is Mask.
 func (m *Matcher) MaskWithin(dst []uint64, room int) bool {
-	any := m.Mask(dst)
-	if !any {
+	allowed := m.Mask(dst)
+	if !allowed {
 		return false
 	}
 	c := closer{distances: m.g.least(), frames: map[*frame]int32{}}
