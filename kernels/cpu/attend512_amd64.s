@@ -78,6 +78,87 @@ done:
 	VZEROUPPER
 	RET
 
+// func weighF32_1x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighF32_1x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, CX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	MOVQ    a+16(FP), CX
+	MOVQ    lda+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    ldv+40(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    off+48(FP), BX
+	MOVQ    offs+56(FP), SI
+	TESTQ   SI, SI
+	JZ      done
+
+block:
+	MOVQ (BX), R8
+	MOVQ v+32(FP), DI
+	LEAQ (DI)(R8*4), DI
+	MOVQ n+64(FP), R8
+	SUBQ $0x00000004, R8
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  (DI), Z2, Z0
+	VFMADD231PS  64(DI), Z2, Z1
+	ADDQ         DX, DI
+
+	// row + 1
+	VBROADCASTSS 4(CX), Z2
+	VFMADD231PS  (DI), Z2, Z0
+	VFMADD231PS  64(DI), Z2, Z1
+	ADDQ         DX, DI
+
+	// row + 2
+	VBROADCASTSS 8(CX), Z2
+	VFMADD231PS  (DI), Z2, Z0
+	VFMADD231PS  64(DI), Z2, Z1
+	ADDQ         DX, DI
+
+	// row + 3
+	VBROADCASTSS 12(CX), Z2
+	VFMADD231PS  (DI), Z2, Z0
+	VFMADD231PS  64(DI), Z2, Z1
+	ADDQ         DX, DI
+	ADDQ         $0x00000010, CX
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R8
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  (DI), Z2, Z0
+	VFMADD231PS  64(DI), Z2, Z1
+	ADDQ         DX, DI
+	ADDQ         $0x00000004, CX
+	DECQ         R8
+	JNZ          one
+
+next:
+	ADDQ $0x08, BX
+	DECQ SI
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VZEROUPPER
+	RET
+
 // func weighF32_1x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, AVX512F
 TEXT ·weighF32_1x4_512(SB), NOSPLIT, $0-72
@@ -263,6 +344,118 @@ done:
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
+	VZEROUPPER
+	RET
+
+// func weighF32_2x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighF32_2x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*4), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z4
+	VBROADCASTSS (DX)(BX*1), Z5
+	VMOVUPS      (R9), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VMOVUPS      64(R9), Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z4
+	VBROADCASTSS 4(DX)(BX*1), Z5
+	VMOVUPS      (R9), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VMOVUPS      64(R9), Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+
+	// row + 2
+	VBROADCASTSS 8(DX), Z4
+	VBROADCASTSS 8(DX)(BX*1), Z5
+	VMOVUPS      (R9), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VMOVUPS      64(R9), Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+
+	// row + 3
+	VBROADCASTSS 12(DX), Z4
+	VBROADCASTSS 12(DX)(BX*1), Z5
+	VMOVUPS      (R9), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VMOVUPS      64(R9), Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z4
+	VBROADCASTSS (DX)(BX*1), Z5
+	VMOVUPS      (R9), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VMOVUPS      64(R9), Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -520,6 +713,139 @@ done:
 	VMOVUPS Z1, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z2, (AX)
+	VZEROUPPER
+	RET
+
+// func weighF32_3x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighF32_3x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*4), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z6
+	VBROADCASTSS (DX)(BX*1), Z7
+	VBROADCASTSS (DX)(BX*2), Z8
+	VMOVUPS      (R9), Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      64(R9), Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z6
+	VBROADCASTSS 4(DX)(BX*1), Z7
+	VBROADCASTSS 4(DX)(BX*2), Z8
+	VMOVUPS      (R9), Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      64(R9), Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+
+	// row + 2
+	VBROADCASTSS 8(DX), Z6
+	VBROADCASTSS 8(DX)(BX*1), Z7
+	VBROADCASTSS 8(DX)(BX*2), Z8
+	VMOVUPS      (R9), Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      64(R9), Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+
+	// row + 3
+	VBROADCASTSS 12(DX), Z6
+	VBROADCASTSS 12(DX)(BX*1), Z7
+	VBROADCASTSS 12(DX)(BX*2), Z8
+	VMOVUPS      (R9), Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      64(R9), Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z6
+	VBROADCASTSS (DX)(BX*1), Z7
+	VBROADCASTSS (DX)(BX*2), Z8
+	VMOVUPS      (R9), Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      64(R9), Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -786,6 +1112,164 @@ done:
 	VMOVUPS Z2, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z3, (AX)
+	VZEROUPPER
+	RET
+
+// func weighF32_4x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighF32_4x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*4), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000004, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z8
+	VBROADCASTSS (DX)(BX*1), Z9
+	VBROADCASTSS (DX)(BX*2), Z10
+	VBROADCASTSS (SI), Z11
+	VMOVUPS      (R10), Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VMOVUPS      64(R10), Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z8
+	VBROADCASTSS 4(DX)(BX*1), Z9
+	VBROADCASTSS 4(DX)(BX*2), Z10
+	VBROADCASTSS 4(SI), Z11
+	VMOVUPS      (R10), Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VMOVUPS      64(R10), Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+
+	// row + 2
+	VBROADCASTSS 8(DX), Z8
+	VBROADCASTSS 8(DX)(BX*1), Z9
+	VBROADCASTSS 8(DX)(BX*2), Z10
+	VBROADCASTSS 8(SI), Z11
+	VMOVUPS      (R10), Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VMOVUPS      64(R10), Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+
+	// row + 3
+	VBROADCASTSS 12(DX), Z8
+	VBROADCASTSS 12(DX)(BX*1), Z9
+	VBROADCASTSS 12(DX)(BX*2), Z10
+	VBROADCASTSS 12(SI), Z11
+	VMOVUPS      (R10), Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VMOVUPS      64(R10), Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x00000004, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R11
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z8
+	VBROADCASTSS (DX)(BX*1), Z9
+	VBROADCASTSS (DX)(BX*2), Z10
+	VBROADCASTSS (SI), Z11
+	VMOVUPS      (R10), Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VMOVUPS      64(R10), Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -1095,6 +1579,145 @@ done:
 	VMOVUPS Z3, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z4, (AX)
+	VZEROUPPER
+	RET
+
+// func weighF32_5x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighF32_5x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*4), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z10
+	VBROADCASTSS (DX)(BX*1), Z11
+	VBROADCASTSS (DX)(BX*2), Z12
+	VBROADCASTSS (SI), Z13
+	VBROADCASTSS (SI)(BX*1), Z14
+	VMOVUPS      (R10), Z15
+	VFMADD231PS  Z15, Z10, Z0
+	VFMADD231PS  Z15, Z11, Z2
+	VFMADD231PS  Z15, Z12, Z4
+	VFMADD231PS  Z15, Z13, Z6
+	VFMADD231PS  Z15, Z14, Z8
+	VMOVUPS      64(R10), Z15
+	VFMADD231PS  Z15, Z10, Z1
+	VFMADD231PS  Z15, Z11, Z3
+	VFMADD231PS  Z15, Z12, Z5
+	VFMADD231PS  Z15, Z13, Z7
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         DI, R10
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z10
+	VBROADCASTSS 4(DX)(BX*1), Z11
+	VBROADCASTSS 4(DX)(BX*2), Z12
+	VBROADCASTSS 4(SI), Z13
+	VBROADCASTSS 4(SI)(BX*1), Z14
+	VMOVUPS      (R10), Z15
+	VFMADD231PS  Z15, Z10, Z0
+	VFMADD231PS  Z15, Z11, Z2
+	VFMADD231PS  Z15, Z12, Z4
+	VFMADD231PS  Z15, Z13, Z6
+	VFMADD231PS  Z15, Z14, Z8
+	VMOVUPS      64(R10), Z15
+	VFMADD231PS  Z15, Z10, Z1
+	VFMADD231PS  Z15, Z11, Z3
+	VFMADD231PS  Z15, Z12, Z5
+	VFMADD231PS  Z15, Z13, Z7
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z10
+	VBROADCASTSS (DX)(BX*1), Z11
+	VBROADCASTSS (DX)(BX*2), Z12
+	VBROADCASTSS (SI), Z13
+	VBROADCASTSS (SI)(BX*1), Z14
+	VMOVUPS      (R10), Z15
+	VFMADD231PS  Z15, Z10, Z0
+	VFMADD231PS  Z15, Z11, Z2
+	VFMADD231PS  Z15, Z12, Z4
+	VFMADD231PS  Z15, Z13, Z6
+	VFMADD231PS  Z15, Z14, Z8
+	VMOVUPS      64(R10), Z15
+	VFMADD231PS  Z15, Z10, Z1
+	VFMADD231PS  Z15, Z11, Z3
+	VFMADD231PS  Z15, Z12, Z5
+	VFMADD231PS  Z15, Z13, Z7
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -1446,6 +2069,160 @@ done:
 	VZEROUPPER
 	RET
 
+// func weighF32_6x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighF32_6x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z10
+	VMOVUPS 64(DX), Z11
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*4), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z12
+	VBROADCASTSS (DX)(BX*1), Z13
+	VBROADCASTSS (DX)(BX*2), Z14
+	VBROADCASTSS (SI), Z15
+	VBROADCASTSS (SI)(BX*1), Z16
+	VBROADCASTSS (SI)(BX*2), Z17
+	VMOVUPS      (R10), Z18
+	VFMADD231PS  Z18, Z12, Z0
+	VFMADD231PS  Z18, Z13, Z2
+	VFMADD231PS  Z18, Z14, Z4
+	VFMADD231PS  Z18, Z15, Z6
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z10
+	VMOVUPS      64(R10), Z18
+	VFMADD231PS  Z18, Z12, Z1
+	VFMADD231PS  Z18, Z13, Z3
+	VFMADD231PS  Z18, Z14, Z5
+	VFMADD231PS  Z18, Z15, Z7
+	VFMADD231PS  Z18, Z16, Z9
+	VFMADD231PS  Z18, Z17, Z11
+	ADDQ         DI, R10
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z12
+	VBROADCASTSS 4(DX)(BX*1), Z13
+	VBROADCASTSS 4(DX)(BX*2), Z14
+	VBROADCASTSS 4(SI), Z15
+	VBROADCASTSS 4(SI)(BX*1), Z16
+	VBROADCASTSS 4(SI)(BX*2), Z17
+	VMOVUPS      (R10), Z18
+	VFMADD231PS  Z18, Z12, Z0
+	VFMADD231PS  Z18, Z13, Z2
+	VFMADD231PS  Z18, Z14, Z4
+	VFMADD231PS  Z18, Z15, Z6
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z10
+	VMOVUPS      64(R10), Z18
+	VFMADD231PS  Z18, Z12, Z1
+	VFMADD231PS  Z18, Z13, Z3
+	VFMADD231PS  Z18, Z14, Z5
+	VFMADD231PS  Z18, Z15, Z7
+	VFMADD231PS  Z18, Z16, Z9
+	VFMADD231PS  Z18, Z17, Z11
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z12
+	VBROADCASTSS (DX)(BX*1), Z13
+	VBROADCASTSS (DX)(BX*2), Z14
+	VBROADCASTSS (SI), Z15
+	VBROADCASTSS (SI)(BX*1), Z16
+	VBROADCASTSS (SI)(BX*2), Z17
+	VMOVUPS      (R10), Z18
+	VFMADD231PS  Z18, Z12, Z0
+	VFMADD231PS  Z18, Z13, Z2
+	VFMADD231PS  Z18, Z14, Z4
+	VFMADD231PS  Z18, Z15, Z6
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z10
+	VMOVUPS      64(R10), Z18
+	VFMADD231PS  Z18, Z12, Z1
+	VFMADD231PS  Z18, Z13, Z3
+	VFMADD231PS  Z18, Z14, Z5
+	VFMADD231PS  Z18, Z15, Z7
+	VFMADD231PS  Z18, Z16, Z9
+	VFMADD231PS  Z18, Z17, Z11
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	VZEROUPPER
+	RET
+
 // func weighF32_6x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, AVX512F
 TEXT ·weighF32_6x4_512(SB), NOSPLIT, $0-72
@@ -1666,262 +2443,351 @@ done:
 	VZEROUPPER
 	RET
 
-// func scoreF32_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF32_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF32_1x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
-	MOVQ   a+16(FP), CX
-	MOVQ   lda+24(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   keys+32(FP), DX
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), CX
+	MOVQ   (CX), CX
+	MOVQ   touch+40(FP), DX
 	MOVQ   (DX), DX
-	MOVQ   touch+40(FP), BX
-	MOVQ   (BX), BX
+	XORQ   BX, BX
 	MOVQ   d+48(FP), SI
 
 loop:
 	// element + 0
-	MOVQ         (BX), DI
-	VMOVUPS      (DX), Z1
-	VBROADCASTSS (CX), Z2
+	MOVQ         (DX)(BX*1), DI
+	VMOVUPS      (CX)(BX*1), Z1
+	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
 	// element + 1
-	MOVQ         64(BX), DI
-	VMOVUPS      64(DX), Z1
-	VBROADCASTSS 4(CX), Z2
+	MOVQ         64(DX)(BX*1), DI
+	VMOVUPS      64(CX)(BX*1), Z1
+	VBROADCASTSS 4(AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
 	// element + 2
-	MOVQ         128(BX), DI
-	VMOVUPS      128(DX), Z1
-	VBROADCASTSS 8(CX), Z2
+	MOVQ         128(DX)(BX*1), DI
+	VMOVUPS      128(CX)(BX*1), Z1
+	VBROADCASTSS 8(AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
 	// element + 3
-	MOVQ         192(BX), DI
-	VMOVUPS      192(DX), Z1
-	VBROADCASTSS 12(CX), Z2
+	MOVQ         192(DX)(BX*1), DI
+	VMOVUPS      192(CX)(BX*1), Z1
+	VBROADCASTSS 12(AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000100, BX
 	SUBQ         $0x04, SI
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VZEROUPPER
 	RET
 
-// func scoreF32_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF32_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF32_1x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	MOVQ   a+16(FP), CX
-	MOVQ   lda+24(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   keys+32(FP), DX
-	MOVQ   (DX), DX
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), CX
+	MOVQ   (CX), DX
+	MOVQ   8(CX), CX
 	MOVQ   touch+40(FP), BX
-	MOVQ   (BX), BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   8(SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   8(DI), DI
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	XORQ   DI, DI
 	MOVQ   d+48(FP), R8
 
 loop:
 	// element + 0
-	MOVQ         (BX), R9
-	VMOVUPS      (DX), Z2
-	MOVQ         (DI), R9
-	VMOVUPS      (SI), Z3
-	VBROADCASTSS (CX), Z4
+	MOVQ         (SI)(DI*1), R9
+	VMOVUPS      (DX)(DI*1), Z2
+	MOVQ         (BX)(DI*1), R9
+	VMOVUPS      (CX)(DI*1), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
 	// element + 1
-	MOVQ         64(BX), R9
-	VMOVUPS      64(DX), Z2
-	MOVQ         64(DI), R9
-	VMOVUPS      64(SI), Z3
-	VBROADCASTSS 4(CX), Z4
+	MOVQ         64(SI)(DI*1), R9
+	VMOVUPS      64(DX)(DI*1), Z2
+	MOVQ         64(BX)(DI*1), R9
+	VMOVUPS      64(CX)(DI*1), Z3
+	VBROADCASTSS 4(AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
 	// element + 2
-	MOVQ         128(BX), R9
-	VMOVUPS      128(DX), Z2
-	MOVQ         128(DI), R9
-	VMOVUPS      128(SI), Z3
-	VBROADCASTSS 8(CX), Z4
+	MOVQ         128(SI)(DI*1), R9
+	VMOVUPS      128(DX)(DI*1), Z2
+	MOVQ         128(BX)(DI*1), R9
+	VMOVUPS      128(CX)(DI*1), Z3
+	VBROADCASTSS 8(AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
 	// element + 3
-	MOVQ         192(BX), R9
-	VMOVUPS      192(DX), Z2
-	MOVQ         192(DI), R9
-	VMOVUPS      192(SI), Z3
-	VBROADCASTSS 12(CX), Z4
+	MOVQ         192(SI)(DI*1), R9
+	VMOVUPS      192(DX)(DI*1), Z2
+	MOVQ         192(BX)(DI*1), R9
+	VMOVUPS      192(CX)(DI*1), Z3
+	VBROADCASTSS 12(AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000100, DX
-	ADDQ         $0x00000100, BX
-	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000100, DI
 	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	VZEROUPPER
 	RET
 
-// func scoreF32_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF32_1x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreF32_2x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreF32_1x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), CX
+	MOVQ   (CX), DX
+	MOVQ   8(CX), BX
+	MOVQ   16(CX), SI
+	MOVQ   24(CX), CX
 	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   d+48(FP), R8
+	MOVQ   (DI), R8
+	MOVQ   8(DI), R9
+	MOVQ   16(DI), R10
+	MOVQ   24(DI), DI
+	XORQ   R11, R11
+	MOVQ   d+48(FP), R12
 
 loop:
 	// element + 0
-	MOVQ         (DI), R9
-	VMOVUPS      (SI), Z2
-	VBROADCASTSS (DX), Z3
+	MOVQ         (R8)(R11*1), R13
+	VMOVUPS      (DX)(R11*1), Z4
+	MOVQ         (R9)(R11*1), R13
+	VMOVUPS      (BX)(R11*1), Z5
+	MOVQ         (R10)(R11*1), R13
+	VMOVUPS      (SI)(R11*1), Z6
+	MOVQ         (DI)(R11*1), R13
+	VMOVUPS      (CX)(R11*1), Z7
+	VBROADCASTSS (AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+
+	// element + 1
+	MOVQ         64(R8)(R11*1), R13
+	VMOVUPS      64(DX)(R11*1), Z4
+	MOVQ         64(R9)(R11*1), R13
+	VMOVUPS      64(BX)(R11*1), Z5
+	MOVQ         64(R10)(R11*1), R13
+	VMOVUPS      64(SI)(R11*1), Z6
+	MOVQ         64(DI)(R11*1), R13
+	VMOVUPS      64(CX)(R11*1), Z7
+	VBROADCASTSS 4(AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+
+	// element + 2
+	MOVQ         128(R8)(R11*1), R13
+	VMOVUPS      128(DX)(R11*1), Z4
+	MOVQ         128(R9)(R11*1), R13
+	VMOVUPS      128(BX)(R11*1), Z5
+	MOVQ         128(R10)(R11*1), R13
+	VMOVUPS      128(SI)(R11*1), Z6
+	MOVQ         128(DI)(R11*1), R13
+	VMOVUPS      128(CX)(R11*1), Z7
+	VBROADCASTSS 8(AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+
+	// element + 3
+	MOVQ         192(R8)(R11*1), R13
+	VMOVUPS      192(DX)(R11*1), Z4
+	MOVQ         192(R9)(R11*1), R13
+	VMOVUPS      192(BX)(R11*1), Z5
+	MOVQ         192(R10)(R11*1), R13
+	VMOVUPS      192(SI)(R11*1), Z6
+	MOVQ         192(DI)(R11*1), R13
+	VMOVUPS      192(CX)(R11*1), Z7
+	VBROADCASTSS 12(AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000100, R11
+	SUBQ         $0x04, R12
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF32_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreF32_2x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), DX
+	MOVQ   touch+40(FP), BX
+	MOVQ   (BX), BX
+	XORQ   SI, SI
+	MOVQ   d+48(FP), DI
+
+loop:
+	// element + 0
+	MOVQ         (BX)(SI*1), R8
+	VMOVUPS      (DX)(SI*1), Z2
+	VBROADCASTSS (AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (DX)(BX*1), Z3
+	VBROADCASTSS (AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
 	// element + 1
-	MOVQ         64(DI), R9
-	VMOVUPS      64(SI), Z2
-	VBROADCASTSS 4(DX), Z3
+	MOVQ         64(BX)(SI*1), R8
+	VMOVUPS      64(DX)(SI*1), Z2
+	VBROADCASTSS 4(AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z3
+	VBROADCASTSS 4(AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
 	// element + 2
-	MOVQ         128(DI), R9
-	VMOVUPS      128(SI), Z2
-	VBROADCASTSS 8(DX), Z3
+	MOVQ         128(BX)(SI*1), R8
+	VMOVUPS      128(DX)(SI*1), Z2
+	VBROADCASTSS 8(AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z3
+	VBROADCASTSS 8(AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
 	// element + 3
-	MOVQ         192(DI), R9
-	VMOVUPS      192(SI), Z2
-	VBROADCASTSS 12(DX), Z3
+	MOVQ         192(BX)(SI*1), R8
+	VMOVUPS      192(DX)(SI*1), Z2
+	VBROADCASTSS 12(AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z3
+	VBROADCASTSS 12(AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000100, SI
-	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, DI
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
 	VZEROUPPER
 	RET
 
-// func scoreF32_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF32_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF32_2x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   keys+32(FP), R8
-	MOVQ   8(R8), R8
-	MOVQ   touch+40(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   d+48(FP), R10
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), DX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), DI
+	MOVQ   8(SI), SI
+	XORQ   R8, R8
+	MOVQ   d+48(FP), R9
 
 loop:
 	// element + 0
-	MOVQ         (DI), R11
-	VMOVUPS      (SI), Z4
-	MOVQ         (R9), R11
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS (DX), Z6
+	MOVQ         (DI)(R8*1), R10
+	VMOVUPS      (BX)(R8*1), Z4
+	MOVQ         (SI)(R8*1), R10
+	VMOVUPS      (DX)(R8*1), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (DX)(BX*1), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
 	// element + 1
-	MOVQ         64(DI), R11
-	VMOVUPS      64(SI), Z4
-	MOVQ         64(R9), R11
-	VMOVUPS      64(R8), Z5
-	VBROADCASTSS 4(DX), Z6
+	MOVQ         64(DI)(R8*1), R10
+	VMOVUPS      64(BX)(R8*1), Z4
+	MOVQ         64(SI)(R8*1), R10
+	VMOVUPS      64(DX)(R8*1), Z5
+	VBROADCASTSS 4(AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z6
+	VBROADCASTSS 4(AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
 	// element + 2
-	MOVQ         128(DI), R11
-	VMOVUPS      128(SI), Z4
-	MOVQ         128(R9), R11
-	VMOVUPS      128(R8), Z5
-	VBROADCASTSS 8(DX), Z6
+	MOVQ         128(DI)(R8*1), R10
+	VMOVUPS      128(BX)(R8*1), Z4
+	MOVQ         128(SI)(R8*1), R10
+	VMOVUPS      128(DX)(R8*1), Z5
+	VBROADCASTSS 8(AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z6
+	VBROADCASTSS 8(AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
 	// element + 3
-	MOVQ         192(DI), R11
-	VMOVUPS      192(SI), Z4
-	MOVQ         192(R9), R11
-	VMOVUPS      192(R8), Z5
-	VBROADCASTSS 12(DX), Z6
+	MOVQ         192(DI)(R8*1), R10
+	VMOVUPS      192(BX)(R8*1), Z4
+	MOVQ         192(SI)(R8*1), R10
+	VMOVUPS      192(DX)(R8*1), Z5
+	VBROADCASTSS 12(AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z6
+	VBROADCASTSS 12(AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000100, SI
-	ADDQ         $0x00000100, DI
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000100, R8
-	ADDQ         $0x00000100, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R9
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -1930,69 +2796,195 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF32_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF32_2x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreF32_3x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreF32_2x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   d+48(FP), R8
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), SI
+	MOVQ   16(DX), DI
+	MOVQ   24(DX), DX
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R9
+	MOVQ   8(R8), R10
+	MOVQ   16(R8), R11
+	MOVQ   24(R8), R8
+	XORQ   R12, R12
+	MOVQ   d+48(FP), R13
 
 loop:
 	// element + 0
-	MOVQ         (DI), R9
-	VMOVUPS      (SI), Z3
-	VBROADCASTSS (DX), Z4
+	MOVQ         (R9)(R12*1), R14
+	VMOVUPS      (BX)(R12*1), Z8
+	MOVQ         (R10)(R12*1), R14
+	VMOVUPS      (SI)(R12*1), Z9
+	MOVQ         (R11)(R12*1), R14
+	VMOVUPS      (DI)(R12*1), Z10
+	MOVQ         (R8)(R12*1), R14
+	VMOVUPS      (DX)(R12*1), Z11
+	VBROADCASTSS (AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+
+	// element + 1
+	MOVQ         64(R9)(R12*1), R14
+	VMOVUPS      64(BX)(R12*1), Z8
+	MOVQ         64(R10)(R12*1), R14
+	VMOVUPS      64(SI)(R12*1), Z9
+	MOVQ         64(R11)(R12*1), R14
+	VMOVUPS      64(DI)(R12*1), Z10
+	MOVQ         64(R8)(R12*1), R14
+	VMOVUPS      64(DX)(R12*1), Z11
+	VBROADCASTSS 4(AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+
+	// element + 2
+	MOVQ         128(R9)(R12*1), R14
+	VMOVUPS      128(BX)(R12*1), Z8
+	MOVQ         128(R10)(R12*1), R14
+	VMOVUPS      128(SI)(R12*1), Z9
+	MOVQ         128(R11)(R12*1), R14
+	VMOVUPS      128(DI)(R12*1), Z10
+	MOVQ         128(R8)(R12*1), R14
+	VMOVUPS      128(DX)(R12*1), Z11
+	VBROADCASTSS 8(AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+
+	// element + 3
+	MOVQ         192(R9)(R12*1), R14
+	VMOVUPS      192(BX)(R12*1), Z8
+	MOVQ         192(R10)(R12*1), R14
+	VMOVUPS      192(SI)(R12*1), Z9
+	MOVQ         192(R11)(R12*1), R14
+	VMOVUPS      192(DI)(R12*1), Z10
+	MOVQ         192(R8)(R12*1), R14
+	VMOVUPS      192(DX)(R12*1), Z11
+	VBROADCASTSS 12(AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000100, R12
+	SUBQ         $0x04, R13
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF32_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreF32_3x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), DX
+	MOVQ   touch+40(FP), BX
+	MOVQ   (BX), BX
+	XORQ   SI, SI
+	MOVQ   d+48(FP), DI
+
+loop:
+	// element + 0
+	MOVQ         (BX)(SI*1), R8
+	VMOVUPS      (DX)(SI*1), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS (DX)(BX*1), Z4
+	VBROADCASTSS (AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS (DX)(BX*2), Z4
+	VBROADCASTSS (AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
 	// element + 1
-	MOVQ         64(DI), R9
-	VMOVUPS      64(SI), Z3
-	VBROADCASTSS 4(DX), Z4
+	MOVQ         64(BX)(SI*1), R8
+	VMOVUPS      64(DX)(SI*1), Z3
+	VBROADCASTSS 4(AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z4
+	VBROADCASTSS 4(AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z4
+	VBROADCASTSS 4(AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
 	// element + 2
-	MOVQ         128(DI), R9
-	VMOVUPS      128(SI), Z3
-	VBROADCASTSS 8(DX), Z4
+	MOVQ         128(BX)(SI*1), R8
+	VMOVUPS      128(DX)(SI*1), Z3
+	VBROADCASTSS 8(AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z4
+	VBROADCASTSS 8(AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z4
+	VBROADCASTSS 8(AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
 	// element + 3
-	MOVQ         192(DI), R9
-	VMOVUPS      192(SI), Z3
-	VBROADCASTSS 12(DX), Z4
+	MOVQ         192(BX)(SI*1), R8
+	VMOVUPS      192(DX)(SI*1), Z3
+	VBROADCASTSS 12(AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z4
+	VBROADCASTSS 12(AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z4
+	VBROADCASTSS 12(AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
-	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000100, SI
-	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, DI
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -2001,98 +2993,94 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF32_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF32_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF32_3x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   keys+32(FP), R8
-	MOVQ   8(R8), R8
-	MOVQ   touch+40(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   d+48(FP), R10
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), DX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), DI
+	MOVQ   8(SI), SI
+	XORQ   R8, R8
+	MOVQ   d+48(FP), R9
 
 loop:
 	// element + 0
-	MOVQ         (DI), R11
-	VMOVUPS      (SI), Z6
-	MOVQ         (R9), R11
-	VMOVUPS      (R8), Z7
-	VBROADCASTSS (DX), Z8
+	MOVQ         (DI)(R8*1), R10
+	VMOVUPS      (BX)(R8*1), Z6
+	MOVQ         (SI)(R8*1), R10
+	VMOVUPS      (DX)(R8*1), Z7
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (DX)(BX*1), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS (DX)(BX*2), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
 	// element + 1
-	MOVQ         64(DI), R11
-	VMOVUPS      64(SI), Z6
-	MOVQ         64(R9), R11
-	VMOVUPS      64(R8), Z7
-	VBROADCASTSS 4(DX), Z8
+	MOVQ         64(DI)(R8*1), R10
+	VMOVUPS      64(BX)(R8*1), Z6
+	MOVQ         64(SI)(R8*1), R10
+	VMOVUPS      64(DX)(R8*1), Z7
+	VBROADCASTSS 4(AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z8
+	VBROADCASTSS 4(AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z8
+	VBROADCASTSS 4(AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
 	// element + 2
-	MOVQ         128(DI), R11
-	VMOVUPS      128(SI), Z6
-	MOVQ         128(R9), R11
-	VMOVUPS      128(R8), Z7
-	VBROADCASTSS 8(DX), Z8
+	MOVQ         128(DI)(R8*1), R10
+	VMOVUPS      128(BX)(R8*1), Z6
+	MOVQ         128(SI)(R8*1), R10
+	VMOVUPS      128(DX)(R8*1), Z7
+	VBROADCASTSS 8(AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z8
+	VBROADCASTSS 8(AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z8
+	VBROADCASTSS 8(AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
 	// element + 3
-	MOVQ         192(DI), R11
-	VMOVUPS      192(SI), Z6
-	MOVQ         192(R9), R11
-	VMOVUPS      192(R8), Z7
-	VBROADCASTSS 12(DX), Z8
+	MOVQ         192(DI)(R8*1), R10
+	VMOVUPS      192(BX)(R8*1), Z6
+	MOVQ         192(SI)(R8*1), R10
+	VMOVUPS      192(DX)(R8*1), Z7
+	VBROADCASTSS 12(AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z8
+	VBROADCASTSS 12(AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z8
+	VBROADCASTSS 12(AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
-	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000100, SI
-	ADDQ         $0x00000100, DI
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000100, R8
-	ADDQ         $0x00000100, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R9
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -2104,81 +3092,236 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF32_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF32_3x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreF32_4x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreF32_3x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), SI
+	MOVQ   16(DX), DI
+	MOVQ   24(DX), DX
 	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   d+48(FP), R9
+	MOVQ   (R8), R9
+	MOVQ   8(R8), R10
+	MOVQ   16(R8), R11
+	MOVQ   24(R8), R8
+	XORQ   R12, R12
+	MOVQ   d+48(FP), R13
 
 loop:
 	// element + 0
-	MOVQ         (R8), R10
-	VMOVUPS      (DI), Z4
-	VBROADCASTSS (DX), Z5
+	MOVQ         (R9)(R12*1), R14
+	VMOVUPS      (BX)(R12*1), Z12
+	MOVQ         (R10)(R12*1), R14
+	VMOVUPS      (SI)(R12*1), Z13
+	MOVQ         (R11)(R12*1), R14
+	VMOVUPS      (DI)(R12*1), Z14
+	MOVQ         (R8)(R12*1), R14
+	VMOVUPS      (DX)(R12*1), Z15
+	VBROADCASTSS (AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+
+	// element + 1
+	MOVQ         64(R9)(R12*1), R14
+	VMOVUPS      64(BX)(R12*1), Z12
+	MOVQ         64(R10)(R12*1), R14
+	VMOVUPS      64(SI)(R12*1), Z13
+	MOVQ         64(R11)(R12*1), R14
+	VMOVUPS      64(DI)(R12*1), Z14
+	MOVQ         64(R8)(R12*1), R14
+	VMOVUPS      64(DX)(R12*1), Z15
+	VBROADCASTSS 4(AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+
+	// element + 2
+	MOVQ         128(R9)(R12*1), R14
+	VMOVUPS      128(BX)(R12*1), Z12
+	MOVQ         128(R10)(R12*1), R14
+	VMOVUPS      128(SI)(R12*1), Z13
+	MOVQ         128(R11)(R12*1), R14
+	VMOVUPS      128(DI)(R12*1), Z14
+	MOVQ         128(R8)(R12*1), R14
+	VMOVUPS      128(DX)(R12*1), Z15
+	VBROADCASTSS 8(AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+
+	// element + 3
+	MOVQ         192(R9)(R12*1), R14
+	VMOVUPS      192(BX)(R12*1), Z12
+	MOVQ         192(R10)(R12*1), R14
+	VMOVUPS      192(SI)(R12*1), Z13
+	MOVQ         192(R11)(R12*1), R14
+	VMOVUPS      192(DI)(R12*1), Z14
+	MOVQ         192(R8)(R12*1), R14
+	VMOVUPS      192(DX)(R12*1), Z15
+	VBROADCASTSS 12(AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000100, R12
+	SUBQ         $0x04, R13
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF32_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreF32_4x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), SI
+	XORQ   DI, DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (SI)(DI*1), R9
+	VMOVUPS      (BX)(DI*1), Z4
+	VBROADCASTSS (AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS (DX)(BX*1), Z5
+	VBROADCASTSS (AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS (DX)(BX*2), Z5
+	VBROADCASTSS (AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS (SI), Z5
+	VBROADCASTSS (DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
 	// element + 1
-	MOVQ         64(R8), R10
-	VMOVUPS      64(DI), Z4
-	VBROADCASTSS 4(DX), Z5
+	MOVQ         64(SI)(DI*1), R9
+	VMOVUPS      64(BX)(DI*1), Z4
+	VBROADCASTSS 4(AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z5
+	VBROADCASTSS 4(AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z5
+	VBROADCASTSS 4(AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 4(SI), Z5
+	VBROADCASTSS 4(DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
 	// element + 2
-	MOVQ         128(R8), R10
-	VMOVUPS      128(DI), Z4
-	VBROADCASTSS 8(DX), Z5
+	MOVQ         128(SI)(DI*1), R9
+	VMOVUPS      128(BX)(DI*1), Z4
+	VBROADCASTSS 8(AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z5
+	VBROADCASTSS 8(AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z5
+	VBROADCASTSS 8(AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 8(SI), Z5
+	VBROADCASTSS 8(DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
 	// element + 3
-	MOVQ         192(R8), R10
-	VMOVUPS      192(DI), Z4
-	VBROADCASTSS 12(DX), Z5
+	MOVQ         192(SI)(DI*1), R9
+	VMOVUPS      192(BX)(DI*1), Z4
+	VBROADCASTSS 12(AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z5
+	VBROADCASTSS 12(AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z5
+	VBROADCASTSS 12(AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 12(SI), Z5
+	VBROADCASTSS 12(DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000100, DI
-	ADDQ         $0x00000100, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -2189,12 +3332,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF32_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF32_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF32_4x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2203,101 +3343,100 @@ TEXT ·scoreF32_4x2_512(SB), NOSPLIT, $0-56
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   keys+32(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   touch+40(FP), R10
-	MOVQ   8(R10), R10
-	MOVQ   d+48(FP), R11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), R8
+	MOVQ   8(DI), DI
+	XORQ   R9, R9
+	MOVQ   d+48(FP), R10
 
 loop:
 	// element + 0
-	MOVQ         (R8), R12
-	VMOVUPS      (DI), Z8
-	MOVQ         (R10), R12
-	VMOVUPS      (R9), Z9
-	VBROADCASTSS (DX), Z10
+	MOVQ         (R8)(R9*1), R11
+	VMOVUPS      (SI)(R9*1), Z8
+	MOVQ         (DI)(R9*1), R11
+	VMOVUPS      (BX)(R9*1), Z9
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (DX)(BX*1), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (DX)(BX*2), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS (SI), Z10
+	VBROADCASTSS (DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
 	// element + 1
-	MOVQ         64(R8), R12
-	VMOVUPS      64(DI), Z8
-	MOVQ         64(R10), R12
-	VMOVUPS      64(R9), Z9
-	VBROADCASTSS 4(DX), Z10
+	MOVQ         64(R8)(R9*1), R11
+	VMOVUPS      64(SI)(R9*1), Z8
+	MOVQ         64(DI)(R9*1), R11
+	VMOVUPS      64(BX)(R9*1), Z9
+	VBROADCASTSS 4(AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z10
+	VBROADCASTSS 4(AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z10
+	VBROADCASTSS 4(AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 4(SI), Z10
+	VBROADCASTSS 4(DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
 	// element + 2
-	MOVQ         128(R8), R12
-	VMOVUPS      128(DI), Z8
-	MOVQ         128(R10), R12
-	VMOVUPS      128(R9), Z9
-	VBROADCASTSS 8(DX), Z10
+	MOVQ         128(R8)(R9*1), R11
+	VMOVUPS      128(SI)(R9*1), Z8
+	MOVQ         128(DI)(R9*1), R11
+	VMOVUPS      128(BX)(R9*1), Z9
+	VBROADCASTSS 8(AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z10
+	VBROADCASTSS 8(AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z10
+	VBROADCASTSS 8(AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 8(SI), Z10
+	VBROADCASTSS 8(DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
 	// element + 3
-	MOVQ         192(R8), R12
-	VMOVUPS      192(DI), Z8
-	MOVQ         192(R10), R12
-	VMOVUPS      192(R9), Z9
-	VBROADCASTSS 12(DX), Z10
+	MOVQ         192(R8)(R9*1), R11
+	VMOVUPS      192(SI)(R9*1), Z8
+	MOVQ         192(DI)(R9*1), R11
+	VMOVUPS      192(BX)(R9*1), Z9
+	VBROADCASTSS 12(AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z10
+	VBROADCASTSS 12(AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z10
+	VBROADCASTSS 12(AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 12(SI), Z10
+	VBROADCASTSS 12(DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000100, DI
-	ADDQ         $0x00000100, R8
 	ADDQ         $0x00000100, R9
-	ADDQ         $0x00000100, R10
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R10
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -2312,90 +3451,277 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF32_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF32_4x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreF32_5x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreF32_4x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   d+48(FP), R9
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), DI
+	MOVQ   16(BX), R8
+	MOVQ   24(BX), BX
+	MOVQ   touch+40(FP), R9
+	MOVQ   (R9), R10
+	MOVQ   8(R9), R11
+	MOVQ   16(R9), R12
+	MOVQ   24(R9), R9
+	XORQ   R13, R13
+	MOVQ   d+48(FP), R14
 
 loop:
 	// element + 0
-	MOVQ         (R8), R10
-	VMOVUPS      (DI), Z5
-	VBROADCASTSS (DX), Z6
+	MOVQ         (R10)(R13*1), R15
+	VMOVUPS      (SI)(R13*1), Z16
+	MOVQ         (R11)(R13*1), R15
+	VMOVUPS      (DI)(R13*1), Z17
+	MOVQ         (R12)(R13*1), R15
+	VMOVUPS      (R8)(R13*1), Z18
+	MOVQ         (R9)(R13*1), R15
+	VMOVUPS      (BX)(R13*1), Z19
+	VBROADCASTSS (AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS (AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS (AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS (DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+
+	// element + 1
+	MOVQ         64(R10)(R13*1), R15
+	VMOVUPS      64(SI)(R13*1), Z16
+	MOVQ         64(R11)(R13*1), R15
+	VMOVUPS      64(DI)(R13*1), Z17
+	MOVQ         64(R12)(R13*1), R15
+	VMOVUPS      64(R8)(R13*1), Z18
+	MOVQ         64(R9)(R13*1), R15
+	VMOVUPS      64(BX)(R13*1), Z19
+	VBROADCASTSS 4(AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 4(DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+
+	// element + 2
+	MOVQ         128(R10)(R13*1), R15
+	VMOVUPS      128(SI)(R13*1), Z16
+	MOVQ         128(R11)(R13*1), R15
+	VMOVUPS      128(DI)(R13*1), Z17
+	MOVQ         128(R12)(R13*1), R15
+	VMOVUPS      128(R8)(R13*1), Z18
+	MOVQ         128(R9)(R13*1), R15
+	VMOVUPS      128(BX)(R13*1), Z19
+	VBROADCASTSS 8(AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 8(DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+
+	// element + 3
+	MOVQ         192(R10)(R13*1), R15
+	VMOVUPS      192(SI)(R13*1), Z16
+	MOVQ         192(R11)(R13*1), R15
+	VMOVUPS      192(DI)(R13*1), Z17
+	MOVQ         192(R12)(R13*1), R15
+	VMOVUPS      192(R8)(R13*1), Z18
+	MOVQ         192(R9)(R13*1), R15
+	VMOVUPS      192(BX)(R13*1), Z19
+	VBROADCASTSS 12(AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 12(DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000100, R13
+	SUBQ         $0x04, R14
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF32_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreF32_5x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), SI
+	XORQ   DI, DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (SI)(DI*1), R9
+	VMOVUPS      (BX)(DI*1), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS (DX)(BX*1), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (DX)(BX*2), Z6
+	VBROADCASTSS (AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS (SI), Z6
+	VBROADCASTSS (DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS (SI)(BX*1), Z6
+	VBROADCASTSS (DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
 	// element + 1
-	MOVQ         64(R8), R10
-	VMOVUPS      64(DI), Z5
-	VBROADCASTSS 4(DX), Z6
+	MOVQ         64(SI)(DI*1), R9
+	VMOVUPS      64(BX)(DI*1), Z5
+	VBROADCASTSS 4(AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z6
+	VBROADCASTSS 4(AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z6
+	VBROADCASTSS 4(AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 4(SI), Z6
+	VBROADCASTSS 4(DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS 4(SI)(BX*1), Z6
+	VBROADCASTSS 4(DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
 	// element + 2
-	MOVQ         128(R8), R10
-	VMOVUPS      128(DI), Z5
-	VBROADCASTSS 8(DX), Z6
+	MOVQ         128(SI)(DI*1), R9
+	VMOVUPS      128(BX)(DI*1), Z5
+	VBROADCASTSS 8(AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z6
+	VBROADCASTSS 8(AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z6
+	VBROADCASTSS 8(AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 8(SI), Z6
+	VBROADCASTSS 8(DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS 8(SI)(BX*1), Z6
+	VBROADCASTSS 8(DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
 	// element + 3
-	MOVQ         192(R8), R10
-	VMOVUPS      192(DI), Z5
-	VBROADCASTSS 12(DX), Z6
+	MOVQ         192(SI)(DI*1), R9
+	VMOVUPS      192(BX)(DI*1), Z5
+	VBROADCASTSS 12(AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z6
+	VBROADCASTSS 12(AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z6
+	VBROADCASTSS 12(AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 12(SI), Z6
+	VBROADCASTSS 12(DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS 12(SI)(BX*1), Z6
+	VBROADCASTSS 12(DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000100, DI
-	ADDQ         $0x00000100, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -2408,12 +3734,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF32_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF32_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF32_5x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2424,113 +3747,112 @@ TEXT ·scoreF32_5x2_512(SB), NOSPLIT, $0-56
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   keys+32(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   touch+40(FP), R10
-	MOVQ   8(R10), R10
-	MOVQ   d+48(FP), R11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), R8
+	MOVQ   8(DI), DI
+	XORQ   R9, R9
+	MOVQ   d+48(FP), R10
 
 loop:
 	// element + 0
-	MOVQ         (R8), R12
-	VMOVUPS      (DI), Z10
-	MOVQ         (R10), R12
-	VMOVUPS      (R9), Z11
-	VBROADCASTSS (DX), Z12
+	MOVQ         (R8)(R9*1), R11
+	VMOVUPS      (SI)(R9*1), Z10
+	MOVQ         (DI)(R9*1), R11
+	VMOVUPS      (BX)(R9*1), Z11
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (DX)(BX*1), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (DX)(BX*2), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS (SI), Z12
+	VBROADCASTSS (DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS (SI)(BX*1), Z12
+	VBROADCASTSS (DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
 	// element + 1
-	MOVQ         64(R8), R12
-	VMOVUPS      64(DI), Z10
-	MOVQ         64(R10), R12
-	VMOVUPS      64(R9), Z11
-	VBROADCASTSS 4(DX), Z12
+	MOVQ         64(R8)(R9*1), R11
+	VMOVUPS      64(SI)(R9*1), Z10
+	MOVQ         64(DI)(R9*1), R11
+	VMOVUPS      64(BX)(R9*1), Z11
+	VBROADCASTSS 4(AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z12
+	VBROADCASTSS 4(AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z12
+	VBROADCASTSS 4(AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 4(SI), Z12
+	VBROADCASTSS 4(DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 4(SI)(BX*1), Z12
+	VBROADCASTSS 4(DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
 	// element + 2
-	MOVQ         128(R8), R12
-	VMOVUPS      128(DI), Z10
-	MOVQ         128(R10), R12
-	VMOVUPS      128(R9), Z11
-	VBROADCASTSS 8(DX), Z12
+	MOVQ         128(R8)(R9*1), R11
+	VMOVUPS      128(SI)(R9*1), Z10
+	MOVQ         128(DI)(R9*1), R11
+	VMOVUPS      128(BX)(R9*1), Z11
+	VBROADCASTSS 8(AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z12
+	VBROADCASTSS 8(AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z12
+	VBROADCASTSS 8(AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 8(SI), Z12
+	VBROADCASTSS 8(DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 8(SI)(BX*1), Z12
+	VBROADCASTSS 8(DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
 	// element + 3
-	MOVQ         192(R8), R12
-	VMOVUPS      192(DI), Z10
-	MOVQ         192(R10), R12
-	VMOVUPS      192(R9), Z11
-	VBROADCASTSS 12(DX), Z12
+	MOVQ         192(R8)(R9*1), R11
+	VMOVUPS      192(SI)(R9*1), Z10
+	MOVQ         192(DI)(R9*1), R11
+	VMOVUPS      192(BX)(R9*1), Z11
+	VBROADCASTSS 12(AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z12
+	VBROADCASTSS 12(AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z12
+	VBROADCASTSS 12(AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 12(SI), Z12
+	VBROADCASTSS 12(DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 12(SI)(BX*1), Z12
+	VBROADCASTSS 12(DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000100, DI
-	ADDQ         $0x00000100, R8
 	ADDQ         $0x00000100, R9
-	ADDQ         $0x00000100, R10
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R10
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -2548,99 +3870,315 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF32_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF32_5x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreF32_6x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreF32_5x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   d+48(FP), R9
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), DI
+	MOVQ   16(BX), R8
+	MOVQ   24(BX), BX
+	MOVQ   touch+40(FP), R9
+	MOVQ   (R9), R10
+	MOVQ   8(R9), R11
+	MOVQ   16(R9), R12
+	MOVQ   24(R9), R9
+	XORQ   R13, R13
+	MOVQ   d+48(FP), R14
 
 loop:
 	// element + 0
-	MOVQ         (R8), R10
-	VMOVUPS      (DI), Z6
-	VBROADCASTSS (DX), Z7
+	MOVQ         (R10)(R13*1), R15
+	VMOVUPS      (SI)(R13*1), Z20
+	MOVQ         (R11)(R13*1), R15
+	VMOVUPS      (DI)(R13*1), Z21
+	MOVQ         (R12)(R13*1), R15
+	VMOVUPS      (R8)(R13*1), Z22
+	MOVQ         (R9)(R13*1), R15
+	VMOVUPS      (BX)(R13*1), Z23
+	VBROADCASTSS (AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS (AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS (AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS (DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS (DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+
+	// element + 1
+	MOVQ         64(R10)(R13*1), R15
+	VMOVUPS      64(SI)(R13*1), Z20
+	MOVQ         64(R11)(R13*1), R15
+	VMOVUPS      64(DI)(R13*1), Z21
+	MOVQ         64(R12)(R13*1), R15
+	VMOVUPS      64(R8)(R13*1), Z22
+	MOVQ         64(R9)(R13*1), R15
+	VMOVUPS      64(BX)(R13*1), Z23
+	VBROADCASTSS 4(AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 4(DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 4(DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+
+	// element + 2
+	MOVQ         128(R10)(R13*1), R15
+	VMOVUPS      128(SI)(R13*1), Z20
+	MOVQ         128(R11)(R13*1), R15
+	VMOVUPS      128(DI)(R13*1), Z21
+	MOVQ         128(R12)(R13*1), R15
+	VMOVUPS      128(R8)(R13*1), Z22
+	MOVQ         128(R9)(R13*1), R15
+	VMOVUPS      128(BX)(R13*1), Z23
+	VBROADCASTSS 8(AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 8(DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 8(DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+
+	// element + 3
+	MOVQ         192(R10)(R13*1), R15
+	VMOVUPS      192(SI)(R13*1), Z20
+	MOVQ         192(R11)(R13*1), R15
+	VMOVUPS      192(DI)(R13*1), Z21
+	MOVQ         192(R12)(R13*1), R15
+	VMOVUPS      192(R8)(R13*1), Z22
+	MOVQ         192(R9)(R13*1), R15
+	VMOVUPS      192(BX)(R13*1), Z23
+	VBROADCASTSS 12(AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 12(DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 12(DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000100, R13
+	SUBQ         $0x04, R14
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	VMOVUPS      Z18, 128(AX)
+	VMOVUPS      Z19, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF32_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreF32_6x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), SI
+	XORQ   DI, DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (SI)(DI*1), R9
+	VMOVUPS      (BX)(DI*1), Z6
+	VBROADCASTSS (AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS (DX)(BX*1), Z7
+	VBROADCASTSS (AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS (DX)(BX*2), Z7
+	VBROADCASTSS (AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS (SI), Z7
+	VBROADCASTSS (DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS (SI)(BX*1), Z7
+	VBROADCASTSS (DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS (SI)(BX*2), Z7
+	VBROADCASTSS (DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
 	// element + 1
-	MOVQ         64(R8), R10
-	VMOVUPS      64(DI), Z6
-	VBROADCASTSS 4(DX), Z7
+	MOVQ         64(SI)(DI*1), R9
+	VMOVUPS      64(BX)(DI*1), Z6
+	VBROADCASTSS 4(AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z7
+	VBROADCASTSS 4(AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z7
+	VBROADCASTSS 4(AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 4(SI), Z7
+	VBROADCASTSS 4(DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS 4(SI)(BX*1), Z7
+	VBROADCASTSS 4(DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS 4(SI)(BX*2), Z7
+	VBROADCASTSS 4(DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
 	// element + 2
-	MOVQ         128(R8), R10
-	VMOVUPS      128(DI), Z6
-	VBROADCASTSS 8(DX), Z7
+	MOVQ         128(SI)(DI*1), R9
+	VMOVUPS      128(BX)(DI*1), Z6
+	VBROADCASTSS 8(AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z7
+	VBROADCASTSS 8(AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z7
+	VBROADCASTSS 8(AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 8(SI), Z7
+	VBROADCASTSS 8(DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS 8(SI)(BX*1), Z7
+	VBROADCASTSS 8(DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS 8(SI)(BX*2), Z7
+	VBROADCASTSS 8(DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
 	// element + 3
-	MOVQ         192(R8), R10
-	VMOVUPS      192(DI), Z6
-	VBROADCASTSS 12(DX), Z7
+	MOVQ         192(SI)(DI*1), R9
+	VMOVUPS      192(BX)(DI*1), Z6
+	VBROADCASTSS 12(AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z7
+	VBROADCASTSS 12(AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z7
+	VBROADCASTSS 12(AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 12(SI), Z7
+	VBROADCASTSS 12(DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS 12(SI)(BX*1), Z7
+	VBROADCASTSS 12(DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS 12(SI)(BX*2), Z7
+	VBROADCASTSS 12(DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000100, DI
-	ADDQ         $0x00000100, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -2655,12 +4193,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF32_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF32_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF32_6x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2673,125 +4208,124 @@ TEXT ·scoreF32_6x2_512(SB), NOSPLIT, $0-56
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   keys+32(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   touch+40(FP), R10
-	MOVQ   8(R10), R10
-	MOVQ   d+48(FP), R11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), R8
+	MOVQ   8(DI), DI
+	XORQ   R9, R9
+	MOVQ   d+48(FP), R10
 
 loop:
 	// element + 0
-	MOVQ         (R8), R12
-	VMOVUPS      (DI), Z12
-	MOVQ         (R10), R12
-	VMOVUPS      (R9), Z13
-	VBROADCASTSS (DX), Z14
+	MOVQ         (R8)(R9*1), R11
+	VMOVUPS      (SI)(R9*1), Z12
+	MOVQ         (DI)(R9*1), R11
+	VMOVUPS      (BX)(R9*1), Z13
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (DX)(BX*1), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (DX)(BX*2), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (SI), Z14
+	VBROADCASTSS (DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (SI)(BX*1), Z14
+	VBROADCASTSS (DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (SI)(BX*2), Z14
+	VBROADCASTSS (DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
 	// element + 1
-	MOVQ         64(R8), R12
-	VMOVUPS      64(DI), Z12
-	MOVQ         64(R10), R12
-	VMOVUPS      64(R9), Z13
-	VBROADCASTSS 4(DX), Z14
+	MOVQ         64(R8)(R9*1), R11
+	VMOVUPS      64(SI)(R9*1), Z12
+	MOVQ         64(DI)(R9*1), R11
+	VMOVUPS      64(BX)(R9*1), Z13
+	VBROADCASTSS 4(AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z14
+	VBROADCASTSS 4(AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z14
+	VBROADCASTSS 4(AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 4(SI), Z14
+	VBROADCASTSS 4(DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 4(SI)(BX*1), Z14
+	VBROADCASTSS 4(DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 4(SI)(BX*2), Z14
+	VBROADCASTSS 4(DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
 	// element + 2
-	MOVQ         128(R8), R12
-	VMOVUPS      128(DI), Z12
-	MOVQ         128(R10), R12
-	VMOVUPS      128(R9), Z13
-	VBROADCASTSS 8(DX), Z14
+	MOVQ         128(R8)(R9*1), R11
+	VMOVUPS      128(SI)(R9*1), Z12
+	MOVQ         128(DI)(R9*1), R11
+	VMOVUPS      128(BX)(R9*1), Z13
+	VBROADCASTSS 8(AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z14
+	VBROADCASTSS 8(AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z14
+	VBROADCASTSS 8(AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 8(SI), Z14
+	VBROADCASTSS 8(DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 8(SI)(BX*1), Z14
+	VBROADCASTSS 8(DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 8(SI)(BX*2), Z14
+	VBROADCASTSS 8(DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
 	// element + 3
-	MOVQ         192(R8), R12
-	VMOVUPS      192(DI), Z12
-	MOVQ         192(R10), R12
-	VMOVUPS      192(R9), Z13
-	VBROADCASTSS 12(DX), Z14
+	MOVQ         192(R8)(R9*1), R11
+	VMOVUPS      192(SI)(R9*1), Z12
+	MOVQ         192(DI)(R9*1), R11
+	VMOVUPS      192(BX)(R9*1), Z13
+	VBROADCASTSS 12(AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z14
+	VBROADCASTSS 12(AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z14
+	VBROADCASTSS 12(AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 12(SI), Z14
+	VBROADCASTSS 12(DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 12(SI)(BX*1), Z14
+	VBROADCASTSS 12(DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 12(SI)(BX*2), Z14
+	VBROADCASTSS 12(DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000100, DI
-	ADDQ         $0x00000100, R8
 	ADDQ         $0x00000100, R9
-	ADDQ         $0x00000100, R10
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R10
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -2809,6 +4343,251 @@ loop:
 	ADDQ         CX, AX
 	VMOVUPS      Z10, (AX)
 	VMOVUPS      Z11, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF32_6x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreF32_6x4_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), DI
+	MOVQ   16(BX), R8
+	MOVQ   24(BX), BX
+	MOVQ   touch+40(FP), R9
+	MOVQ   (R9), R10
+	MOVQ   8(R9), R11
+	MOVQ   16(R9), R12
+	MOVQ   24(R9), R9
+	XORQ   R13, R13
+	MOVQ   d+48(FP), R14
+
+loop:
+	// element + 0
+	MOVQ         (R10)(R13*1), R15
+	VMOVUPS      (SI)(R13*1), Z24
+	MOVQ         (R11)(R13*1), R15
+	VMOVUPS      (DI)(R13*1), Z25
+	MOVQ         (R12)(R13*1), R15
+	VMOVUPS      (R8)(R13*1), Z26
+	MOVQ         (R9)(R13*1), R15
+	VMOVUPS      (BX)(R13*1), Z27
+	VBROADCASTSS (AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS (AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS (DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS (DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+
+	// element + 1
+	MOVQ         64(R10)(R13*1), R15
+	VMOVUPS      64(SI)(R13*1), Z24
+	MOVQ         64(R11)(R13*1), R15
+	VMOVUPS      64(DI)(R13*1), Z25
+	MOVQ         64(R12)(R13*1), R15
+	VMOVUPS      64(R8)(R13*1), Z26
+	MOVQ         64(R9)(R13*1), R15
+	VMOVUPS      64(BX)(R13*1), Z27
+	VBROADCASTSS 4(AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 4(DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 4(DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 4(DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+
+	// element + 2
+	MOVQ         128(R10)(R13*1), R15
+	VMOVUPS      128(SI)(R13*1), Z24
+	MOVQ         128(R11)(R13*1), R15
+	VMOVUPS      128(DI)(R13*1), Z25
+	MOVQ         128(R12)(R13*1), R15
+	VMOVUPS      128(R8)(R13*1), Z26
+	MOVQ         128(R9)(R13*1), R15
+	VMOVUPS      128(BX)(R13*1), Z27
+	VBROADCASTSS 8(AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 8(DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 8(DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 8(DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+
+	// element + 3
+	MOVQ         192(R10)(R13*1), R15
+	VMOVUPS      192(SI)(R13*1), Z24
+	MOVQ         192(R11)(R13*1), R15
+	VMOVUPS      192(DI)(R13*1), Z25
+	MOVQ         192(R12)(R13*1), R15
+	VMOVUPS      192(R8)(R13*1), Z26
+	MOVQ         192(R9)(R13*1), R15
+	VMOVUPS      192(BX)(R13*1), Z27
+	VBROADCASTSS 12(AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 12(DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 12(DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 12(DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000100, R13
+	SUBQ         $0x04, R14
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	VMOVUPS      Z18, 128(AX)
+	VMOVUPS      Z19, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z20, (AX)
+	VMOVUPS      Z21, 64(AX)
+	VMOVUPS      Z22, 128(AX)
+	VMOVUPS      Z23, 192(AX)
 	VZEROUPPER
 	RET
 
@@ -2893,6 +4672,107 @@ next:
 
 done:
 	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func weighBF16_1x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighBF16_1x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, CX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	MOVQ    a+16(FP), CX
+	MOVQ    lda+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    ldv+40(FP), DX
+	SHLQ    $0x01, DX
+	MOVQ    off+48(FP), BX
+	MOVQ    offs+56(FP), SI
+	TESTQ   SI, SI
+	JZ      done
+
+block:
+	MOVQ (BX), R8
+	MOVQ v+32(FP), DI
+	LEAQ (DI)(R8*2), DI
+	MOVQ n+64(FP), R8
+	SUBQ $0x00000004, R8
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (CX), Z2
+	VPMOVZXWD    (DI), Z3
+	VPSLLD       $0x10, Z3, Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VPMOVZXWD    32(DI), Z3
+	VPSLLD       $0x10, Z3, Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+
+	// row + 1
+	VBROADCASTSS 4(CX), Z2
+	VPMOVZXWD    (DI), Z3
+	VPSLLD       $0x10, Z3, Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VPMOVZXWD    32(DI), Z3
+	VPSLLD       $0x10, Z3, Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+
+	// row + 2
+	VBROADCASTSS 8(CX), Z2
+	VPMOVZXWD    (DI), Z3
+	VPSLLD       $0x10, Z3, Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VPMOVZXWD    32(DI), Z3
+	VPSLLD       $0x10, Z3, Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+
+	// row + 3
+	VBROADCASTSS 12(CX), Z2
+	VPMOVZXWD    (DI), Z3
+	VPSLLD       $0x10, Z3, Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VPMOVZXWD    32(DI), Z3
+	VPSLLD       $0x10, Z3, Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+	ADDQ         $0x00000010, CX
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R8
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (CX), Z2
+	VPMOVZXWD    (DI), Z3
+	VPSLLD       $0x10, Z3, Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VPMOVZXWD    32(DI), Z3
+	VPSLLD       $0x10, Z3, Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+	ADDQ         $0x00000004, CX
+	DECQ         R8
+	JNZ          one
+
+next:
+	ADDQ $0x08, BX
+	DECQ SI
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -3126,6 +5006,128 @@ done:
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
+	VZEROUPPER
+	RET
+
+// func weighBF16_2x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighBF16_2x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x01, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*2), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z4
+	VBROADCASTSS (DX)(BX*1), Z5
+	VPMOVZXWD    (R9), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VPMOVZXWD    32(R9), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z4
+	VBROADCASTSS 4(DX)(BX*1), Z5
+	VPMOVZXWD    (R9), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VPMOVZXWD    32(R9), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+
+	// row + 2
+	VBROADCASTSS 8(DX), Z4
+	VBROADCASTSS 8(DX)(BX*1), Z5
+	VPMOVZXWD    (R9), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VPMOVZXWD    32(R9), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+
+	// row + 3
+	VBROADCASTSS 12(DX), Z4
+	VBROADCASTSS 12(DX)(BX*1), Z5
+	VPMOVZXWD    (R9), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VPMOVZXWD    32(R9), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z4
+	VBROADCASTSS (DX)(BX*1), Z5
+	VPMOVZXWD    (R9), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VPMOVZXWD    32(R9), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -3411,6 +5413,149 @@ done:
 	VZEROUPPER
 	RET
 
+// func weighBF16_3x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighBF16_3x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x01, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*2), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z6
+	VBROADCASTSS (DX)(BX*1), Z7
+	VBROADCASTSS (DX)(BX*2), Z8
+	VPMOVZXWD    (R9), Z9
+	VPSLLD       $0x10, Z9, Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VPMOVZXWD    32(R9), Z9
+	VPSLLD       $0x10, Z9, Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z6
+	VBROADCASTSS 4(DX)(BX*1), Z7
+	VBROADCASTSS 4(DX)(BX*2), Z8
+	VPMOVZXWD    (R9), Z9
+	VPSLLD       $0x10, Z9, Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VPMOVZXWD    32(R9), Z9
+	VPSLLD       $0x10, Z9, Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+
+	// row + 2
+	VBROADCASTSS 8(DX), Z6
+	VBROADCASTSS 8(DX)(BX*1), Z7
+	VBROADCASTSS 8(DX)(BX*2), Z8
+	VPMOVZXWD    (R9), Z9
+	VPSLLD       $0x10, Z9, Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VPMOVZXWD    32(R9), Z9
+	VPSLLD       $0x10, Z9, Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+
+	// row + 3
+	VBROADCASTSS 12(DX), Z6
+	VBROADCASTSS 12(DX)(BX*1), Z7
+	VBROADCASTSS 12(DX)(BX*2), Z8
+	VPMOVZXWD    (R9), Z9
+	VPSLLD       $0x10, Z9, Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VPMOVZXWD    32(R9), Z9
+	VPSLLD       $0x10, Z9, Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z6
+	VBROADCASTSS (DX)(BX*1), Z7
+	VBROADCASTSS (DX)(BX*2), Z8
+	VPMOVZXWD    (R9), Z9
+	VPSLLD       $0x10, Z9, Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VPMOVZXWD    32(R9), Z9
+	VPSLLD       $0x10, Z9, Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VZEROUPPER
+	RET
+
 // func weighBF16_3x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, AVX512F
 TEXT ·weighBF16_3x4_512(SB), NOSPLIT, $0-72
@@ -3691,6 +5836,174 @@ done:
 	VMOVUPS Z2, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z3, (AX)
+	VZEROUPPER
+	RET
+
+// func weighBF16_4x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighBF16_4x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x01, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*2), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000004, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z8
+	VBROADCASTSS (DX)(BX*1), Z9
+	VBROADCASTSS (DX)(BX*2), Z10
+	VBROADCASTSS (SI), Z11
+	VPMOVZXWD    (R10), Z12
+	VPSLLD       $0x10, Z12, Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VPMOVZXWD    32(R10), Z12
+	VPSLLD       $0x10, Z12, Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z8
+	VBROADCASTSS 4(DX)(BX*1), Z9
+	VBROADCASTSS 4(DX)(BX*2), Z10
+	VBROADCASTSS 4(SI), Z11
+	VPMOVZXWD    (R10), Z12
+	VPSLLD       $0x10, Z12, Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VPMOVZXWD    32(R10), Z12
+	VPSLLD       $0x10, Z12, Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+
+	// row + 2
+	VBROADCASTSS 8(DX), Z8
+	VBROADCASTSS 8(DX)(BX*1), Z9
+	VBROADCASTSS 8(DX)(BX*2), Z10
+	VBROADCASTSS 8(SI), Z11
+	VPMOVZXWD    (R10), Z12
+	VPSLLD       $0x10, Z12, Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VPMOVZXWD    32(R10), Z12
+	VPSLLD       $0x10, Z12, Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+
+	// row + 3
+	VBROADCASTSS 12(DX), Z8
+	VBROADCASTSS 12(DX)(BX*1), Z9
+	VBROADCASTSS 12(DX)(BX*2), Z10
+	VBROADCASTSS 12(SI), Z11
+	VPMOVZXWD    (R10), Z12
+	VPSLLD       $0x10, Z12, Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VPMOVZXWD    32(R10), Z12
+	VPSLLD       $0x10, Z12, Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x00000004, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R11
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z8
+	VBROADCASTSS (DX)(BX*1), Z9
+	VBROADCASTSS (DX)(BX*2), Z10
+	VBROADCASTSS (SI), Z11
+	VPMOVZXWD    (R10), Z12
+	VPSLLD       $0x10, Z12, Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VPMOVZXWD    32(R10), Z12
+	VPSLLD       $0x10, Z12, Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -4017,6 +6330,151 @@ done:
 	VMOVUPS Z3, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z4, (AX)
+	VZEROUPPER
+	RET
+
+// func weighBF16_5x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighBF16_5x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x01, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*2), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z10
+	VBROADCASTSS (DX)(BX*1), Z11
+	VBROADCASTSS (DX)(BX*2), Z12
+	VBROADCASTSS (SI), Z13
+	VBROADCASTSS (SI)(BX*1), Z14
+	VPMOVZXWD    (R10), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VFMADD231PS  Z15, Z10, Z0
+	VFMADD231PS  Z15, Z11, Z2
+	VFMADD231PS  Z15, Z12, Z4
+	VFMADD231PS  Z15, Z13, Z6
+	VFMADD231PS  Z15, Z14, Z8
+	VPMOVZXWD    32(R10), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VFMADD231PS  Z15, Z10, Z1
+	VFMADD231PS  Z15, Z11, Z3
+	VFMADD231PS  Z15, Z12, Z5
+	VFMADD231PS  Z15, Z13, Z7
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         DI, R10
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z10
+	VBROADCASTSS 4(DX)(BX*1), Z11
+	VBROADCASTSS 4(DX)(BX*2), Z12
+	VBROADCASTSS 4(SI), Z13
+	VBROADCASTSS 4(SI)(BX*1), Z14
+	VPMOVZXWD    (R10), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VFMADD231PS  Z15, Z10, Z0
+	VFMADD231PS  Z15, Z11, Z2
+	VFMADD231PS  Z15, Z12, Z4
+	VFMADD231PS  Z15, Z13, Z6
+	VFMADD231PS  Z15, Z14, Z8
+	VPMOVZXWD    32(R10), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VFMADD231PS  Z15, Z10, Z1
+	VFMADD231PS  Z15, Z11, Z3
+	VFMADD231PS  Z15, Z12, Z5
+	VFMADD231PS  Z15, Z13, Z7
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z10
+	VBROADCASTSS (DX)(BX*1), Z11
+	VBROADCASTSS (DX)(BX*2), Z12
+	VBROADCASTSS (SI), Z13
+	VBROADCASTSS (SI)(BX*1), Z14
+	VPMOVZXWD    (R10), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VFMADD231PS  Z15, Z10, Z0
+	VFMADD231PS  Z15, Z11, Z2
+	VFMADD231PS  Z15, Z12, Z4
+	VFMADD231PS  Z15, Z13, Z6
+	VFMADD231PS  Z15, Z14, Z8
+	VPMOVZXWD    32(R10), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VFMADD231PS  Z15, Z10, Z1
+	VFMADD231PS  Z15, Z11, Z3
+	VFMADD231PS  Z15, Z12, Z5
+	VFMADD231PS  Z15, Z13, Z7
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -4385,6 +6843,166 @@ done:
 	VZEROUPPER
 	RET
 
+// func weighBF16_6x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighBF16_6x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z10
+	VMOVUPS 64(DX), Z11
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x01, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*2), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z12
+	VBROADCASTSS (DX)(BX*1), Z13
+	VBROADCASTSS (DX)(BX*2), Z14
+	VBROADCASTSS (SI), Z15
+	VBROADCASTSS (SI)(BX*1), Z16
+	VBROADCASTSS (SI)(BX*2), Z17
+	VPMOVZXWD    (R10), Z18
+	VPSLLD       $0x10, Z18, Z18
+	VFMADD231PS  Z18, Z12, Z0
+	VFMADD231PS  Z18, Z13, Z2
+	VFMADD231PS  Z18, Z14, Z4
+	VFMADD231PS  Z18, Z15, Z6
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z10
+	VPMOVZXWD    32(R10), Z18
+	VPSLLD       $0x10, Z18, Z18
+	VFMADD231PS  Z18, Z12, Z1
+	VFMADD231PS  Z18, Z13, Z3
+	VFMADD231PS  Z18, Z14, Z5
+	VFMADD231PS  Z18, Z15, Z7
+	VFMADD231PS  Z18, Z16, Z9
+	VFMADD231PS  Z18, Z17, Z11
+	ADDQ         DI, R10
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z12
+	VBROADCASTSS 4(DX)(BX*1), Z13
+	VBROADCASTSS 4(DX)(BX*2), Z14
+	VBROADCASTSS 4(SI), Z15
+	VBROADCASTSS 4(SI)(BX*1), Z16
+	VBROADCASTSS 4(SI)(BX*2), Z17
+	VPMOVZXWD    (R10), Z18
+	VPSLLD       $0x10, Z18, Z18
+	VFMADD231PS  Z18, Z12, Z0
+	VFMADD231PS  Z18, Z13, Z2
+	VFMADD231PS  Z18, Z14, Z4
+	VFMADD231PS  Z18, Z15, Z6
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z10
+	VPMOVZXWD    32(R10), Z18
+	VPSLLD       $0x10, Z18, Z18
+	VFMADD231PS  Z18, Z12, Z1
+	VFMADD231PS  Z18, Z13, Z3
+	VFMADD231PS  Z18, Z14, Z5
+	VFMADD231PS  Z18, Z15, Z7
+	VFMADD231PS  Z18, Z16, Z9
+	VFMADD231PS  Z18, Z17, Z11
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z12
+	VBROADCASTSS (DX)(BX*1), Z13
+	VBROADCASTSS (DX)(BX*2), Z14
+	VBROADCASTSS (SI), Z15
+	VBROADCASTSS (SI)(BX*1), Z16
+	VBROADCASTSS (SI)(BX*2), Z17
+	VPMOVZXWD    (R10), Z18
+	VPSLLD       $0x10, Z18, Z18
+	VFMADD231PS  Z18, Z12, Z0
+	VFMADD231PS  Z18, Z13, Z2
+	VFMADD231PS  Z18, Z14, Z4
+	VFMADD231PS  Z18, Z15, Z6
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z10
+	VPMOVZXWD    32(R10), Z18
+	VPSLLD       $0x10, Z18, Z18
+	VFMADD231PS  Z18, Z12, Z1
+	VFMADD231PS  Z18, Z13, Z3
+	VFMADD231PS  Z18, Z14, Z5
+	VFMADD231PS  Z18, Z15, Z7
+	VFMADD231PS  Z18, Z16, Z9
+	VFMADD231PS  Z18, Z17, Z11
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	VZEROUPPER
+	RET
+
 // func weighBF16_6x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, AVX512F
 TEXT ·weighBF16_6x4_512(SB), NOSPLIT, $0-72
@@ -4617,274 +7235,371 @@ done:
 	VZEROUPPER
 	RET
 
-// func scoreBF16_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreBF16_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreBF16_1x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
-	MOVQ   a+16(FP), CX
-	MOVQ   lda+24(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   keys+32(FP), DX
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), CX
+	MOVQ   (CX), CX
+	MOVQ   touch+40(FP), DX
 	MOVQ   (DX), DX
-	MOVQ   touch+40(FP), BX
-	MOVQ   (BX), BX
+	XORQ   BX, BX
 	MOVQ   d+48(FP), SI
 
 loop:
 	// element + 0
-	MOVQ         (BX), DI
-	VPMOVZXWD    (DX), Z1
+	MOVQ         (DX)(BX*1), DI
+	VPMOVZXWD    (CX)(BX*1), Z1
 	VPSLLD       $0x10, Z1, Z1
-	VBROADCASTSS (CX), Z2
+	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
 	// element + 1
-	VPMOVZXWD    32(DX), Z1
+	VPMOVZXWD    32(CX)(BX*1), Z1
 	VPSLLD       $0x10, Z1, Z1
-	VBROADCASTSS 4(CX), Z2
+	VBROADCASTSS 4(AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
 	// element + 2
-	MOVQ         64(BX), DI
-	VPMOVZXWD    64(DX), Z1
+	MOVQ         64(DX)(BX*1), DI
+	VPMOVZXWD    64(CX)(BX*1), Z1
 	VPSLLD       $0x10, Z1, Z1
-	VBROADCASTSS 8(CX), Z2
+	VBROADCASTSS 8(AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
 	// element + 3
-	VPMOVZXWD    96(DX), Z1
+	VPMOVZXWD    96(CX)(BX*1), Z1
 	VPSLLD       $0x10, Z1, Z1
-	VBROADCASTSS 12(CX), Z2
+	VBROADCASTSS 12(AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000080, BX
 	SUBQ         $0x04, SI
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VZEROUPPER
 	RET
 
-// func scoreBF16_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreBF16_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreBF16_1x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	MOVQ   a+16(FP), CX
-	MOVQ   lda+24(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   keys+32(FP), DX
-	MOVQ   (DX), DX
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), CX
+	MOVQ   (CX), DX
+	MOVQ   8(CX), CX
 	MOVQ   touch+40(FP), BX
-	MOVQ   (BX), BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   8(SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   8(DI), DI
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	XORQ   DI, DI
 	MOVQ   d+48(FP), R8
 
 loop:
 	// element + 0
-	MOVQ         (BX), R9
-	VPMOVZXWD    (DX), Z2
+	MOVQ         (SI)(DI*1), R9
+	VPMOVZXWD    (DX)(DI*1), Z2
 	VPSLLD       $0x10, Z2, Z2
-	MOVQ         (DI), R9
-	VPMOVZXWD    (SI), Z3
+	MOVQ         (BX)(DI*1), R9
+	VPMOVZXWD    (CX)(DI*1), Z3
 	VPSLLD       $0x10, Z3, Z3
-	VBROADCASTSS (CX), Z4
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
 	// element + 1
-	VPMOVZXWD    32(DX), Z2
+	VPMOVZXWD    32(DX)(DI*1), Z2
 	VPSLLD       $0x10, Z2, Z2
-	VPMOVZXWD    32(SI), Z3
+	VPMOVZXWD    32(CX)(DI*1), Z3
 	VPSLLD       $0x10, Z3, Z3
-	VBROADCASTSS 4(CX), Z4
+	VBROADCASTSS 4(AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
 	// element + 2
-	MOVQ         64(BX), R9
-	VPMOVZXWD    64(DX), Z2
+	MOVQ         64(SI)(DI*1), R9
+	VPMOVZXWD    64(DX)(DI*1), Z2
 	VPSLLD       $0x10, Z2, Z2
-	MOVQ         64(DI), R9
-	VPMOVZXWD    64(SI), Z3
+	MOVQ         64(BX)(DI*1), R9
+	VPMOVZXWD    64(CX)(DI*1), Z3
 	VPSLLD       $0x10, Z3, Z3
-	VBROADCASTSS 8(CX), Z4
+	VBROADCASTSS 8(AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
 	// element + 3
-	VPMOVZXWD    96(DX), Z2
+	VPMOVZXWD    96(DX)(DI*1), Z2
 	VPSLLD       $0x10, Z2, Z2
-	VPMOVZXWD    96(SI), Z3
+	VPMOVZXWD    96(CX)(DI*1), Z3
 	VPSLLD       $0x10, Z3, Z3
-	VBROADCASTSS 12(CX), Z4
+	VBROADCASTSS 12(AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000080, DX
-	ADDQ         $0x00000080, BX
-	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000080, DI
 	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	VZEROUPPER
 	RET
 
-// func scoreBF16_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreBF16_1x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreBF16_2x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreBF16_1x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), CX
+	MOVQ   (CX), DX
+	MOVQ   8(CX), BX
+	MOVQ   16(CX), SI
+	MOVQ   24(CX), CX
 	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   d+48(FP), R8
+	MOVQ   (DI), R8
+	MOVQ   8(DI), R9
+	MOVQ   16(DI), R10
+	MOVQ   24(DI), DI
+	XORQ   R11, R11
+	MOVQ   d+48(FP), R12
 
 loop:
 	// element + 0
-	MOVQ         (DI), R9
-	VPMOVZXWD    (SI), Z2
+	MOVQ         (R8)(R11*1), R13
+	VPMOVZXWD    (DX)(R11*1), Z4
+	VPSLLD       $0x10, Z4, Z4
+	MOVQ         (R9)(R11*1), R13
+	VPMOVZXWD    (BX)(R11*1), Z5
+	VPSLLD       $0x10, Z5, Z5
+	MOVQ         (R10)(R11*1), R13
+	VPMOVZXWD    (SI)(R11*1), Z6
+	VPSLLD       $0x10, Z6, Z6
+	MOVQ         (DI)(R11*1), R13
+	VPMOVZXWD    (CX)(R11*1), Z7
+	VPSLLD       $0x10, Z7, Z7
+	VBROADCASTSS (AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+
+	// element + 1
+	VPMOVZXWD    32(DX)(R11*1), Z4
+	VPSLLD       $0x10, Z4, Z4
+	VPMOVZXWD    32(BX)(R11*1), Z5
+	VPSLLD       $0x10, Z5, Z5
+	VPMOVZXWD    32(SI)(R11*1), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VPMOVZXWD    32(CX)(R11*1), Z7
+	VPSLLD       $0x10, Z7, Z7
+	VBROADCASTSS 4(AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+
+	// element + 2
+	MOVQ         64(R8)(R11*1), R13
+	VPMOVZXWD    64(DX)(R11*1), Z4
+	VPSLLD       $0x10, Z4, Z4
+	MOVQ         64(R9)(R11*1), R13
+	VPMOVZXWD    64(BX)(R11*1), Z5
+	VPSLLD       $0x10, Z5, Z5
+	MOVQ         64(R10)(R11*1), R13
+	VPMOVZXWD    64(SI)(R11*1), Z6
+	VPSLLD       $0x10, Z6, Z6
+	MOVQ         64(DI)(R11*1), R13
+	VPMOVZXWD    64(CX)(R11*1), Z7
+	VPSLLD       $0x10, Z7, Z7
+	VBROADCASTSS 8(AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+
+	// element + 3
+	VPMOVZXWD    96(DX)(R11*1), Z4
+	VPSLLD       $0x10, Z4, Z4
+	VPMOVZXWD    96(BX)(R11*1), Z5
+	VPSLLD       $0x10, Z5, Z5
+	VPMOVZXWD    96(SI)(R11*1), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VPMOVZXWD    96(CX)(R11*1), Z7
+	VPSLLD       $0x10, Z7, Z7
+	VBROADCASTSS 12(AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000080, R11
+	SUBQ         $0x04, R12
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreBF16_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreBF16_2x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), DX
+	MOVQ   touch+40(FP), BX
+	MOVQ   (BX), BX
+	XORQ   SI, SI
+	MOVQ   d+48(FP), DI
+
+loop:
+	// element + 0
+	MOVQ         (BX)(SI*1), R8
+	VPMOVZXWD    (DX)(SI*1), Z2
 	VPSLLD       $0x10, Z2, Z2
-	VBROADCASTSS (DX), Z3
+	VBROADCASTSS (AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (DX)(BX*1), Z3
+	VBROADCASTSS (AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
 	// element + 1
-	VPMOVZXWD    32(SI), Z2
+	VPMOVZXWD    32(DX)(SI*1), Z2
 	VPSLLD       $0x10, Z2, Z2
-	VBROADCASTSS 4(DX), Z3
+	VBROADCASTSS 4(AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z3
+	VBROADCASTSS 4(AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
 	// element + 2
-	MOVQ         64(DI), R9
-	VPMOVZXWD    64(SI), Z2
+	MOVQ         64(BX)(SI*1), R8
+	VPMOVZXWD    64(DX)(SI*1), Z2
 	VPSLLD       $0x10, Z2, Z2
-	VBROADCASTSS 8(DX), Z3
+	VBROADCASTSS 8(AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z3
+	VBROADCASTSS 8(AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
 	// element + 3
-	VPMOVZXWD    96(SI), Z2
+	VPMOVZXWD    96(DX)(SI*1), Z2
 	VPSLLD       $0x10, Z2, Z2
-	VBROADCASTSS 12(DX), Z3
+	VBROADCASTSS 12(AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z3
+	VBROADCASTSS 12(AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000080, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, DI
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
 	VZEROUPPER
 	RET
 
-// func scoreBF16_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreBF16_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreBF16_2x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   keys+32(FP), R8
-	MOVQ   8(R8), R8
-	MOVQ   touch+40(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   d+48(FP), R10
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), DX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), DI
+	MOVQ   8(SI), SI
+	XORQ   R8, R8
+	MOVQ   d+48(FP), R9
 
 loop:
 	// element + 0
-	MOVQ         (DI), R11
-	VPMOVZXWD    (SI), Z4
+	MOVQ         (DI)(R8*1), R10
+	VPMOVZXWD    (BX)(R8*1), Z4
 	VPSLLD       $0x10, Z4, Z4
-	MOVQ         (R9), R11
-	VPMOVZXWD    (R8), Z5
+	MOVQ         (SI)(R8*1), R10
+	VPMOVZXWD    (DX)(R8*1), Z5
 	VPSLLD       $0x10, Z5, Z5
-	VBROADCASTSS (DX), Z6
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (DX)(BX*1), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
 	// element + 1
-	VPMOVZXWD    32(SI), Z4
+	VPMOVZXWD    32(BX)(R8*1), Z4
 	VPSLLD       $0x10, Z4, Z4
-	VPMOVZXWD    32(R8), Z5
+	VPMOVZXWD    32(DX)(R8*1), Z5
 	VPSLLD       $0x10, Z5, Z5
-	VBROADCASTSS 4(DX), Z6
+	VBROADCASTSS 4(AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z6
+	VBROADCASTSS 4(AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
 	// element + 2
-	MOVQ         64(DI), R11
-	VPMOVZXWD    64(SI), Z4
+	MOVQ         64(DI)(R8*1), R10
+	VPMOVZXWD    64(BX)(R8*1), Z4
 	VPSLLD       $0x10, Z4, Z4
-	MOVQ         64(R9), R11
-	VPMOVZXWD    64(R8), Z5
+	MOVQ         64(SI)(R8*1), R10
+	VPMOVZXWD    64(DX)(R8*1), Z5
 	VPSLLD       $0x10, Z5, Z5
-	VBROADCASTSS 8(DX), Z6
+	VBROADCASTSS 8(AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z6
+	VBROADCASTSS 8(AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
 	// element + 3
-	VPMOVZXWD    96(SI), Z4
+	VPMOVZXWD    96(BX)(R8*1), Z4
 	VPSLLD       $0x10, Z4, Z4
-	VPMOVZXWD    96(R8), Z5
+	VPMOVZXWD    96(DX)(R8*1), Z5
 	VPSLLD       $0x10, Z5, Z5
-	VBROADCASTSS 12(DX), Z6
+	VBROADCASTSS 12(AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z6
+	VBROADCASTSS 12(AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000080, R8
-	ADDQ         $0x00000080, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R9
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -4893,71 +7608,205 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreBF16_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreBF16_2x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreBF16_3x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreBF16_2x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   d+48(FP), R8
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), SI
+	MOVQ   16(DX), DI
+	MOVQ   24(DX), DX
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R9
+	MOVQ   8(R8), R10
+	MOVQ   16(R8), R11
+	MOVQ   24(R8), R8
+	XORQ   R12, R12
+	MOVQ   d+48(FP), R13
 
 loop:
 	// element + 0
-	MOVQ         (DI), R9
-	VPMOVZXWD    (SI), Z3
+	MOVQ         (R9)(R12*1), R14
+	VPMOVZXWD    (BX)(R12*1), Z8
+	VPSLLD       $0x10, Z8, Z8
+	MOVQ         (R10)(R12*1), R14
+	VPMOVZXWD    (SI)(R12*1), Z9
+	VPSLLD       $0x10, Z9, Z9
+	MOVQ         (R11)(R12*1), R14
+	VPMOVZXWD    (DI)(R12*1), Z10
+	VPSLLD       $0x10, Z10, Z10
+	MOVQ         (R8)(R12*1), R14
+	VPMOVZXWD    (DX)(R12*1), Z11
+	VPSLLD       $0x10, Z11, Z11
+	VBROADCASTSS (AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+
+	// element + 1
+	VPMOVZXWD    32(BX)(R12*1), Z8
+	VPSLLD       $0x10, Z8, Z8
+	VPMOVZXWD    32(SI)(R12*1), Z9
+	VPSLLD       $0x10, Z9, Z9
+	VPMOVZXWD    32(DI)(R12*1), Z10
+	VPSLLD       $0x10, Z10, Z10
+	VPMOVZXWD    32(DX)(R12*1), Z11
+	VPSLLD       $0x10, Z11, Z11
+	VBROADCASTSS 4(AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+
+	// element + 2
+	MOVQ         64(R9)(R12*1), R14
+	VPMOVZXWD    64(BX)(R12*1), Z8
+	VPSLLD       $0x10, Z8, Z8
+	MOVQ         64(R10)(R12*1), R14
+	VPMOVZXWD    64(SI)(R12*1), Z9
+	VPSLLD       $0x10, Z9, Z9
+	MOVQ         64(R11)(R12*1), R14
+	VPMOVZXWD    64(DI)(R12*1), Z10
+	VPSLLD       $0x10, Z10, Z10
+	MOVQ         64(R8)(R12*1), R14
+	VPMOVZXWD    64(DX)(R12*1), Z11
+	VPSLLD       $0x10, Z11, Z11
+	VBROADCASTSS 8(AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+
+	// element + 3
+	VPMOVZXWD    96(BX)(R12*1), Z8
+	VPSLLD       $0x10, Z8, Z8
+	VPMOVZXWD    96(SI)(R12*1), Z9
+	VPSLLD       $0x10, Z9, Z9
+	VPMOVZXWD    96(DI)(R12*1), Z10
+	VPSLLD       $0x10, Z10, Z10
+	VPMOVZXWD    96(DX)(R12*1), Z11
+	VPSLLD       $0x10, Z11, Z11
+	VBROADCASTSS 12(AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000080, R12
+	SUBQ         $0x04, R13
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreBF16_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreBF16_3x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), DX
+	MOVQ   touch+40(FP), BX
+	MOVQ   (BX), BX
+	XORQ   SI, SI
+	MOVQ   d+48(FP), DI
+
+loop:
+	// element + 0
+	MOVQ         (BX)(SI*1), R8
+	VPMOVZXWD    (DX)(SI*1), Z3
 	VPSLLD       $0x10, Z3, Z3
-	VBROADCASTSS (DX), Z4
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS (DX)(BX*1), Z4
+	VBROADCASTSS (AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS (DX)(BX*2), Z4
+	VBROADCASTSS (AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
 	// element + 1
-	VPMOVZXWD    32(SI), Z3
+	VPMOVZXWD    32(DX)(SI*1), Z3
 	VPSLLD       $0x10, Z3, Z3
-	VBROADCASTSS 4(DX), Z4
+	VBROADCASTSS 4(AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z4
+	VBROADCASTSS 4(AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z4
+	VBROADCASTSS 4(AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
 	// element + 2
-	MOVQ         64(DI), R9
-	VPMOVZXWD    64(SI), Z3
+	MOVQ         64(BX)(SI*1), R8
+	VPMOVZXWD    64(DX)(SI*1), Z3
 	VPSLLD       $0x10, Z3, Z3
-	VBROADCASTSS 8(DX), Z4
+	VBROADCASTSS 8(AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z4
+	VBROADCASTSS 8(AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z4
+	VBROADCASTSS 8(AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
 	// element + 3
-	VPMOVZXWD    96(SI), Z3
+	VPMOVZXWD    96(DX)(SI*1), Z3
 	VPSLLD       $0x10, Z3, Z3
-	VBROADCASTSS 12(DX), Z4
+	VBROADCASTSS 12(AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z4
+	VBROADCASTSS 12(AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z4
+	VBROADCASTSS 12(AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
-	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000080, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, DI
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -4966,102 +7815,98 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreBF16_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreBF16_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreBF16_3x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   keys+32(FP), R8
-	MOVQ   8(R8), R8
-	MOVQ   touch+40(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   d+48(FP), R10
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), DX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), DI
+	MOVQ   8(SI), SI
+	XORQ   R8, R8
+	MOVQ   d+48(FP), R9
 
 loop:
 	// element + 0
-	MOVQ         (DI), R11
-	VPMOVZXWD    (SI), Z6
+	MOVQ         (DI)(R8*1), R10
+	VPMOVZXWD    (BX)(R8*1), Z6
 	VPSLLD       $0x10, Z6, Z6
-	MOVQ         (R9), R11
-	VPMOVZXWD    (R8), Z7
+	MOVQ         (SI)(R8*1), R10
+	VPMOVZXWD    (DX)(R8*1), Z7
 	VPSLLD       $0x10, Z7, Z7
-	VBROADCASTSS (DX), Z8
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (DX)(BX*1), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS (DX)(BX*2), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
 	// element + 1
-	VPMOVZXWD    32(SI), Z6
+	VPMOVZXWD    32(BX)(R8*1), Z6
 	VPSLLD       $0x10, Z6, Z6
-	VPMOVZXWD    32(R8), Z7
+	VPMOVZXWD    32(DX)(R8*1), Z7
 	VPSLLD       $0x10, Z7, Z7
-	VBROADCASTSS 4(DX), Z8
+	VBROADCASTSS 4(AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z8
+	VBROADCASTSS 4(AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z8
+	VBROADCASTSS 4(AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
 	// element + 2
-	MOVQ         64(DI), R11
-	VPMOVZXWD    64(SI), Z6
+	MOVQ         64(DI)(R8*1), R10
+	VPMOVZXWD    64(BX)(R8*1), Z6
 	VPSLLD       $0x10, Z6, Z6
-	MOVQ         64(R9), R11
-	VPMOVZXWD    64(R8), Z7
+	MOVQ         64(SI)(R8*1), R10
+	VPMOVZXWD    64(DX)(R8*1), Z7
 	VPSLLD       $0x10, Z7, Z7
-	VBROADCASTSS 8(DX), Z8
+	VBROADCASTSS 8(AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z8
+	VBROADCASTSS 8(AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z8
+	VBROADCASTSS 8(AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
 	// element + 3
-	VPMOVZXWD    96(SI), Z6
+	VPMOVZXWD    96(BX)(R8*1), Z6
 	VPSLLD       $0x10, Z6, Z6
-	VPMOVZXWD    96(R8), Z7
+	VPMOVZXWD    96(DX)(R8*1), Z7
 	VPSLLD       $0x10, Z7, Z7
-	VBROADCASTSS 12(DX), Z8
+	VBROADCASTSS 12(AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z8
+	VBROADCASTSS 12(AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z8
+	VBROADCASTSS 12(AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
-	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000080, R8
-	ADDQ         $0x00000080, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R9
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -5073,83 +7918,246 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreBF16_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreBF16_3x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreBF16_4x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreBF16_3x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), SI
+	MOVQ   16(DX), DI
+	MOVQ   24(DX), DX
 	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   d+48(FP), R9
+	MOVQ   (R8), R9
+	MOVQ   8(R8), R10
+	MOVQ   16(R8), R11
+	MOVQ   24(R8), R8
+	XORQ   R12, R12
+	MOVQ   d+48(FP), R13
 
 loop:
 	// element + 0
-	MOVQ         (R8), R10
-	VPMOVZXWD    (DI), Z4
+	MOVQ         (R9)(R12*1), R14
+	VPMOVZXWD    (BX)(R12*1), Z12
+	VPSLLD       $0x10, Z12, Z12
+	MOVQ         (R10)(R12*1), R14
+	VPMOVZXWD    (SI)(R12*1), Z13
+	VPSLLD       $0x10, Z13, Z13
+	MOVQ         (R11)(R12*1), R14
+	VPMOVZXWD    (DI)(R12*1), Z14
+	VPSLLD       $0x10, Z14, Z14
+	MOVQ         (R8)(R12*1), R14
+	VPMOVZXWD    (DX)(R12*1), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VBROADCASTSS (AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+
+	// element + 1
+	VPMOVZXWD    32(BX)(R12*1), Z12
+	VPSLLD       $0x10, Z12, Z12
+	VPMOVZXWD    32(SI)(R12*1), Z13
+	VPSLLD       $0x10, Z13, Z13
+	VPMOVZXWD    32(DI)(R12*1), Z14
+	VPSLLD       $0x10, Z14, Z14
+	VPMOVZXWD    32(DX)(R12*1), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VBROADCASTSS 4(AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+
+	// element + 2
+	MOVQ         64(R9)(R12*1), R14
+	VPMOVZXWD    64(BX)(R12*1), Z12
+	VPSLLD       $0x10, Z12, Z12
+	MOVQ         64(R10)(R12*1), R14
+	VPMOVZXWD    64(SI)(R12*1), Z13
+	VPSLLD       $0x10, Z13, Z13
+	MOVQ         64(R11)(R12*1), R14
+	VPMOVZXWD    64(DI)(R12*1), Z14
+	VPSLLD       $0x10, Z14, Z14
+	MOVQ         64(R8)(R12*1), R14
+	VPMOVZXWD    64(DX)(R12*1), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VBROADCASTSS 8(AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+
+	// element + 3
+	VPMOVZXWD    96(BX)(R12*1), Z12
+	VPSLLD       $0x10, Z12, Z12
+	VPMOVZXWD    96(SI)(R12*1), Z13
+	VPSLLD       $0x10, Z13, Z13
+	VPMOVZXWD    96(DI)(R12*1), Z14
+	VPSLLD       $0x10, Z14, Z14
+	VPMOVZXWD    96(DX)(R12*1), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VBROADCASTSS 12(AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000080, R12
+	SUBQ         $0x04, R13
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreBF16_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreBF16_4x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), SI
+	XORQ   DI, DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (SI)(DI*1), R9
+	VPMOVZXWD    (BX)(DI*1), Z4
 	VPSLLD       $0x10, Z4, Z4
-	VBROADCASTSS (DX), Z5
+	VBROADCASTSS (AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS (DX)(BX*1), Z5
+	VBROADCASTSS (AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS (DX)(BX*2), Z5
+	VBROADCASTSS (AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS (SI), Z5
+	VBROADCASTSS (DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
 	// element + 1
-	VPMOVZXWD    32(DI), Z4
+	VPMOVZXWD    32(BX)(DI*1), Z4
 	VPSLLD       $0x10, Z4, Z4
-	VBROADCASTSS 4(DX), Z5
+	VBROADCASTSS 4(AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z5
+	VBROADCASTSS 4(AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z5
+	VBROADCASTSS 4(AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 4(SI), Z5
+	VBROADCASTSS 4(DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
 	// element + 2
-	MOVQ         64(R8), R10
-	VPMOVZXWD    64(DI), Z4
+	MOVQ         64(SI)(DI*1), R9
+	VPMOVZXWD    64(BX)(DI*1), Z4
 	VPSLLD       $0x10, Z4, Z4
-	VBROADCASTSS 8(DX), Z5
+	VBROADCASTSS 8(AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z5
+	VBROADCASTSS 8(AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z5
+	VBROADCASTSS 8(AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 8(SI), Z5
+	VBROADCASTSS 8(DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
 	// element + 3
-	VPMOVZXWD    96(DI), Z4
+	VPMOVZXWD    96(BX)(DI*1), Z4
 	VPSLLD       $0x10, Z4, Z4
-	VBROADCASTSS 12(DX), Z5
+	VBROADCASTSS 12(AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z5
+	VBROADCASTSS 12(AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z5
+	VBROADCASTSS 12(AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 12(SI), Z5
+	VBROADCASTSS 12(DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -5160,12 +8168,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreBF16_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreBF16_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreBF16_4x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5174,105 +8179,104 @@ TEXT ·scoreBF16_4x2_512(SB), NOSPLIT, $0-56
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   keys+32(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   touch+40(FP), R10
-	MOVQ   8(R10), R10
-	MOVQ   d+48(FP), R11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), R8
+	MOVQ   8(DI), DI
+	XORQ   R9, R9
+	MOVQ   d+48(FP), R10
 
 loop:
 	// element + 0
-	MOVQ         (R8), R12
-	VPMOVZXWD    (DI), Z8
+	MOVQ         (R8)(R9*1), R11
+	VPMOVZXWD    (SI)(R9*1), Z8
 	VPSLLD       $0x10, Z8, Z8
-	MOVQ         (R10), R12
-	VPMOVZXWD    (R9), Z9
+	MOVQ         (DI)(R9*1), R11
+	VPMOVZXWD    (BX)(R9*1), Z9
 	VPSLLD       $0x10, Z9, Z9
-	VBROADCASTSS (DX), Z10
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (DX)(BX*1), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (DX)(BX*2), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS (SI), Z10
+	VBROADCASTSS (DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
 	// element + 1
-	VPMOVZXWD    32(DI), Z8
+	VPMOVZXWD    32(SI)(R9*1), Z8
 	VPSLLD       $0x10, Z8, Z8
-	VPMOVZXWD    32(R9), Z9
+	VPMOVZXWD    32(BX)(R9*1), Z9
 	VPSLLD       $0x10, Z9, Z9
-	VBROADCASTSS 4(DX), Z10
+	VBROADCASTSS 4(AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z10
+	VBROADCASTSS 4(AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z10
+	VBROADCASTSS 4(AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 4(SI), Z10
+	VBROADCASTSS 4(DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
 	// element + 2
-	MOVQ         64(R8), R12
-	VPMOVZXWD    64(DI), Z8
+	MOVQ         64(R8)(R9*1), R11
+	VPMOVZXWD    64(SI)(R9*1), Z8
 	VPSLLD       $0x10, Z8, Z8
-	MOVQ         64(R10), R12
-	VPMOVZXWD    64(R9), Z9
+	MOVQ         64(DI)(R9*1), R11
+	VPMOVZXWD    64(BX)(R9*1), Z9
 	VPSLLD       $0x10, Z9, Z9
-	VBROADCASTSS 8(DX), Z10
+	VBROADCASTSS 8(AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z10
+	VBROADCASTSS 8(AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z10
+	VBROADCASTSS 8(AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 8(SI), Z10
+	VBROADCASTSS 8(DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
 	// element + 3
-	VPMOVZXWD    96(DI), Z8
+	VPMOVZXWD    96(SI)(R9*1), Z8
 	VPSLLD       $0x10, Z8, Z8
-	VPMOVZXWD    96(R9), Z9
+	VPMOVZXWD    96(BX)(R9*1), Z9
 	VPSLLD       $0x10, Z9, Z9
-	VBROADCASTSS 12(DX), Z10
+	VBROADCASTSS 12(AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z10
+	VBROADCASTSS 12(AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z10
+	VBROADCASTSS 12(AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 12(SI), Z10
+	VBROADCASTSS 12(DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
 	ADDQ         $0x00000080, R9
-	ADDQ         $0x00000080, R10
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R10
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -5287,92 +8291,287 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreBF16_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreBF16_4x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreBF16_5x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreBF16_4x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   d+48(FP), R9
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), DI
+	MOVQ   16(BX), R8
+	MOVQ   24(BX), BX
+	MOVQ   touch+40(FP), R9
+	MOVQ   (R9), R10
+	MOVQ   8(R9), R11
+	MOVQ   16(R9), R12
+	MOVQ   24(R9), R9
+	XORQ   R13, R13
+	MOVQ   d+48(FP), R14
 
 loop:
 	// element + 0
-	MOVQ         (R8), R10
-	VPMOVZXWD    (DI), Z5
+	MOVQ         (R10)(R13*1), R15
+	VPMOVZXWD    (SI)(R13*1), Z16
+	VPSLLD       $0x10, Z16, Z16
+	MOVQ         (R11)(R13*1), R15
+	VPMOVZXWD    (DI)(R13*1), Z17
+	VPSLLD       $0x10, Z17, Z17
+	MOVQ         (R12)(R13*1), R15
+	VPMOVZXWD    (R8)(R13*1), Z18
+	VPSLLD       $0x10, Z18, Z18
+	MOVQ         (R9)(R13*1), R15
+	VPMOVZXWD    (BX)(R13*1), Z19
+	VPSLLD       $0x10, Z19, Z19
+	VBROADCASTSS (AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS (AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS (AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS (DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+
+	// element + 1
+	VPMOVZXWD    32(SI)(R13*1), Z16
+	VPSLLD       $0x10, Z16, Z16
+	VPMOVZXWD    32(DI)(R13*1), Z17
+	VPSLLD       $0x10, Z17, Z17
+	VPMOVZXWD    32(R8)(R13*1), Z18
+	VPSLLD       $0x10, Z18, Z18
+	VPMOVZXWD    32(BX)(R13*1), Z19
+	VPSLLD       $0x10, Z19, Z19
+	VBROADCASTSS 4(AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 4(DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+
+	// element + 2
+	MOVQ         64(R10)(R13*1), R15
+	VPMOVZXWD    64(SI)(R13*1), Z16
+	VPSLLD       $0x10, Z16, Z16
+	MOVQ         64(R11)(R13*1), R15
+	VPMOVZXWD    64(DI)(R13*1), Z17
+	VPSLLD       $0x10, Z17, Z17
+	MOVQ         64(R12)(R13*1), R15
+	VPMOVZXWD    64(R8)(R13*1), Z18
+	VPSLLD       $0x10, Z18, Z18
+	MOVQ         64(R9)(R13*1), R15
+	VPMOVZXWD    64(BX)(R13*1), Z19
+	VPSLLD       $0x10, Z19, Z19
+	VBROADCASTSS 8(AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 8(DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+
+	// element + 3
+	VPMOVZXWD    96(SI)(R13*1), Z16
+	VPSLLD       $0x10, Z16, Z16
+	VPMOVZXWD    96(DI)(R13*1), Z17
+	VPSLLD       $0x10, Z17, Z17
+	VPMOVZXWD    96(R8)(R13*1), Z18
+	VPSLLD       $0x10, Z18, Z18
+	VPMOVZXWD    96(BX)(R13*1), Z19
+	VPSLLD       $0x10, Z19, Z19
+	VBROADCASTSS 12(AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 12(DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, R13
+	SUBQ         $0x04, R14
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreBF16_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreBF16_5x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), SI
+	XORQ   DI, DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (SI)(DI*1), R9
+	VPMOVZXWD    (BX)(DI*1), Z5
 	VPSLLD       $0x10, Z5, Z5
-	VBROADCASTSS (DX), Z6
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS (DX)(BX*1), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (DX)(BX*2), Z6
+	VBROADCASTSS (AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS (SI), Z6
+	VBROADCASTSS (DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS (SI)(BX*1), Z6
+	VBROADCASTSS (DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
 	// element + 1
-	VPMOVZXWD    32(DI), Z5
+	VPMOVZXWD    32(BX)(DI*1), Z5
 	VPSLLD       $0x10, Z5, Z5
-	VBROADCASTSS 4(DX), Z6
+	VBROADCASTSS 4(AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z6
+	VBROADCASTSS 4(AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z6
+	VBROADCASTSS 4(AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 4(SI), Z6
+	VBROADCASTSS 4(DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS 4(SI)(BX*1), Z6
+	VBROADCASTSS 4(DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
 	// element + 2
-	MOVQ         64(R8), R10
-	VPMOVZXWD    64(DI), Z5
+	MOVQ         64(SI)(DI*1), R9
+	VPMOVZXWD    64(BX)(DI*1), Z5
 	VPSLLD       $0x10, Z5, Z5
-	VBROADCASTSS 8(DX), Z6
+	VBROADCASTSS 8(AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z6
+	VBROADCASTSS 8(AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z6
+	VBROADCASTSS 8(AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 8(SI), Z6
+	VBROADCASTSS 8(DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS 8(SI)(BX*1), Z6
+	VBROADCASTSS 8(DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
 	// element + 3
-	VPMOVZXWD    96(DI), Z5
+	VPMOVZXWD    96(BX)(DI*1), Z5
 	VPSLLD       $0x10, Z5, Z5
-	VBROADCASTSS 12(DX), Z6
+	VBROADCASTSS 12(AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z6
+	VBROADCASTSS 12(AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z6
+	VBROADCASTSS 12(AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 12(SI), Z6
+	VBROADCASTSS 12(DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS 12(SI)(BX*1), Z6
+	VBROADCASTSS 12(DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -5385,12 +8584,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreBF16_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreBF16_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreBF16_5x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5401,117 +8597,116 @@ TEXT ·scoreBF16_5x2_512(SB), NOSPLIT, $0-56
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   keys+32(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   touch+40(FP), R10
-	MOVQ   8(R10), R10
-	MOVQ   d+48(FP), R11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), R8
+	MOVQ   8(DI), DI
+	XORQ   R9, R9
+	MOVQ   d+48(FP), R10
 
 loop:
 	// element + 0
-	MOVQ         (R8), R12
-	VPMOVZXWD    (DI), Z10
+	MOVQ         (R8)(R9*1), R11
+	VPMOVZXWD    (SI)(R9*1), Z10
 	VPSLLD       $0x10, Z10, Z10
-	MOVQ         (R10), R12
-	VPMOVZXWD    (R9), Z11
+	MOVQ         (DI)(R9*1), R11
+	VPMOVZXWD    (BX)(R9*1), Z11
 	VPSLLD       $0x10, Z11, Z11
-	VBROADCASTSS (DX), Z12
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (DX)(BX*1), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (DX)(BX*2), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS (SI), Z12
+	VBROADCASTSS (DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS (SI)(BX*1), Z12
+	VBROADCASTSS (DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
 	// element + 1
-	VPMOVZXWD    32(DI), Z10
+	VPMOVZXWD    32(SI)(R9*1), Z10
 	VPSLLD       $0x10, Z10, Z10
-	VPMOVZXWD    32(R9), Z11
+	VPMOVZXWD    32(BX)(R9*1), Z11
 	VPSLLD       $0x10, Z11, Z11
-	VBROADCASTSS 4(DX), Z12
+	VBROADCASTSS 4(AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z12
+	VBROADCASTSS 4(AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z12
+	VBROADCASTSS 4(AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 4(SI), Z12
+	VBROADCASTSS 4(DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 4(SI)(BX*1), Z12
+	VBROADCASTSS 4(DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
 	// element + 2
-	MOVQ         64(R8), R12
-	VPMOVZXWD    64(DI), Z10
+	MOVQ         64(R8)(R9*1), R11
+	VPMOVZXWD    64(SI)(R9*1), Z10
 	VPSLLD       $0x10, Z10, Z10
-	MOVQ         64(R10), R12
-	VPMOVZXWD    64(R9), Z11
+	MOVQ         64(DI)(R9*1), R11
+	VPMOVZXWD    64(BX)(R9*1), Z11
 	VPSLLD       $0x10, Z11, Z11
-	VBROADCASTSS 8(DX), Z12
+	VBROADCASTSS 8(AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z12
+	VBROADCASTSS 8(AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z12
+	VBROADCASTSS 8(AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 8(SI), Z12
+	VBROADCASTSS 8(DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 8(SI)(BX*1), Z12
+	VBROADCASTSS 8(DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
 	// element + 3
-	VPMOVZXWD    96(DI), Z10
+	VPMOVZXWD    96(SI)(R9*1), Z10
 	VPSLLD       $0x10, Z10, Z10
-	VPMOVZXWD    96(R9), Z11
+	VPMOVZXWD    96(BX)(R9*1), Z11
 	VPSLLD       $0x10, Z11, Z11
-	VBROADCASTSS 12(DX), Z12
+	VBROADCASTSS 12(AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z12
+	VBROADCASTSS 12(AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z12
+	VBROADCASTSS 12(AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 12(SI), Z12
+	VBROADCASTSS 12(DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 12(SI)(BX*1), Z12
+	VBROADCASTSS 12(DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
 	ADDQ         $0x00000080, R9
-	ADDQ         $0x00000080, R10
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R10
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -5529,101 +8724,325 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreBF16_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreBF16_5x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreBF16_6x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreBF16_5x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   d+48(FP), R9
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), DI
+	MOVQ   16(BX), R8
+	MOVQ   24(BX), BX
+	MOVQ   touch+40(FP), R9
+	MOVQ   (R9), R10
+	MOVQ   8(R9), R11
+	MOVQ   16(R9), R12
+	MOVQ   24(R9), R9
+	XORQ   R13, R13
+	MOVQ   d+48(FP), R14
 
 loop:
 	// element + 0
-	MOVQ         (R8), R10
-	VPMOVZXWD    (DI), Z6
+	MOVQ         (R10)(R13*1), R15
+	VPMOVZXWD    (SI)(R13*1), Z20
+	VPSLLD       $0x10, Z20, Z20
+	MOVQ         (R11)(R13*1), R15
+	VPMOVZXWD    (DI)(R13*1), Z21
+	VPSLLD       $0x10, Z21, Z21
+	MOVQ         (R12)(R13*1), R15
+	VPMOVZXWD    (R8)(R13*1), Z22
+	VPSLLD       $0x10, Z22, Z22
+	MOVQ         (R9)(R13*1), R15
+	VPMOVZXWD    (BX)(R13*1), Z23
+	VPSLLD       $0x10, Z23, Z23
+	VBROADCASTSS (AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS (AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS (AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS (DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS (DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+
+	// element + 1
+	VPMOVZXWD    32(SI)(R13*1), Z20
+	VPSLLD       $0x10, Z20, Z20
+	VPMOVZXWD    32(DI)(R13*1), Z21
+	VPSLLD       $0x10, Z21, Z21
+	VPMOVZXWD    32(R8)(R13*1), Z22
+	VPSLLD       $0x10, Z22, Z22
+	VPMOVZXWD    32(BX)(R13*1), Z23
+	VPSLLD       $0x10, Z23, Z23
+	VBROADCASTSS 4(AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 4(DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 4(DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+
+	// element + 2
+	MOVQ         64(R10)(R13*1), R15
+	VPMOVZXWD    64(SI)(R13*1), Z20
+	VPSLLD       $0x10, Z20, Z20
+	MOVQ         64(R11)(R13*1), R15
+	VPMOVZXWD    64(DI)(R13*1), Z21
+	VPSLLD       $0x10, Z21, Z21
+	MOVQ         64(R12)(R13*1), R15
+	VPMOVZXWD    64(R8)(R13*1), Z22
+	VPSLLD       $0x10, Z22, Z22
+	MOVQ         64(R9)(R13*1), R15
+	VPMOVZXWD    64(BX)(R13*1), Z23
+	VPSLLD       $0x10, Z23, Z23
+	VBROADCASTSS 8(AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 8(DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 8(DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+
+	// element + 3
+	VPMOVZXWD    96(SI)(R13*1), Z20
+	VPSLLD       $0x10, Z20, Z20
+	VPMOVZXWD    96(DI)(R13*1), Z21
+	VPSLLD       $0x10, Z21, Z21
+	VPMOVZXWD    96(R8)(R13*1), Z22
+	VPSLLD       $0x10, Z22, Z22
+	VPMOVZXWD    96(BX)(R13*1), Z23
+	VPSLLD       $0x10, Z23, Z23
+	VBROADCASTSS 12(AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 12(DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 12(DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, R13
+	SUBQ         $0x04, R14
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	VMOVUPS      Z18, 128(AX)
+	VMOVUPS      Z19, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreBF16_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreBF16_6x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), SI
+	XORQ   DI, DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (SI)(DI*1), R9
+	VPMOVZXWD    (BX)(DI*1), Z6
 	VPSLLD       $0x10, Z6, Z6
-	VBROADCASTSS (DX), Z7
+	VBROADCASTSS (AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS (DX)(BX*1), Z7
+	VBROADCASTSS (AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS (DX)(BX*2), Z7
+	VBROADCASTSS (AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS (SI), Z7
+	VBROADCASTSS (DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS (SI)(BX*1), Z7
+	VBROADCASTSS (DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS (SI)(BX*2), Z7
+	VBROADCASTSS (DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
 	// element + 1
-	VPMOVZXWD    32(DI), Z6
+	VPMOVZXWD    32(BX)(DI*1), Z6
 	VPSLLD       $0x10, Z6, Z6
-	VBROADCASTSS 4(DX), Z7
+	VBROADCASTSS 4(AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z7
+	VBROADCASTSS 4(AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z7
+	VBROADCASTSS 4(AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 4(SI), Z7
+	VBROADCASTSS 4(DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS 4(SI)(BX*1), Z7
+	VBROADCASTSS 4(DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS 4(SI)(BX*2), Z7
+	VBROADCASTSS 4(DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
 	// element + 2
-	MOVQ         64(R8), R10
-	VPMOVZXWD    64(DI), Z6
+	MOVQ         64(SI)(DI*1), R9
+	VPMOVZXWD    64(BX)(DI*1), Z6
 	VPSLLD       $0x10, Z6, Z6
-	VBROADCASTSS 8(DX), Z7
+	VBROADCASTSS 8(AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z7
+	VBROADCASTSS 8(AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z7
+	VBROADCASTSS 8(AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 8(SI), Z7
+	VBROADCASTSS 8(DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS 8(SI)(BX*1), Z7
+	VBROADCASTSS 8(DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS 8(SI)(BX*2), Z7
+	VBROADCASTSS 8(DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
 	// element + 3
-	VPMOVZXWD    96(DI), Z6
+	VPMOVZXWD    96(BX)(DI*1), Z6
 	VPSLLD       $0x10, Z6, Z6
-	VBROADCASTSS 12(DX), Z7
+	VBROADCASTSS 12(AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z7
+	VBROADCASTSS 12(AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z7
+	VBROADCASTSS 12(AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 12(SI), Z7
+	VBROADCASTSS 12(DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS 12(SI)(BX*1), Z7
+	VBROADCASTSS 12(DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS 12(SI)(BX*2), Z7
+	VBROADCASTSS 12(DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -5638,12 +9057,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreBF16_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreBF16_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreBF16_6x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5656,129 +9072,128 @@ TEXT ·scoreBF16_6x2_512(SB), NOSPLIT, $0-56
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   keys+32(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   touch+40(FP), R10
-	MOVQ   8(R10), R10
-	MOVQ   d+48(FP), R11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), R8
+	MOVQ   8(DI), DI
+	XORQ   R9, R9
+	MOVQ   d+48(FP), R10
 
 loop:
 	// element + 0
-	MOVQ         (R8), R12
-	VPMOVZXWD    (DI), Z12
+	MOVQ         (R8)(R9*1), R11
+	VPMOVZXWD    (SI)(R9*1), Z12
 	VPSLLD       $0x10, Z12, Z12
-	MOVQ         (R10), R12
-	VPMOVZXWD    (R9), Z13
+	MOVQ         (DI)(R9*1), R11
+	VPMOVZXWD    (BX)(R9*1), Z13
 	VPSLLD       $0x10, Z13, Z13
-	VBROADCASTSS (DX), Z14
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (DX)(BX*1), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (DX)(BX*2), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (SI), Z14
+	VBROADCASTSS (DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (SI)(BX*1), Z14
+	VBROADCASTSS (DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (SI)(BX*2), Z14
+	VBROADCASTSS (DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
 	// element + 1
-	VPMOVZXWD    32(DI), Z12
+	VPMOVZXWD    32(SI)(R9*1), Z12
 	VPSLLD       $0x10, Z12, Z12
-	VPMOVZXWD    32(R9), Z13
+	VPMOVZXWD    32(BX)(R9*1), Z13
 	VPSLLD       $0x10, Z13, Z13
-	VBROADCASTSS 4(DX), Z14
+	VBROADCASTSS 4(AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z14
+	VBROADCASTSS 4(AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z14
+	VBROADCASTSS 4(AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 4(SI), Z14
+	VBROADCASTSS 4(DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 4(SI)(BX*1), Z14
+	VBROADCASTSS 4(DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 4(SI)(BX*2), Z14
+	VBROADCASTSS 4(DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
 	// element + 2
-	MOVQ         64(R8), R12
-	VPMOVZXWD    64(DI), Z12
+	MOVQ         64(R8)(R9*1), R11
+	VPMOVZXWD    64(SI)(R9*1), Z12
 	VPSLLD       $0x10, Z12, Z12
-	MOVQ         64(R10), R12
-	VPMOVZXWD    64(R9), Z13
+	MOVQ         64(DI)(R9*1), R11
+	VPMOVZXWD    64(BX)(R9*1), Z13
 	VPSLLD       $0x10, Z13, Z13
-	VBROADCASTSS 8(DX), Z14
+	VBROADCASTSS 8(AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z14
+	VBROADCASTSS 8(AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z14
+	VBROADCASTSS 8(AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 8(SI), Z14
+	VBROADCASTSS 8(DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 8(SI)(BX*1), Z14
+	VBROADCASTSS 8(DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 8(SI)(BX*2), Z14
+	VBROADCASTSS 8(DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
 	// element + 3
-	VPMOVZXWD    96(DI), Z12
+	VPMOVZXWD    96(SI)(R9*1), Z12
 	VPSLLD       $0x10, Z12, Z12
-	VPMOVZXWD    96(R9), Z13
+	VPMOVZXWD    96(BX)(R9*1), Z13
 	VPSLLD       $0x10, Z13, Z13
-	VBROADCASTSS 12(DX), Z14
+	VBROADCASTSS 12(AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z14
+	VBROADCASTSS 12(AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z14
+	VBROADCASTSS 12(AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 12(SI), Z14
+	VBROADCASTSS 12(DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 12(SI)(BX*1), Z14
+	VBROADCASTSS 12(DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 12(SI)(BX*2), Z14
+	VBROADCASTSS 12(DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
 	ADDQ         $0x00000080, R9
-	ADDQ         $0x00000080, R10
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R10
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -5796,6 +9211,259 @@ loop:
 	ADDQ         CX, AX
 	VMOVUPS      Z10, (AX)
 	VMOVUPS      Z11, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scoreBF16_6x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreBF16_6x4_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), DI
+	MOVQ   16(BX), R8
+	MOVQ   24(BX), BX
+	MOVQ   touch+40(FP), R9
+	MOVQ   (R9), R10
+	MOVQ   8(R9), R11
+	MOVQ   16(R9), R12
+	MOVQ   24(R9), R9
+	XORQ   R13, R13
+	MOVQ   d+48(FP), R14
+
+loop:
+	// element + 0
+	MOVQ         (R10)(R13*1), R15
+	VPMOVZXWD    (SI)(R13*1), Z24
+	VPSLLD       $0x10, Z24, Z24
+	MOVQ         (R11)(R13*1), R15
+	VPMOVZXWD    (DI)(R13*1), Z25
+	VPSLLD       $0x10, Z25, Z25
+	MOVQ         (R12)(R13*1), R15
+	VPMOVZXWD    (R8)(R13*1), Z26
+	VPSLLD       $0x10, Z26, Z26
+	MOVQ         (R9)(R13*1), R15
+	VPMOVZXWD    (BX)(R13*1), Z27
+	VPSLLD       $0x10, Z27, Z27
+	VBROADCASTSS (AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS (AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS (DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS (DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+
+	// element + 1
+	VPMOVZXWD    32(SI)(R13*1), Z24
+	VPSLLD       $0x10, Z24, Z24
+	VPMOVZXWD    32(DI)(R13*1), Z25
+	VPSLLD       $0x10, Z25, Z25
+	VPMOVZXWD    32(R8)(R13*1), Z26
+	VPSLLD       $0x10, Z26, Z26
+	VPMOVZXWD    32(BX)(R13*1), Z27
+	VPSLLD       $0x10, Z27, Z27
+	VBROADCASTSS 4(AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 4(DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 4(DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 4(DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+
+	// element + 2
+	MOVQ         64(R10)(R13*1), R15
+	VPMOVZXWD    64(SI)(R13*1), Z24
+	VPSLLD       $0x10, Z24, Z24
+	MOVQ         64(R11)(R13*1), R15
+	VPMOVZXWD    64(DI)(R13*1), Z25
+	VPSLLD       $0x10, Z25, Z25
+	MOVQ         64(R12)(R13*1), R15
+	VPMOVZXWD    64(R8)(R13*1), Z26
+	VPSLLD       $0x10, Z26, Z26
+	MOVQ         64(R9)(R13*1), R15
+	VPMOVZXWD    64(BX)(R13*1), Z27
+	VPSLLD       $0x10, Z27, Z27
+	VBROADCASTSS 8(AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 8(DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 8(DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 8(DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+
+	// element + 3
+	VPMOVZXWD    96(SI)(R13*1), Z24
+	VPSLLD       $0x10, Z24, Z24
+	VPMOVZXWD    96(DI)(R13*1), Z25
+	VPSLLD       $0x10, Z25, Z25
+	VPMOVZXWD    96(R8)(R13*1), Z26
+	VPSLLD       $0x10, Z26, Z26
+	VPMOVZXWD    96(BX)(R13*1), Z27
+	VPSLLD       $0x10, Z27, Z27
+	VBROADCASTSS 12(AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 12(DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 12(DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 12(DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, R13
+	SUBQ         $0x04, R14
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	VMOVUPS      Z18, 128(AX)
+	VMOVUPS      Z19, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z20, (AX)
+	VMOVUPS      Z21, 64(AX)
+	VMOVUPS      Z22, 128(AX)
+	VMOVUPS      Z23, 192(AX)
 	VZEROUPPER
 	RET
 
@@ -5875,6 +9543,97 @@ next:
 
 done:
 	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_1x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighF16_1x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, CX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	MOVQ    a+16(FP), CX
+	MOVQ    lda+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    ldv+40(FP), DX
+	SHLQ    $0x01, DX
+	MOVQ    off+48(FP), BX
+	MOVQ    offs+56(FP), SI
+	TESTQ   SI, SI
+	JZ      done
+
+block:
+	MOVQ (BX), R8
+	MOVQ v+32(FP), DI
+	LEAQ (DI)(R8*2), DI
+	MOVQ n+64(FP), R8
+	SUBQ $0x00000004, R8
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (CX), Z2
+	VCVTPH2PS    (DI), Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VCVTPH2PS    32(DI), Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+
+	// row + 1
+	VBROADCASTSS 4(CX), Z2
+	VCVTPH2PS    (DI), Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VCVTPH2PS    32(DI), Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+
+	// row + 2
+	VBROADCASTSS 8(CX), Z2
+	VCVTPH2PS    (DI), Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VCVTPH2PS    32(DI), Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+
+	// row + 3
+	VBROADCASTSS 12(CX), Z2
+	VCVTPH2PS    (DI), Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VCVTPH2PS    32(DI), Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+	ADDQ         $0x00000010, CX
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R8
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (CX), Z2
+	VCVTPH2PS    (DI), Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VCVTPH2PS    32(DI), Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+	ADDQ         $0x00000004, CX
+	DECQ         R8
+	JNZ          one
+
+next:
+	ADDQ $0x08, BX
+	DECQ SI
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -6083,6 +9842,118 @@ done:
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_2x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighF16_2x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x01, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*2), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z4
+	VBROADCASTSS (DX)(BX*1), Z5
+	VCVTPH2PS    (R9), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VCVTPH2PS    32(R9), Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z4
+	VBROADCASTSS 4(DX)(BX*1), Z5
+	VCVTPH2PS    (R9), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VCVTPH2PS    32(R9), Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+
+	// row + 2
+	VBROADCASTSS 8(DX), Z4
+	VBROADCASTSS 8(DX)(BX*1), Z5
+	VCVTPH2PS    (R9), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VCVTPH2PS    32(R9), Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+
+	// row + 3
+	VBROADCASTSS 12(DX), Z4
+	VBROADCASTSS 12(DX)(BX*1), Z5
+	VCVTPH2PS    (R9), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VCVTPH2PS    32(R9), Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z4
+	VBROADCASTSS (DX)(BX*1), Z5
+	VCVTPH2PS    (R9), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VCVTPH2PS    32(R9), Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -6340,6 +10211,139 @@ done:
 	VMOVUPS Z1, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z2, (AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_3x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighF16_3x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	SHLQ    $0x01, SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*2), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z6
+	VBROADCASTSS (DX)(BX*1), Z7
+	VBROADCASTSS (DX)(BX*2), Z8
+	VCVTPH2PS    (R9), Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VCVTPH2PS    32(R9), Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z6
+	VBROADCASTSS 4(DX)(BX*1), Z7
+	VBROADCASTSS 4(DX)(BX*2), Z8
+	VCVTPH2PS    (R9), Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VCVTPH2PS    32(R9), Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+
+	// row + 2
+	VBROADCASTSS 8(DX), Z6
+	VBROADCASTSS 8(DX)(BX*1), Z7
+	VBROADCASTSS 8(DX)(BX*2), Z8
+	VCVTPH2PS    (R9), Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VCVTPH2PS    32(R9), Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+
+	// row + 3
+	VBROADCASTSS 12(DX), Z6
+	VBROADCASTSS 12(DX)(BX*1), Z7
+	VBROADCASTSS 12(DX)(BX*2), Z8
+	VCVTPH2PS    (R9), Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VCVTPH2PS    32(R9), Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z6
+	VBROADCASTSS (DX)(BX*1), Z7
+	VBROADCASTSS (DX)(BX*2), Z8
+	VCVTPH2PS    (R9), Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VCVTPH2PS    32(R9), Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -6606,6 +10610,164 @@ done:
 	VMOVUPS Z2, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z3, (AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_4x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighF16_4x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x01, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*2), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000004, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z8
+	VBROADCASTSS (DX)(BX*1), Z9
+	VBROADCASTSS (DX)(BX*2), Z10
+	VBROADCASTSS (SI), Z11
+	VCVTPH2PS    (R10), Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VCVTPH2PS    32(R10), Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z8
+	VBROADCASTSS 4(DX)(BX*1), Z9
+	VBROADCASTSS 4(DX)(BX*2), Z10
+	VBROADCASTSS 4(SI), Z11
+	VCVTPH2PS    (R10), Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VCVTPH2PS    32(R10), Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+
+	// row + 2
+	VBROADCASTSS 8(DX), Z8
+	VBROADCASTSS 8(DX)(BX*1), Z9
+	VBROADCASTSS 8(DX)(BX*2), Z10
+	VBROADCASTSS 8(SI), Z11
+	VCVTPH2PS    (R10), Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VCVTPH2PS    32(R10), Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+
+	// row + 3
+	VBROADCASTSS 12(DX), Z8
+	VBROADCASTSS 12(DX)(BX*1), Z9
+	VBROADCASTSS 12(DX)(BX*2), Z10
+	VBROADCASTSS 12(SI), Z11
+	VCVTPH2PS    (R10), Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VCVTPH2PS    32(R10), Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x00000004, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R11
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z8
+	VBROADCASTSS (DX)(BX*1), Z9
+	VBROADCASTSS (DX)(BX*2), Z10
+	VBROADCASTSS (SI), Z11
+	VCVTPH2PS    (R10), Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VCVTPH2PS    32(R10), Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -6915,6 +11077,145 @@ done:
 	VMOVUPS Z3, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z4, (AX)
+	VZEROUPPER
+	RET
+
+// func weighF16_5x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighF16_5x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x01, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*2), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z10
+	VBROADCASTSS (DX)(BX*1), Z11
+	VBROADCASTSS (DX)(BX*2), Z12
+	VBROADCASTSS (SI), Z13
+	VBROADCASTSS (SI)(BX*1), Z14
+	VCVTPH2PS    (R10), Z15
+	VFMADD231PS  Z15, Z10, Z0
+	VFMADD231PS  Z15, Z11, Z2
+	VFMADD231PS  Z15, Z12, Z4
+	VFMADD231PS  Z15, Z13, Z6
+	VFMADD231PS  Z15, Z14, Z8
+	VCVTPH2PS    32(R10), Z15
+	VFMADD231PS  Z15, Z10, Z1
+	VFMADD231PS  Z15, Z11, Z3
+	VFMADD231PS  Z15, Z12, Z5
+	VFMADD231PS  Z15, Z13, Z7
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         DI, R10
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z10
+	VBROADCASTSS 4(DX)(BX*1), Z11
+	VBROADCASTSS 4(DX)(BX*2), Z12
+	VBROADCASTSS 4(SI), Z13
+	VBROADCASTSS 4(SI)(BX*1), Z14
+	VCVTPH2PS    (R10), Z15
+	VFMADD231PS  Z15, Z10, Z0
+	VFMADD231PS  Z15, Z11, Z2
+	VFMADD231PS  Z15, Z12, Z4
+	VFMADD231PS  Z15, Z13, Z6
+	VFMADD231PS  Z15, Z14, Z8
+	VCVTPH2PS    32(R10), Z15
+	VFMADD231PS  Z15, Z10, Z1
+	VFMADD231PS  Z15, Z11, Z3
+	VFMADD231PS  Z15, Z12, Z5
+	VFMADD231PS  Z15, Z13, Z7
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z10
+	VBROADCASTSS (DX)(BX*1), Z11
+	VBROADCASTSS (DX)(BX*2), Z12
+	VBROADCASTSS (SI), Z13
+	VBROADCASTSS (SI)(BX*1), Z14
+	VCVTPH2PS    (R10), Z15
+	VFMADD231PS  Z15, Z10, Z0
+	VFMADD231PS  Z15, Z11, Z2
+	VFMADD231PS  Z15, Z12, Z4
+	VFMADD231PS  Z15, Z13, Z6
+	VFMADD231PS  Z15, Z14, Z8
+	VCVTPH2PS    32(R10), Z15
+	VFMADD231PS  Z15, Z10, Z1
+	VFMADD231PS  Z15, Z11, Z3
+	VFMADD231PS  Z15, Z12, Z5
+	VFMADD231PS  Z15, Z13, Z7
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -7266,6 +11567,160 @@ done:
 	VZEROUPPER
 	RET
 
+// func weighF16_6x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighF16_6x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z10
+	VMOVUPS 64(DX), Z11
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	SHLQ    $0x01, DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*2), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z12
+	VBROADCASTSS (DX)(BX*1), Z13
+	VBROADCASTSS (DX)(BX*2), Z14
+	VBROADCASTSS (SI), Z15
+	VBROADCASTSS (SI)(BX*1), Z16
+	VBROADCASTSS (SI)(BX*2), Z17
+	VCVTPH2PS    (R10), Z18
+	VFMADD231PS  Z18, Z12, Z0
+	VFMADD231PS  Z18, Z13, Z2
+	VFMADD231PS  Z18, Z14, Z4
+	VFMADD231PS  Z18, Z15, Z6
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z10
+	VCVTPH2PS    32(R10), Z18
+	VFMADD231PS  Z18, Z12, Z1
+	VFMADD231PS  Z18, Z13, Z3
+	VFMADD231PS  Z18, Z14, Z5
+	VFMADD231PS  Z18, Z15, Z7
+	VFMADD231PS  Z18, Z16, Z9
+	VFMADD231PS  Z18, Z17, Z11
+	ADDQ         DI, R10
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z12
+	VBROADCASTSS 4(DX)(BX*1), Z13
+	VBROADCASTSS 4(DX)(BX*2), Z14
+	VBROADCASTSS 4(SI), Z15
+	VBROADCASTSS 4(SI)(BX*1), Z16
+	VBROADCASTSS 4(SI)(BX*2), Z17
+	VCVTPH2PS    (R10), Z18
+	VFMADD231PS  Z18, Z12, Z0
+	VFMADD231PS  Z18, Z13, Z2
+	VFMADD231PS  Z18, Z14, Z4
+	VFMADD231PS  Z18, Z15, Z6
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z10
+	VCVTPH2PS    32(R10), Z18
+	VFMADD231PS  Z18, Z12, Z1
+	VFMADD231PS  Z18, Z13, Z3
+	VFMADD231PS  Z18, Z14, Z5
+	VFMADD231PS  Z18, Z15, Z7
+	VFMADD231PS  Z18, Z16, Z9
+	VFMADD231PS  Z18, Z17, Z11
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z12
+	VBROADCASTSS (DX)(BX*1), Z13
+	VBROADCASTSS (DX)(BX*2), Z14
+	VBROADCASTSS (SI), Z15
+	VBROADCASTSS (SI)(BX*1), Z16
+	VBROADCASTSS (SI)(BX*2), Z17
+	VCVTPH2PS    (R10), Z18
+	VFMADD231PS  Z18, Z12, Z0
+	VFMADD231PS  Z18, Z13, Z2
+	VFMADD231PS  Z18, Z14, Z4
+	VFMADD231PS  Z18, Z15, Z6
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z10
+	VCVTPH2PS    32(R10), Z18
+	VFMADD231PS  Z18, Z12, Z1
+	VFMADD231PS  Z18, Z13, Z3
+	VFMADD231PS  Z18, Z14, Z5
+	VFMADD231PS  Z18, Z15, Z7
+	VFMADD231PS  Z18, Z16, Z9
+	VFMADD231PS  Z18, Z17, Z11
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	VZEROUPPER
+	RET
+
 // func weighF16_6x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, AVX512F
 TEXT ·weighF16_6x4_512(SB), NOSPLIT, $0-72
@@ -7486,250 +11941,331 @@ done:
 	VZEROUPPER
 	RET
 
-// func scoreF16_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF16_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF16_1x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
-	MOVQ   a+16(FP), CX
-	MOVQ   lda+24(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   keys+32(FP), DX
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), CX
+	MOVQ   (CX), CX
+	MOVQ   touch+40(FP), DX
 	MOVQ   (DX), DX
-	MOVQ   touch+40(FP), BX
-	MOVQ   (BX), BX
+	XORQ   BX, BX
 	MOVQ   d+48(FP), SI
 
 loop:
 	// element + 0
-	MOVQ         (BX), DI
-	VCVTPH2PS    (DX), Z1
-	VBROADCASTSS (CX), Z2
+	MOVQ         (DX)(BX*1), DI
+	VCVTPH2PS    (CX)(BX*1), Z1
+	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
 	// element + 1
-	VCVTPH2PS    32(DX), Z1
-	VBROADCASTSS 4(CX), Z2
+	VCVTPH2PS    32(CX)(BX*1), Z1
+	VBROADCASTSS 4(AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
 	// element + 2
-	MOVQ         64(BX), DI
-	VCVTPH2PS    64(DX), Z1
-	VBROADCASTSS 8(CX), Z2
+	MOVQ         64(DX)(BX*1), DI
+	VCVTPH2PS    64(CX)(BX*1), Z1
+	VBROADCASTSS 8(AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
 	// element + 3
-	VCVTPH2PS    96(DX), Z1
-	VBROADCASTSS 12(CX), Z2
+	VCVTPH2PS    96(CX)(BX*1), Z1
+	VBROADCASTSS 12(AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000080, BX
 	SUBQ         $0x04, SI
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VZEROUPPER
 	RET
 
-// func scoreF16_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF16_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF16_1x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	MOVQ   a+16(FP), CX
-	MOVQ   lda+24(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   keys+32(FP), DX
-	MOVQ   (DX), DX
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), CX
+	MOVQ   (CX), DX
+	MOVQ   8(CX), CX
 	MOVQ   touch+40(FP), BX
-	MOVQ   (BX), BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   8(SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   8(DI), DI
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	XORQ   DI, DI
 	MOVQ   d+48(FP), R8
 
 loop:
 	// element + 0
-	MOVQ         (BX), R9
-	VCVTPH2PS    (DX), Z2
-	MOVQ         (DI), R9
-	VCVTPH2PS    (SI), Z3
-	VBROADCASTSS (CX), Z4
+	MOVQ         (SI)(DI*1), R9
+	VCVTPH2PS    (DX)(DI*1), Z2
+	MOVQ         (BX)(DI*1), R9
+	VCVTPH2PS    (CX)(DI*1), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
 	// element + 1
-	VCVTPH2PS    32(DX), Z2
-	VCVTPH2PS    32(SI), Z3
-	VBROADCASTSS 4(CX), Z4
+	VCVTPH2PS    32(DX)(DI*1), Z2
+	VCVTPH2PS    32(CX)(DI*1), Z3
+	VBROADCASTSS 4(AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
 	// element + 2
-	MOVQ         64(BX), R9
-	VCVTPH2PS    64(DX), Z2
-	MOVQ         64(DI), R9
-	VCVTPH2PS    64(SI), Z3
-	VBROADCASTSS 8(CX), Z4
+	MOVQ         64(SI)(DI*1), R9
+	VCVTPH2PS    64(DX)(DI*1), Z2
+	MOVQ         64(BX)(DI*1), R9
+	VCVTPH2PS    64(CX)(DI*1), Z3
+	VBROADCASTSS 8(AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
 	// element + 3
-	VCVTPH2PS    96(DX), Z2
-	VCVTPH2PS    96(SI), Z3
-	VBROADCASTSS 12(CX), Z4
+	VCVTPH2PS    96(DX)(DI*1), Z2
+	VCVTPH2PS    96(CX)(DI*1), Z3
+	VBROADCASTSS 12(AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000080, DX
-	ADDQ         $0x00000080, BX
-	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000080, DI
 	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	VZEROUPPER
 	RET
 
-// func scoreF16_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF16_1x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreF16_2x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreF16_1x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), CX
+	MOVQ   (CX), DX
+	MOVQ   8(CX), BX
+	MOVQ   16(CX), SI
+	MOVQ   24(CX), CX
 	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   d+48(FP), R8
+	MOVQ   (DI), R8
+	MOVQ   8(DI), R9
+	MOVQ   16(DI), R10
+	MOVQ   24(DI), DI
+	XORQ   R11, R11
+	MOVQ   d+48(FP), R12
 
 loop:
 	// element + 0
-	MOVQ         (DI), R9
-	VCVTPH2PS    (SI), Z2
-	VBROADCASTSS (DX), Z3
+	MOVQ         (R8)(R11*1), R13
+	VCVTPH2PS    (DX)(R11*1), Z4
+	MOVQ         (R9)(R11*1), R13
+	VCVTPH2PS    (BX)(R11*1), Z5
+	MOVQ         (R10)(R11*1), R13
+	VCVTPH2PS    (SI)(R11*1), Z6
+	MOVQ         (DI)(R11*1), R13
+	VCVTPH2PS    (CX)(R11*1), Z7
+	VBROADCASTSS (AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+
+	// element + 1
+	VCVTPH2PS    32(DX)(R11*1), Z4
+	VCVTPH2PS    32(BX)(R11*1), Z5
+	VCVTPH2PS    32(SI)(R11*1), Z6
+	VCVTPH2PS    32(CX)(R11*1), Z7
+	VBROADCASTSS 4(AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+
+	// element + 2
+	MOVQ         64(R8)(R11*1), R13
+	VCVTPH2PS    64(DX)(R11*1), Z4
+	MOVQ         64(R9)(R11*1), R13
+	VCVTPH2PS    64(BX)(R11*1), Z5
+	MOVQ         64(R10)(R11*1), R13
+	VCVTPH2PS    64(SI)(R11*1), Z6
+	MOVQ         64(DI)(R11*1), R13
+	VCVTPH2PS    64(CX)(R11*1), Z7
+	VBROADCASTSS 8(AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+
+	// element + 3
+	VCVTPH2PS    96(DX)(R11*1), Z4
+	VCVTPH2PS    96(BX)(R11*1), Z5
+	VCVTPH2PS    96(SI)(R11*1), Z6
+	VCVTPH2PS    96(CX)(R11*1), Z7
+	VBROADCASTSS 12(AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000080, R11
+	SUBQ         $0x04, R12
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF16_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreF16_2x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), DX
+	MOVQ   touch+40(FP), BX
+	MOVQ   (BX), BX
+	XORQ   SI, SI
+	MOVQ   d+48(FP), DI
+
+loop:
+	// element + 0
+	MOVQ         (BX)(SI*1), R8
+	VCVTPH2PS    (DX)(SI*1), Z2
+	VBROADCASTSS (AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (DX)(BX*1), Z3
+	VBROADCASTSS (AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
 	// element + 1
-	VCVTPH2PS    32(SI), Z2
-	VBROADCASTSS 4(DX), Z3
+	VCVTPH2PS    32(DX)(SI*1), Z2
+	VBROADCASTSS 4(AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z3
+	VBROADCASTSS 4(AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
 	// element + 2
-	MOVQ         64(DI), R9
-	VCVTPH2PS    64(SI), Z2
-	VBROADCASTSS 8(DX), Z3
+	MOVQ         64(BX)(SI*1), R8
+	VCVTPH2PS    64(DX)(SI*1), Z2
+	VBROADCASTSS 8(AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z3
+	VBROADCASTSS 8(AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
 	// element + 3
-	VCVTPH2PS    96(SI), Z2
-	VBROADCASTSS 12(DX), Z3
+	VCVTPH2PS    96(DX)(SI*1), Z2
+	VBROADCASTSS 12(AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z3
+	VBROADCASTSS 12(AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000080, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, DI
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
 	VZEROUPPER
 	RET
 
-// func scoreF16_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF16_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF16_2x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   keys+32(FP), R8
-	MOVQ   8(R8), R8
-	MOVQ   touch+40(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   d+48(FP), R10
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), DX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), DI
+	MOVQ   8(SI), SI
+	XORQ   R8, R8
+	MOVQ   d+48(FP), R9
 
 loop:
 	// element + 0
-	MOVQ         (DI), R11
-	VCVTPH2PS    (SI), Z4
-	MOVQ         (R9), R11
-	VCVTPH2PS    (R8), Z5
-	VBROADCASTSS (DX), Z6
+	MOVQ         (DI)(R8*1), R10
+	VCVTPH2PS    (BX)(R8*1), Z4
+	MOVQ         (SI)(R8*1), R10
+	VCVTPH2PS    (DX)(R8*1), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (DX)(BX*1), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
 	// element + 1
-	VCVTPH2PS    32(SI), Z4
-	VCVTPH2PS    32(R8), Z5
-	VBROADCASTSS 4(DX), Z6
+	VCVTPH2PS    32(BX)(R8*1), Z4
+	VCVTPH2PS    32(DX)(R8*1), Z5
+	VBROADCASTSS 4(AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z6
+	VBROADCASTSS 4(AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
 	// element + 2
-	MOVQ         64(DI), R11
-	VCVTPH2PS    64(SI), Z4
-	MOVQ         64(R9), R11
-	VCVTPH2PS    64(R8), Z5
-	VBROADCASTSS 8(DX), Z6
+	MOVQ         64(DI)(R8*1), R10
+	VCVTPH2PS    64(BX)(R8*1), Z4
+	MOVQ         64(SI)(R8*1), R10
+	VCVTPH2PS    64(DX)(R8*1), Z5
+	VBROADCASTSS 8(AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z6
+	VBROADCASTSS 8(AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
 	// element + 3
-	VCVTPH2PS    96(SI), Z4
-	VCVTPH2PS    96(R8), Z5
-	VBROADCASTSS 12(DX), Z6
+	VCVTPH2PS    96(BX)(R8*1), Z4
+	VCVTPH2PS    96(DX)(R8*1), Z5
+	VBROADCASTSS 12(AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z6
+	VBROADCASTSS 12(AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000080, R8
-	ADDQ         $0x00000080, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R9
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -7738,67 +12274,185 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF16_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF16_2x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreF16_3x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreF16_2x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   d+48(FP), R8
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), SI
+	MOVQ   16(DX), DI
+	MOVQ   24(DX), DX
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R9
+	MOVQ   8(R8), R10
+	MOVQ   16(R8), R11
+	MOVQ   24(R8), R8
+	XORQ   R12, R12
+	MOVQ   d+48(FP), R13
 
 loop:
 	// element + 0
-	MOVQ         (DI), R9
-	VCVTPH2PS    (SI), Z3
-	VBROADCASTSS (DX), Z4
+	MOVQ         (R9)(R12*1), R14
+	VCVTPH2PS    (BX)(R12*1), Z8
+	MOVQ         (R10)(R12*1), R14
+	VCVTPH2PS    (SI)(R12*1), Z9
+	MOVQ         (R11)(R12*1), R14
+	VCVTPH2PS    (DI)(R12*1), Z10
+	MOVQ         (R8)(R12*1), R14
+	VCVTPH2PS    (DX)(R12*1), Z11
+	VBROADCASTSS (AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+
+	// element + 1
+	VCVTPH2PS    32(BX)(R12*1), Z8
+	VCVTPH2PS    32(SI)(R12*1), Z9
+	VCVTPH2PS    32(DI)(R12*1), Z10
+	VCVTPH2PS    32(DX)(R12*1), Z11
+	VBROADCASTSS 4(AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+
+	// element + 2
+	MOVQ         64(R9)(R12*1), R14
+	VCVTPH2PS    64(BX)(R12*1), Z8
+	MOVQ         64(R10)(R12*1), R14
+	VCVTPH2PS    64(SI)(R12*1), Z9
+	MOVQ         64(R11)(R12*1), R14
+	VCVTPH2PS    64(DI)(R12*1), Z10
+	MOVQ         64(R8)(R12*1), R14
+	VCVTPH2PS    64(DX)(R12*1), Z11
+	VBROADCASTSS 8(AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+
+	// element + 3
+	VCVTPH2PS    96(BX)(R12*1), Z8
+	VCVTPH2PS    96(SI)(R12*1), Z9
+	VCVTPH2PS    96(DI)(R12*1), Z10
+	VCVTPH2PS    96(DX)(R12*1), Z11
+	VBROADCASTSS 12(AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000080, R12
+	SUBQ         $0x04, R13
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF16_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreF16_3x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), DX
+	MOVQ   touch+40(FP), BX
+	MOVQ   (BX), BX
+	XORQ   SI, SI
+	MOVQ   d+48(FP), DI
+
+loop:
+	// element + 0
+	MOVQ         (BX)(SI*1), R8
+	VCVTPH2PS    (DX)(SI*1), Z3
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS (DX)(BX*1), Z4
+	VBROADCASTSS (AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS (DX)(BX*2), Z4
+	VBROADCASTSS (AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
 	// element + 1
-	VCVTPH2PS    32(SI), Z3
-	VBROADCASTSS 4(DX), Z4
+	VCVTPH2PS    32(DX)(SI*1), Z3
+	VBROADCASTSS 4(AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z4
+	VBROADCASTSS 4(AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z4
+	VBROADCASTSS 4(AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
 	// element + 2
-	MOVQ         64(DI), R9
-	VCVTPH2PS    64(SI), Z3
-	VBROADCASTSS 8(DX), Z4
+	MOVQ         64(BX)(SI*1), R8
+	VCVTPH2PS    64(DX)(SI*1), Z3
+	VBROADCASTSS 8(AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z4
+	VBROADCASTSS 8(AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z4
+	VBROADCASTSS 8(AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
 	// element + 3
-	VCVTPH2PS    96(SI), Z3
-	VBROADCASTSS 12(DX), Z4
+	VCVTPH2PS    96(DX)(SI*1), Z3
+	VBROADCASTSS 12(AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z4
+	VBROADCASTSS 12(AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z4
+	VBROADCASTSS 12(AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
-	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000080, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, DI
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -7807,94 +12461,90 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF16_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF16_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF16_3x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   keys+32(FP), R8
-	MOVQ   8(R8), R8
-	MOVQ   touch+40(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   d+48(FP), R10
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), DX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), DI
+	MOVQ   8(SI), SI
+	XORQ   R8, R8
+	MOVQ   d+48(FP), R9
 
 loop:
 	// element + 0
-	MOVQ         (DI), R11
-	VCVTPH2PS    (SI), Z6
-	MOVQ         (R9), R11
-	VCVTPH2PS    (R8), Z7
-	VBROADCASTSS (DX), Z8
+	MOVQ         (DI)(R8*1), R10
+	VCVTPH2PS    (BX)(R8*1), Z6
+	MOVQ         (SI)(R8*1), R10
+	VCVTPH2PS    (DX)(R8*1), Z7
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (DX)(BX*1), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS (DX)(BX*2), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
 	// element + 1
-	VCVTPH2PS    32(SI), Z6
-	VCVTPH2PS    32(R8), Z7
-	VBROADCASTSS 4(DX), Z8
+	VCVTPH2PS    32(BX)(R8*1), Z6
+	VCVTPH2PS    32(DX)(R8*1), Z7
+	VBROADCASTSS 4(AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z8
+	VBROADCASTSS 4(AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z8
+	VBROADCASTSS 4(AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
 	// element + 2
-	MOVQ         64(DI), R11
-	VCVTPH2PS    64(SI), Z6
-	MOVQ         64(R9), R11
-	VCVTPH2PS    64(R8), Z7
-	VBROADCASTSS 8(DX), Z8
+	MOVQ         64(DI)(R8*1), R10
+	VCVTPH2PS    64(BX)(R8*1), Z6
+	MOVQ         64(SI)(R8*1), R10
+	VCVTPH2PS    64(DX)(R8*1), Z7
+	VBROADCASTSS 8(AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z8
+	VBROADCASTSS 8(AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z8
+	VBROADCASTSS 8(AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
 	// element + 3
-	VCVTPH2PS    96(SI), Z6
-	VCVTPH2PS    96(R8), Z7
-	VBROADCASTSS 12(DX), Z8
+	VCVTPH2PS    96(BX)(R8*1), Z6
+	VCVTPH2PS    96(DX)(R8*1), Z7
+	VBROADCASTSS 12(AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z8
+	VBROADCASTSS 12(AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z8
+	VBROADCASTSS 12(AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
-	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000080, R8
-	ADDQ         $0x00000080, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R9
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -7906,79 +12556,226 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF16_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF16_3x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreF16_4x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreF16_3x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), SI
+	MOVQ   16(DX), DI
+	MOVQ   24(DX), DX
 	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   d+48(FP), R9
+	MOVQ   (R8), R9
+	MOVQ   8(R8), R10
+	MOVQ   16(R8), R11
+	MOVQ   24(R8), R8
+	XORQ   R12, R12
+	MOVQ   d+48(FP), R13
 
 loop:
 	// element + 0
-	MOVQ         (R8), R10
-	VCVTPH2PS    (DI), Z4
-	VBROADCASTSS (DX), Z5
+	MOVQ         (R9)(R12*1), R14
+	VCVTPH2PS    (BX)(R12*1), Z12
+	MOVQ         (R10)(R12*1), R14
+	VCVTPH2PS    (SI)(R12*1), Z13
+	MOVQ         (R11)(R12*1), R14
+	VCVTPH2PS    (DI)(R12*1), Z14
+	MOVQ         (R8)(R12*1), R14
+	VCVTPH2PS    (DX)(R12*1), Z15
+	VBROADCASTSS (AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+
+	// element + 1
+	VCVTPH2PS    32(BX)(R12*1), Z12
+	VCVTPH2PS    32(SI)(R12*1), Z13
+	VCVTPH2PS    32(DI)(R12*1), Z14
+	VCVTPH2PS    32(DX)(R12*1), Z15
+	VBROADCASTSS 4(AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+
+	// element + 2
+	MOVQ         64(R9)(R12*1), R14
+	VCVTPH2PS    64(BX)(R12*1), Z12
+	MOVQ         64(R10)(R12*1), R14
+	VCVTPH2PS    64(SI)(R12*1), Z13
+	MOVQ         64(R11)(R12*1), R14
+	VCVTPH2PS    64(DI)(R12*1), Z14
+	MOVQ         64(R8)(R12*1), R14
+	VCVTPH2PS    64(DX)(R12*1), Z15
+	VBROADCASTSS 8(AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+
+	// element + 3
+	VCVTPH2PS    96(BX)(R12*1), Z12
+	VCVTPH2PS    96(SI)(R12*1), Z13
+	VCVTPH2PS    96(DI)(R12*1), Z14
+	VCVTPH2PS    96(DX)(R12*1), Z15
+	VBROADCASTSS 12(AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000080, R12
+	SUBQ         $0x04, R13
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF16_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreF16_4x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), SI
+	XORQ   DI, DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (SI)(DI*1), R9
+	VCVTPH2PS    (BX)(DI*1), Z4
+	VBROADCASTSS (AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS (DX)(BX*1), Z5
+	VBROADCASTSS (AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS (DX)(BX*2), Z5
+	VBROADCASTSS (AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS (SI), Z5
+	VBROADCASTSS (DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
 	// element + 1
-	VCVTPH2PS    32(DI), Z4
-	VBROADCASTSS 4(DX), Z5
+	VCVTPH2PS    32(BX)(DI*1), Z4
+	VBROADCASTSS 4(AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z5
+	VBROADCASTSS 4(AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z5
+	VBROADCASTSS 4(AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 4(SI), Z5
+	VBROADCASTSS 4(DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
 	// element + 2
-	MOVQ         64(R8), R10
-	VCVTPH2PS    64(DI), Z4
-	VBROADCASTSS 8(DX), Z5
+	MOVQ         64(SI)(DI*1), R9
+	VCVTPH2PS    64(BX)(DI*1), Z4
+	VBROADCASTSS 8(AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z5
+	VBROADCASTSS 8(AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z5
+	VBROADCASTSS 8(AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 8(SI), Z5
+	VBROADCASTSS 8(DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
 	// element + 3
-	VCVTPH2PS    96(DI), Z4
-	VBROADCASTSS 12(DX), Z5
+	VCVTPH2PS    96(BX)(DI*1), Z4
+	VBROADCASTSS 12(AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z5
+	VBROADCASTSS 12(AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z5
+	VBROADCASTSS 12(AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 12(SI), Z5
+	VBROADCASTSS 12(DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -7989,12 +12786,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF16_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF16_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF16_4x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8003,97 +12797,96 @@ TEXT ·scoreF16_4x2_512(SB), NOSPLIT, $0-56
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   keys+32(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   touch+40(FP), R10
-	MOVQ   8(R10), R10
-	MOVQ   d+48(FP), R11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), R8
+	MOVQ   8(DI), DI
+	XORQ   R9, R9
+	MOVQ   d+48(FP), R10
 
 loop:
 	// element + 0
-	MOVQ         (R8), R12
-	VCVTPH2PS    (DI), Z8
-	MOVQ         (R10), R12
-	VCVTPH2PS    (R9), Z9
-	VBROADCASTSS (DX), Z10
+	MOVQ         (R8)(R9*1), R11
+	VCVTPH2PS    (SI)(R9*1), Z8
+	MOVQ         (DI)(R9*1), R11
+	VCVTPH2PS    (BX)(R9*1), Z9
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (DX)(BX*1), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (DX)(BX*2), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS (SI), Z10
+	VBROADCASTSS (DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
 	// element + 1
-	VCVTPH2PS    32(DI), Z8
-	VCVTPH2PS    32(R9), Z9
-	VBROADCASTSS 4(DX), Z10
+	VCVTPH2PS    32(SI)(R9*1), Z8
+	VCVTPH2PS    32(BX)(R9*1), Z9
+	VBROADCASTSS 4(AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z10
+	VBROADCASTSS 4(AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z10
+	VBROADCASTSS 4(AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 4(SI), Z10
+	VBROADCASTSS 4(DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
 	// element + 2
-	MOVQ         64(R8), R12
-	VCVTPH2PS    64(DI), Z8
-	MOVQ         64(R10), R12
-	VCVTPH2PS    64(R9), Z9
-	VBROADCASTSS 8(DX), Z10
+	MOVQ         64(R8)(R9*1), R11
+	VCVTPH2PS    64(SI)(R9*1), Z8
+	MOVQ         64(DI)(R9*1), R11
+	VCVTPH2PS    64(BX)(R9*1), Z9
+	VBROADCASTSS 8(AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z10
+	VBROADCASTSS 8(AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z10
+	VBROADCASTSS 8(AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 8(SI), Z10
+	VBROADCASTSS 8(DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
 	// element + 3
-	VCVTPH2PS    96(DI), Z8
-	VCVTPH2PS    96(R9), Z9
-	VBROADCASTSS 12(DX), Z10
+	VCVTPH2PS    96(SI)(R9*1), Z8
+	VCVTPH2PS    96(BX)(R9*1), Z9
+	VBROADCASTSS 12(AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z10
+	VBROADCASTSS 12(AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z10
+	VBROADCASTSS 12(AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 12(SI), Z10
+	VBROADCASTSS 12(DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
 	ADDQ         $0x00000080, R9
-	ADDQ         $0x00000080, R10
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R10
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -8108,88 +12901,267 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF16_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF16_4x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreF16_5x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreF16_4x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   d+48(FP), R9
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), DI
+	MOVQ   16(BX), R8
+	MOVQ   24(BX), BX
+	MOVQ   touch+40(FP), R9
+	MOVQ   (R9), R10
+	MOVQ   8(R9), R11
+	MOVQ   16(R9), R12
+	MOVQ   24(R9), R9
+	XORQ   R13, R13
+	MOVQ   d+48(FP), R14
 
 loop:
 	// element + 0
-	MOVQ         (R8), R10
-	VCVTPH2PS    (DI), Z5
-	VBROADCASTSS (DX), Z6
+	MOVQ         (R10)(R13*1), R15
+	VCVTPH2PS    (SI)(R13*1), Z16
+	MOVQ         (R11)(R13*1), R15
+	VCVTPH2PS    (DI)(R13*1), Z17
+	MOVQ         (R12)(R13*1), R15
+	VCVTPH2PS    (R8)(R13*1), Z18
+	MOVQ         (R9)(R13*1), R15
+	VCVTPH2PS    (BX)(R13*1), Z19
+	VBROADCASTSS (AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS (AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS (AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS (DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+
+	// element + 1
+	VCVTPH2PS    32(SI)(R13*1), Z16
+	VCVTPH2PS    32(DI)(R13*1), Z17
+	VCVTPH2PS    32(R8)(R13*1), Z18
+	VCVTPH2PS    32(BX)(R13*1), Z19
+	VBROADCASTSS 4(AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 4(DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+
+	// element + 2
+	MOVQ         64(R10)(R13*1), R15
+	VCVTPH2PS    64(SI)(R13*1), Z16
+	MOVQ         64(R11)(R13*1), R15
+	VCVTPH2PS    64(DI)(R13*1), Z17
+	MOVQ         64(R12)(R13*1), R15
+	VCVTPH2PS    64(R8)(R13*1), Z18
+	MOVQ         64(R9)(R13*1), R15
+	VCVTPH2PS    64(BX)(R13*1), Z19
+	VBROADCASTSS 8(AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 8(DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+
+	// element + 3
+	VCVTPH2PS    96(SI)(R13*1), Z16
+	VCVTPH2PS    96(DI)(R13*1), Z17
+	VCVTPH2PS    96(R8)(R13*1), Z18
+	VCVTPH2PS    96(BX)(R13*1), Z19
+	VBROADCASTSS 12(AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 12(DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, R13
+	SUBQ         $0x04, R14
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF16_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreF16_5x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), SI
+	XORQ   DI, DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (SI)(DI*1), R9
+	VCVTPH2PS    (BX)(DI*1), Z5
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS (DX)(BX*1), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (DX)(BX*2), Z6
+	VBROADCASTSS (AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS (SI), Z6
+	VBROADCASTSS (DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS (SI)(BX*1), Z6
+	VBROADCASTSS (DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
 	// element + 1
-	VCVTPH2PS    32(DI), Z5
-	VBROADCASTSS 4(DX), Z6
+	VCVTPH2PS    32(BX)(DI*1), Z5
+	VBROADCASTSS 4(AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z6
+	VBROADCASTSS 4(AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z6
+	VBROADCASTSS 4(AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 4(SI), Z6
+	VBROADCASTSS 4(DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS 4(SI)(BX*1), Z6
+	VBROADCASTSS 4(DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
 	// element + 2
-	MOVQ         64(R8), R10
-	VCVTPH2PS    64(DI), Z5
-	VBROADCASTSS 8(DX), Z6
+	MOVQ         64(SI)(DI*1), R9
+	VCVTPH2PS    64(BX)(DI*1), Z5
+	VBROADCASTSS 8(AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z6
+	VBROADCASTSS 8(AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z6
+	VBROADCASTSS 8(AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 8(SI), Z6
+	VBROADCASTSS 8(DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS 8(SI)(BX*1), Z6
+	VBROADCASTSS 8(DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
 	// element + 3
-	VCVTPH2PS    96(DI), Z5
-	VBROADCASTSS 12(DX), Z6
+	VCVTPH2PS    96(BX)(DI*1), Z5
+	VBROADCASTSS 12(AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z6
+	VBROADCASTSS 12(AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z6
+	VBROADCASTSS 12(AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 12(SI), Z6
+	VBROADCASTSS 12(DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS 12(SI)(BX*1), Z6
+	VBROADCASTSS 12(DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -8202,12 +13174,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF16_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF16_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF16_5x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8218,109 +13187,108 @@ TEXT ·scoreF16_5x2_512(SB), NOSPLIT, $0-56
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   keys+32(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   touch+40(FP), R10
-	MOVQ   8(R10), R10
-	MOVQ   d+48(FP), R11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), R8
+	MOVQ   8(DI), DI
+	XORQ   R9, R9
+	MOVQ   d+48(FP), R10
 
 loop:
 	// element + 0
-	MOVQ         (R8), R12
-	VCVTPH2PS    (DI), Z10
-	MOVQ         (R10), R12
-	VCVTPH2PS    (R9), Z11
-	VBROADCASTSS (DX), Z12
+	MOVQ         (R8)(R9*1), R11
+	VCVTPH2PS    (SI)(R9*1), Z10
+	MOVQ         (DI)(R9*1), R11
+	VCVTPH2PS    (BX)(R9*1), Z11
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (DX)(BX*1), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (DX)(BX*2), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS (SI), Z12
+	VBROADCASTSS (DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS (SI)(BX*1), Z12
+	VBROADCASTSS (DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
 	// element + 1
-	VCVTPH2PS    32(DI), Z10
-	VCVTPH2PS    32(R9), Z11
-	VBROADCASTSS 4(DX), Z12
+	VCVTPH2PS    32(SI)(R9*1), Z10
+	VCVTPH2PS    32(BX)(R9*1), Z11
+	VBROADCASTSS 4(AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z12
+	VBROADCASTSS 4(AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z12
+	VBROADCASTSS 4(AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 4(SI), Z12
+	VBROADCASTSS 4(DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 4(SI)(BX*1), Z12
+	VBROADCASTSS 4(DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
 	// element + 2
-	MOVQ         64(R8), R12
-	VCVTPH2PS    64(DI), Z10
-	MOVQ         64(R10), R12
-	VCVTPH2PS    64(R9), Z11
-	VBROADCASTSS 8(DX), Z12
+	MOVQ         64(R8)(R9*1), R11
+	VCVTPH2PS    64(SI)(R9*1), Z10
+	MOVQ         64(DI)(R9*1), R11
+	VCVTPH2PS    64(BX)(R9*1), Z11
+	VBROADCASTSS 8(AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z12
+	VBROADCASTSS 8(AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z12
+	VBROADCASTSS 8(AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 8(SI), Z12
+	VBROADCASTSS 8(DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 8(SI)(BX*1), Z12
+	VBROADCASTSS 8(DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
 	// element + 3
-	VCVTPH2PS    96(DI), Z10
-	VCVTPH2PS    96(R9), Z11
-	VBROADCASTSS 12(DX), Z12
+	VCVTPH2PS    96(SI)(R9*1), Z10
+	VCVTPH2PS    96(BX)(R9*1), Z11
+	VBROADCASTSS 12(AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z12
+	VBROADCASTSS 12(AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z12
+	VBROADCASTSS 12(AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 12(SI), Z12
+	VBROADCASTSS 12(DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 12(SI)(BX*1), Z12
+	VBROADCASTSS 12(DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
 	ADDQ         $0x00000080, R9
-	ADDQ         $0x00000080, R10
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R10
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -8338,97 +13306,305 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF16_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF16_5x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreF16_6x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreF16_5x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   d+48(FP), R9
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), DI
+	MOVQ   16(BX), R8
+	MOVQ   24(BX), BX
+	MOVQ   touch+40(FP), R9
+	MOVQ   (R9), R10
+	MOVQ   8(R9), R11
+	MOVQ   16(R9), R12
+	MOVQ   24(R9), R9
+	XORQ   R13, R13
+	MOVQ   d+48(FP), R14
 
 loop:
 	// element + 0
-	MOVQ         (R8), R10
-	VCVTPH2PS    (DI), Z6
-	VBROADCASTSS (DX), Z7
+	MOVQ         (R10)(R13*1), R15
+	VCVTPH2PS    (SI)(R13*1), Z20
+	MOVQ         (R11)(R13*1), R15
+	VCVTPH2PS    (DI)(R13*1), Z21
+	MOVQ         (R12)(R13*1), R15
+	VCVTPH2PS    (R8)(R13*1), Z22
+	MOVQ         (R9)(R13*1), R15
+	VCVTPH2PS    (BX)(R13*1), Z23
+	VBROADCASTSS (AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS (AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS (AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS (DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS (DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+
+	// element + 1
+	VCVTPH2PS    32(SI)(R13*1), Z20
+	VCVTPH2PS    32(DI)(R13*1), Z21
+	VCVTPH2PS    32(R8)(R13*1), Z22
+	VCVTPH2PS    32(BX)(R13*1), Z23
+	VBROADCASTSS 4(AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 4(DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 4(DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+
+	// element + 2
+	MOVQ         64(R10)(R13*1), R15
+	VCVTPH2PS    64(SI)(R13*1), Z20
+	MOVQ         64(R11)(R13*1), R15
+	VCVTPH2PS    64(DI)(R13*1), Z21
+	MOVQ         64(R12)(R13*1), R15
+	VCVTPH2PS    64(R8)(R13*1), Z22
+	MOVQ         64(R9)(R13*1), R15
+	VCVTPH2PS    64(BX)(R13*1), Z23
+	VBROADCASTSS 8(AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 8(DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 8(DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+
+	// element + 3
+	VCVTPH2PS    96(SI)(R13*1), Z20
+	VCVTPH2PS    96(DI)(R13*1), Z21
+	VCVTPH2PS    96(R8)(R13*1), Z22
+	VCVTPH2PS    96(BX)(R13*1), Z23
+	VBROADCASTSS 12(AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 12(DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 12(DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, R13
+	SUBQ         $0x04, R14
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	VMOVUPS      Z18, 128(AX)
+	VMOVUPS      Z19, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF16_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreF16_6x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), SI
+	XORQ   DI, DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (SI)(DI*1), R9
+	VCVTPH2PS    (BX)(DI*1), Z6
+	VBROADCASTSS (AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS (DX)(BX*1), Z7
+	VBROADCASTSS (AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS (DX)(BX*2), Z7
+	VBROADCASTSS (AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS (SI), Z7
+	VBROADCASTSS (DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS (SI)(BX*1), Z7
+	VBROADCASTSS (DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS (SI)(BX*2), Z7
+	VBROADCASTSS (DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
 	// element + 1
-	VCVTPH2PS    32(DI), Z6
-	VBROADCASTSS 4(DX), Z7
+	VCVTPH2PS    32(BX)(DI*1), Z6
+	VBROADCASTSS 4(AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z7
+	VBROADCASTSS 4(AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z7
+	VBROADCASTSS 4(AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 4(SI), Z7
+	VBROADCASTSS 4(DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS 4(SI)(BX*1), Z7
+	VBROADCASTSS 4(DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS 4(SI)(BX*2), Z7
+	VBROADCASTSS 4(DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
 	// element + 2
-	MOVQ         64(R8), R10
-	VCVTPH2PS    64(DI), Z6
-	VBROADCASTSS 8(DX), Z7
+	MOVQ         64(SI)(DI*1), R9
+	VCVTPH2PS    64(BX)(DI*1), Z6
+	VBROADCASTSS 8(AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z7
+	VBROADCASTSS 8(AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z7
+	VBROADCASTSS 8(AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 8(SI), Z7
+	VBROADCASTSS 8(DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS 8(SI)(BX*1), Z7
+	VBROADCASTSS 8(DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS 8(SI)(BX*2), Z7
+	VBROADCASTSS 8(DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
 	// element + 3
-	VCVTPH2PS    96(DI), Z6
-	VBROADCASTSS 12(DX), Z7
+	VCVTPH2PS    96(BX)(DI*1), Z6
+	VBROADCASTSS 12(AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z7
+	VBROADCASTSS 12(AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z7
+	VBROADCASTSS 12(AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 12(SI), Z7
+	VBROADCASTSS 12(DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS 12(SI)(BX*1), Z7
+	VBROADCASTSS 12(DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS 12(SI)(BX*2), Z7
+	VBROADCASTSS 12(DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -8443,12 +13619,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreF16_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreF16_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreF16_6x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8461,121 +13634,120 @@ TEXT ·scoreF16_6x2_512(SB), NOSPLIT, $0-56
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   keys+32(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   touch+40(FP), R10
-	MOVQ   8(R10), R10
-	MOVQ   d+48(FP), R11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), R8
+	MOVQ   8(DI), DI
+	XORQ   R9, R9
+	MOVQ   d+48(FP), R10
 
 loop:
 	// element + 0
-	MOVQ         (R8), R12
-	VCVTPH2PS    (DI), Z12
-	MOVQ         (R10), R12
-	VCVTPH2PS    (R9), Z13
-	VBROADCASTSS (DX), Z14
+	MOVQ         (R8)(R9*1), R11
+	VCVTPH2PS    (SI)(R9*1), Z12
+	MOVQ         (DI)(R9*1), R11
+	VCVTPH2PS    (BX)(R9*1), Z13
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (DX)(BX*1), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (DX)(BX*2), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (SI), Z14
+	VBROADCASTSS (DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (SI)(BX*1), Z14
+	VBROADCASTSS (DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (SI)(BX*2), Z14
+	VBROADCASTSS (DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
 	// element + 1
-	VCVTPH2PS    32(DI), Z12
-	VCVTPH2PS    32(R9), Z13
-	VBROADCASTSS 4(DX), Z14
+	VCVTPH2PS    32(SI)(R9*1), Z12
+	VCVTPH2PS    32(BX)(R9*1), Z13
+	VBROADCASTSS 4(AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z14
+	VBROADCASTSS 4(AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z14
+	VBROADCASTSS 4(AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 4(SI), Z14
+	VBROADCASTSS 4(DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 4(SI)(BX*1), Z14
+	VBROADCASTSS 4(DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 4(SI)(BX*2), Z14
+	VBROADCASTSS 4(DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
 	// element + 2
-	MOVQ         64(R8), R12
-	VCVTPH2PS    64(DI), Z12
-	MOVQ         64(R10), R12
-	VCVTPH2PS    64(R9), Z13
-	VBROADCASTSS 8(DX), Z14
+	MOVQ         64(R8)(R9*1), R11
+	VCVTPH2PS    64(SI)(R9*1), Z12
+	MOVQ         64(DI)(R9*1), R11
+	VCVTPH2PS    64(BX)(R9*1), Z13
+	VBROADCASTSS 8(AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z14
+	VBROADCASTSS 8(AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z14
+	VBROADCASTSS 8(AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 8(SI), Z14
+	VBROADCASTSS 8(DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 8(SI)(BX*1), Z14
+	VBROADCASTSS 8(DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 8(SI)(BX*2), Z14
+	VBROADCASTSS 8(DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
 	// element + 3
-	VCVTPH2PS    96(DI), Z12
-	VCVTPH2PS    96(R9), Z13
-	VBROADCASTSS 12(DX), Z14
+	VCVTPH2PS    96(SI)(R9*1), Z12
+	VCVTPH2PS    96(BX)(R9*1), Z13
+	VBROADCASTSS 12(AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z14
+	VBROADCASTSS 12(AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z14
+	VBROADCASTSS 12(AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 12(SI), Z14
+	VBROADCASTSS 12(DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 12(SI)(BX*1), Z14
+	VBROADCASTSS 12(DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 12(SI)(BX*2), Z14
+	VBROADCASTSS 12(DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
 	ADDQ         $0x00000080, R9
-	ADDQ         $0x00000080, R10
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R10
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -8593,6 +13765,243 @@ loop:
 	ADDQ         CX, AX
 	VMOVUPS      Z10, (AX)
 	VMOVUPS      Z11, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scoreF16_6x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreF16_6x4_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), DI
+	MOVQ   16(BX), R8
+	MOVQ   24(BX), BX
+	MOVQ   touch+40(FP), R9
+	MOVQ   (R9), R10
+	MOVQ   8(R9), R11
+	MOVQ   16(R9), R12
+	MOVQ   24(R9), R9
+	XORQ   R13, R13
+	MOVQ   d+48(FP), R14
+
+loop:
+	// element + 0
+	MOVQ         (R10)(R13*1), R15
+	VCVTPH2PS    (SI)(R13*1), Z24
+	MOVQ         (R11)(R13*1), R15
+	VCVTPH2PS    (DI)(R13*1), Z25
+	MOVQ         (R12)(R13*1), R15
+	VCVTPH2PS    (R8)(R13*1), Z26
+	MOVQ         (R9)(R13*1), R15
+	VCVTPH2PS    (BX)(R13*1), Z27
+	VBROADCASTSS (AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS (AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS (DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS (DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+
+	// element + 1
+	VCVTPH2PS    32(SI)(R13*1), Z24
+	VCVTPH2PS    32(DI)(R13*1), Z25
+	VCVTPH2PS    32(R8)(R13*1), Z26
+	VCVTPH2PS    32(BX)(R13*1), Z27
+	VBROADCASTSS 4(AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 4(DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 4(DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 4(DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+
+	// element + 2
+	MOVQ         64(R10)(R13*1), R15
+	VCVTPH2PS    64(SI)(R13*1), Z24
+	MOVQ         64(R11)(R13*1), R15
+	VCVTPH2PS    64(DI)(R13*1), Z25
+	MOVQ         64(R12)(R13*1), R15
+	VCVTPH2PS    64(R8)(R13*1), Z26
+	MOVQ         64(R9)(R13*1), R15
+	VCVTPH2PS    64(BX)(R13*1), Z27
+	VBROADCASTSS 8(AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 8(DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 8(DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 8(DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+
+	// element + 3
+	VCVTPH2PS    96(SI)(R13*1), Z24
+	VCVTPH2PS    96(DI)(R13*1), Z25
+	VCVTPH2PS    96(R8)(R13*1), Z26
+	VCVTPH2PS    96(BX)(R13*1), Z27
+	VBROADCASTSS 12(AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 12(DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 12(DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 12(DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000080, R13
+	SUBQ         $0x04, R14
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	VMOVUPS      Z18, 128(AX)
+	VMOVUPS      Z19, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z20, (AX)
+	VMOVUPS      Z21, 64(AX)
+	VMOVUPS      Z22, 128(AX)
+	VMOVUPS      Z23, 192(AX)
 	VZEROUPPER
 	RET
 
@@ -8676,6 +14085,106 @@ next:
 
 done:
 	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_1x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighQ8_1x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, CX
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	MOVQ    a+16(FP), CX
+	MOVQ    lda+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    ldv+40(FP), DX
+	MOVQ    off+48(FP), BX
+	MOVQ    offs+56(FP), SI
+	TESTQ   SI, SI
+	JZ      done
+
+block:
+	MOVQ (BX), R8
+	MOVQ v+32(FP), DI
+	LEAQ (DI)(R8*1), DI
+	MOVQ n+64(FP), R8
+	SUBQ $0x00000004, R8
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (CX), Z2
+	VPMOVSXBD    (DI), Z3
+	VCVTDQ2PS    Z3, Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VPMOVSXBD    16(DI), Z3
+	VCVTDQ2PS    Z3, Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+
+	// row + 1
+	VBROADCASTSS 4(CX), Z2
+	VPMOVSXBD    (DI), Z3
+	VCVTDQ2PS    Z3, Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VPMOVSXBD    16(DI), Z3
+	VCVTDQ2PS    Z3, Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+
+	// row + 2
+	VBROADCASTSS 8(CX), Z2
+	VPMOVSXBD    (DI), Z3
+	VCVTDQ2PS    Z3, Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VPMOVSXBD    16(DI), Z3
+	VCVTDQ2PS    Z3, Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+
+	// row + 3
+	VBROADCASTSS 12(CX), Z2
+	VPMOVSXBD    (DI), Z3
+	VCVTDQ2PS    Z3, Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VPMOVSXBD    16(DI), Z3
+	VCVTDQ2PS    Z3, Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+	ADDQ         $0x00000010, CX
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R8
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (CX), Z2
+	VPMOVSXBD    (DI), Z3
+	VCVTDQ2PS    Z3, Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VPMOVSXBD    16(DI), Z3
+	VCVTDQ2PS    Z3, Z3
+	VFMADD231PS  Z3, Z2, Z1
+	ADDQ         DX, DI
+	ADDQ         $0x00000004, CX
+	DECQ         R8
+	JNZ          one
+
+next:
+	ADDQ $0x08, BX
+	DECQ SI
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -8907,6 +14416,127 @@ done:
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_2x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighQ8_2x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*1), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z4
+	VBROADCASTSS (DX)(BX*1), Z5
+	VPMOVSXBD    (R9), Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VPMOVSXBD    16(R9), Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z4
+	VBROADCASTSS 4(DX)(BX*1), Z5
+	VPMOVSXBD    (R9), Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VPMOVSXBD    16(R9), Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+
+	// row + 2
+	VBROADCASTSS 8(DX), Z4
+	VBROADCASTSS 8(DX)(BX*1), Z5
+	VPMOVSXBD    (R9), Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VPMOVSXBD    16(R9), Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+
+	// row + 3
+	VBROADCASTSS 12(DX), Z4
+	VBROADCASTSS 12(DX)(BX*1), Z5
+	VPMOVSXBD    (R9), Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VPMOVSXBD    16(R9), Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z4
+	VBROADCASTSS (DX)(BX*1), Z5
+	VPMOVSXBD    (R9), Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z2
+	VPMOVSXBD    16(R9), Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -9190,6 +14820,148 @@ done:
 	VZEROUPPER
 	RET
 
+// func weighQ8_3x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighQ8_3x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    ldv+40(FP), SI
+	MOVQ    off+48(FP), DI
+	MOVQ    offs+56(FP), R8
+	TESTQ   R8, R8
+	JZ      done
+
+block:
+	MOVQ (DI), R10
+	MOVQ v+32(FP), R9
+	LEAQ (R9)(R10*1), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x00000004, R10
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z6
+	VBROADCASTSS (DX)(BX*1), Z7
+	VBROADCASTSS (DX)(BX*2), Z8
+	VPMOVSXBD    (R9), Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VPMOVSXBD    16(R9), Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z6
+	VBROADCASTSS 4(DX)(BX*1), Z7
+	VBROADCASTSS 4(DX)(BX*2), Z8
+	VPMOVSXBD    (R9), Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VPMOVSXBD    16(R9), Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+
+	// row + 2
+	VBROADCASTSS 8(DX), Z6
+	VBROADCASTSS 8(DX)(BX*1), Z7
+	VBROADCASTSS 8(DX)(BX*2), Z8
+	VPMOVSXBD    (R9), Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VPMOVSXBD    16(R9), Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+
+	// row + 3
+	VBROADCASTSS 12(DX), Z6
+	VBROADCASTSS 12(DX)(BX*1), Z7
+	VBROADCASTSS 12(DX)(BX*2), Z8
+	VPMOVSXBD    (R9), Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VPMOVSXBD    16(R9), Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R10
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z6
+	VBROADCASTSS (DX)(BX*1), Z7
+	VBROADCASTSS (DX)(BX*2), Z8
+	VPMOVSXBD    (R9), Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VPMOVSXBD    16(R9), Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         SI, R9
+	ADDQ         $0x00000004, DX
+	DECQ         R10
+	JNZ          one
+
+next:
+	ADDQ $0x08, DI
+	DECQ R8
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VZEROUPPER
+	RET
+
 // func weighQ8_3x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, AVX512F
 TEXT ·weighQ8_3x4_512(SB), NOSPLIT, $0-72
@@ -9468,6 +15240,173 @@ done:
 	VMOVUPS Z2, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z3, (AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_4x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighQ8_4x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*1), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000004, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z8
+	VBROADCASTSS (DX)(BX*1), Z9
+	VBROADCASTSS (DX)(BX*2), Z10
+	VBROADCASTSS (SI), Z11
+	VPMOVSXBD    (R10), Z12
+	VCVTDQ2PS    Z12, Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VPMOVSXBD    16(R10), Z12
+	VCVTDQ2PS    Z12, Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z8
+	VBROADCASTSS 4(DX)(BX*1), Z9
+	VBROADCASTSS 4(DX)(BX*2), Z10
+	VBROADCASTSS 4(SI), Z11
+	VPMOVSXBD    (R10), Z12
+	VCVTDQ2PS    Z12, Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VPMOVSXBD    16(R10), Z12
+	VCVTDQ2PS    Z12, Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+
+	// row + 2
+	VBROADCASTSS 8(DX), Z8
+	VBROADCASTSS 8(DX)(BX*1), Z9
+	VBROADCASTSS 8(DX)(BX*2), Z10
+	VBROADCASTSS 8(SI), Z11
+	VPMOVSXBD    (R10), Z12
+	VCVTDQ2PS    Z12, Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VPMOVSXBD    16(R10), Z12
+	VCVTDQ2PS    Z12, Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+
+	// row + 3
+	VBROADCASTSS 12(DX), Z8
+	VBROADCASTSS 12(DX)(BX*1), Z9
+	VBROADCASTSS 12(DX)(BX*2), Z10
+	VBROADCASTSS 12(SI), Z11
+	VPMOVSXBD    (R10), Z12
+	VCVTDQ2PS    Z12, Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VPMOVSXBD    16(R10), Z12
+	VCVTDQ2PS    Z12, Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x00000004, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000004, R11
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z8
+	VBROADCASTSS (DX)(BX*1), Z9
+	VBROADCASTSS (DX)(BX*2), Z10
+	VBROADCASTSS (SI), Z11
+	VPMOVSXBD    (R10), Z12
+	VCVTDQ2PS    Z12, Z12
+	VFMADD231PS  Z12, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z12, Z11, Z6
+	VPMOVSXBD    16(R10), Z12
+	VCVTDQ2PS    Z12, Z12
+	VFMADD231PS  Z12, Z8, Z1
+	VFMADD231PS  Z12, Z9, Z3
+	VFMADD231PS  Z12, Z10, Z5
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -9792,6 +15731,150 @@ done:
 	VMOVUPS Z3, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z4, (AX)
+	VZEROUPPER
+	RET
+
+// func weighQ8_5x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighQ8_5x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*1), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z10
+	VBROADCASTSS (DX)(BX*1), Z11
+	VBROADCASTSS (DX)(BX*2), Z12
+	VBROADCASTSS (SI), Z13
+	VBROADCASTSS (SI)(BX*1), Z14
+	VPMOVSXBD    (R10), Z15
+	VCVTDQ2PS    Z15, Z15
+	VFMADD231PS  Z15, Z10, Z0
+	VFMADD231PS  Z15, Z11, Z2
+	VFMADD231PS  Z15, Z12, Z4
+	VFMADD231PS  Z15, Z13, Z6
+	VFMADD231PS  Z15, Z14, Z8
+	VPMOVSXBD    16(R10), Z15
+	VCVTDQ2PS    Z15, Z15
+	VFMADD231PS  Z15, Z10, Z1
+	VFMADD231PS  Z15, Z11, Z3
+	VFMADD231PS  Z15, Z12, Z5
+	VFMADD231PS  Z15, Z13, Z7
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         DI, R10
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z10
+	VBROADCASTSS 4(DX)(BX*1), Z11
+	VBROADCASTSS 4(DX)(BX*2), Z12
+	VBROADCASTSS 4(SI), Z13
+	VBROADCASTSS 4(SI)(BX*1), Z14
+	VPMOVSXBD    (R10), Z15
+	VCVTDQ2PS    Z15, Z15
+	VFMADD231PS  Z15, Z10, Z0
+	VFMADD231PS  Z15, Z11, Z2
+	VFMADD231PS  Z15, Z12, Z4
+	VFMADD231PS  Z15, Z13, Z6
+	VFMADD231PS  Z15, Z14, Z8
+	VPMOVSXBD    16(R10), Z15
+	VCVTDQ2PS    Z15, Z15
+	VFMADD231PS  Z15, Z10, Z1
+	VFMADD231PS  Z15, Z11, Z3
+	VFMADD231PS  Z15, Z12, Z5
+	VFMADD231PS  Z15, Z13, Z7
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z10
+	VBROADCASTSS (DX)(BX*1), Z11
+	VBROADCASTSS (DX)(BX*2), Z12
+	VBROADCASTSS (SI), Z13
+	VBROADCASTSS (SI)(BX*1), Z14
+	VPMOVSXBD    (R10), Z15
+	VCVTDQ2PS    Z15, Z15
+	VFMADD231PS  Z15, Z10, Z0
+	VFMADD231PS  Z15, Z11, Z2
+	VFMADD231PS  Z15, Z12, Z4
+	VFMADD231PS  Z15, Z13, Z6
+	VFMADD231PS  Z15, Z14, Z8
+	VPMOVSXBD    16(R10), Z15
+	VCVTDQ2PS    Z15, Z15
+	VFMADD231PS  Z15, Z10, Z1
+	VFMADD231PS  Z15, Z11, Z3
+	VFMADD231PS  Z15, Z12, Z5
+	VFMADD231PS  Z15, Z13, Z7
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -10158,6 +16241,165 @@ done:
 	VZEROUPPER
 	RET
 
+// func weighQ8_6x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·weighQ8_6x2_512(SB), NOSPLIT, $0-72
+	// The tile of c stays in registers.
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    AX, DX
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	ADDQ    CX, DX
+	VMOVUPS (DX), Z10
+	VMOVUPS 64(DX), Z11
+	MOVQ    a+16(FP), DX
+	MOVQ    lda+24(FP), BX
+	SHLQ    $0x02, BX
+	LEAQ    (DX)(BX*2), SI
+	ADDQ    BX, SI
+	MOVQ    ldv+40(FP), DI
+	MOVQ    off+48(FP), R8
+	MOVQ    offs+56(FP), R9
+	TESTQ   R9, R9
+	JZ      done
+
+block:
+	MOVQ (R8), R11
+	MOVQ v+32(FP), R10
+	LEAQ (R10)(R11*1), R10
+	MOVQ n+64(FP), R11
+	SUBQ $0x00000002, R11
+	JL   rest
+
+loop:
+	// row + 0
+	VBROADCASTSS (DX), Z12
+	VBROADCASTSS (DX)(BX*1), Z13
+	VBROADCASTSS (DX)(BX*2), Z14
+	VBROADCASTSS (SI), Z15
+	VBROADCASTSS (SI)(BX*1), Z16
+	VBROADCASTSS (SI)(BX*2), Z17
+	VPMOVSXBD    (R10), Z18
+	VCVTDQ2PS    Z18, Z18
+	VFMADD231PS  Z18, Z12, Z0
+	VFMADD231PS  Z18, Z13, Z2
+	VFMADD231PS  Z18, Z14, Z4
+	VFMADD231PS  Z18, Z15, Z6
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z10
+	VPMOVSXBD    16(R10), Z18
+	VCVTDQ2PS    Z18, Z18
+	VFMADD231PS  Z18, Z12, Z1
+	VFMADD231PS  Z18, Z13, Z3
+	VFMADD231PS  Z18, Z14, Z5
+	VFMADD231PS  Z18, Z15, Z7
+	VFMADD231PS  Z18, Z16, Z9
+	VFMADD231PS  Z18, Z17, Z11
+	ADDQ         DI, R10
+
+	// row + 1
+	VBROADCASTSS 4(DX), Z12
+	VBROADCASTSS 4(DX)(BX*1), Z13
+	VBROADCASTSS 4(DX)(BX*2), Z14
+	VBROADCASTSS 4(SI), Z15
+	VBROADCASTSS 4(SI)(BX*1), Z16
+	VBROADCASTSS 4(SI)(BX*2), Z17
+	VPMOVSXBD    (R10), Z18
+	VCVTDQ2PS    Z18, Z18
+	VFMADD231PS  Z18, Z12, Z0
+	VFMADD231PS  Z18, Z13, Z2
+	VFMADD231PS  Z18, Z14, Z4
+	VFMADD231PS  Z18, Z15, Z6
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z10
+	VPMOVSXBD    16(R10), Z18
+	VCVTDQ2PS    Z18, Z18
+	VFMADD231PS  Z18, Z12, Z1
+	VFMADD231PS  Z18, Z13, Z3
+	VFMADD231PS  Z18, Z14, Z5
+	VFMADD231PS  Z18, Z15, Z7
+	VFMADD231PS  Z18, Z16, Z9
+	VFMADD231PS  Z18, Z17, Z11
+	ADDQ         DI, R10
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000002, R11
+	JGE          loop
+
+rest:
+	ADDQ $0x00000002, R11
+	JZ   next
+
+one:
+	// row + 0
+	VBROADCASTSS (DX), Z12
+	VBROADCASTSS (DX)(BX*1), Z13
+	VBROADCASTSS (DX)(BX*2), Z14
+	VBROADCASTSS (SI), Z15
+	VBROADCASTSS (SI)(BX*1), Z16
+	VBROADCASTSS (SI)(BX*2), Z17
+	VPMOVSXBD    (R10), Z18
+	VCVTDQ2PS    Z18, Z18
+	VFMADD231PS  Z18, Z12, Z0
+	VFMADD231PS  Z18, Z13, Z2
+	VFMADD231PS  Z18, Z14, Z4
+	VFMADD231PS  Z18, Z15, Z6
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z10
+	VPMOVSXBD    16(R10), Z18
+	VCVTDQ2PS    Z18, Z18
+	VFMADD231PS  Z18, Z12, Z1
+	VFMADD231PS  Z18, Z13, Z3
+	VFMADD231PS  Z18, Z14, Z5
+	VFMADD231PS  Z18, Z15, Z7
+	VFMADD231PS  Z18, Z16, Z9
+	VFMADD231PS  Z18, Z17, Z11
+	ADDQ         DI, R10
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         R11
+	JNZ          one
+
+next:
+	ADDQ $0x08, R8
+	DECQ R9
+	JNZ  block
+
+done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	VZEROUPPER
+	RET
+
 // func weighQ8_6x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 // Requires: AVX, AVX512F
 TEXT ·weighQ8_6x4_512(SB), NOSPLIT, $0-72
@@ -10389,268 +16631,361 @@ done:
 	VZEROUPPER
 	RET
 
-// func scoreQ8_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreQ8_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreQ8_1x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
-	MOVQ   a+16(FP), CX
-	MOVQ   lda+24(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   keys+32(FP), DX
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), CX
+	MOVQ   (CX), CX
+	MOVQ   touch+40(FP), DX
 	MOVQ   (DX), DX
-	MOVQ   touch+40(FP), BX
-	MOVQ   (BX), BX
+	XORQ   BX, BX
 	MOVQ   d+48(FP), SI
 
 loop:
 	// element + 0
-	MOVQ         (BX), DI
-	VPMOVSXBD    (DX), Z1
+	MOVQ         (DX)(BX*1), DI
+	VPMOVSXBD    (CX)(BX*1), Z1
 	VCVTDQ2PS    Z1, Z1
-	VBROADCASTSS (CX), Z2
+	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
 	// element + 1
-	VPMOVSXBD    16(DX), Z1
+	VPMOVSXBD    16(CX)(BX*1), Z1
 	VCVTDQ2PS    Z1, Z1
-	VBROADCASTSS 4(CX), Z2
+	VBROADCASTSS 4(AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
 	// element + 2
-	VPMOVSXBD    32(DX), Z1
+	VPMOVSXBD    32(CX)(BX*1), Z1
 	VCVTDQ2PS    Z1, Z1
-	VBROADCASTSS 8(CX), Z2
+	VBROADCASTSS 8(AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
 	// element + 3
-	VPMOVSXBD    48(DX), Z1
+	VPMOVSXBD    48(CX)(BX*1), Z1
 	VCVTDQ2PS    Z1, Z1
-	VBROADCASTSS 12(CX), Z2
+	VBROADCASTSS 12(AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000040, BX
 	SUBQ         $0x04, SI
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VZEROUPPER
 	RET
 
-// func scoreQ8_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreQ8_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreQ8_1x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	MOVQ   a+16(FP), CX
-	MOVQ   lda+24(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   keys+32(FP), DX
-	MOVQ   (DX), DX
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), CX
+	MOVQ   (CX), DX
+	MOVQ   8(CX), CX
 	MOVQ   touch+40(FP), BX
-	MOVQ   (BX), BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   8(SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   8(DI), DI
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	XORQ   DI, DI
 	MOVQ   d+48(FP), R8
 
 loop:
 	// element + 0
-	MOVQ         (BX), R9
-	VPMOVSXBD    (DX), Z2
+	MOVQ         (SI)(DI*1), R9
+	VPMOVSXBD    (DX)(DI*1), Z2
 	VCVTDQ2PS    Z2, Z2
-	MOVQ         (DI), R9
-	VPMOVSXBD    (SI), Z3
+	MOVQ         (BX)(DI*1), R9
+	VPMOVSXBD    (CX)(DI*1), Z3
 	VCVTDQ2PS    Z3, Z3
-	VBROADCASTSS (CX), Z4
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
 	// element + 1
-	VPMOVSXBD    16(DX), Z2
+	VPMOVSXBD    16(DX)(DI*1), Z2
 	VCVTDQ2PS    Z2, Z2
-	VPMOVSXBD    16(SI), Z3
+	VPMOVSXBD    16(CX)(DI*1), Z3
 	VCVTDQ2PS    Z3, Z3
-	VBROADCASTSS 4(CX), Z4
+	VBROADCASTSS 4(AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
 	// element + 2
-	VPMOVSXBD    32(DX), Z2
+	VPMOVSXBD    32(DX)(DI*1), Z2
 	VCVTDQ2PS    Z2, Z2
-	VPMOVSXBD    32(SI), Z3
+	VPMOVSXBD    32(CX)(DI*1), Z3
 	VCVTDQ2PS    Z3, Z3
-	VBROADCASTSS 8(CX), Z4
+	VBROADCASTSS 8(AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
 	// element + 3
-	VPMOVSXBD    48(DX), Z2
+	VPMOVSXBD    48(DX)(DI*1), Z2
 	VCVTDQ2PS    Z2, Z2
-	VPMOVSXBD    48(SI), Z3
+	VPMOVSXBD    48(CX)(DI*1), Z3
 	VCVTDQ2PS    Z3, Z3
-	VBROADCASTSS 12(CX), Z4
+	VBROADCASTSS 12(AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000040, DX
-	ADDQ         $0x00000040, BX
-	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000040, DI
 	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	VZEROUPPER
 	RET
 
-// func scoreQ8_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreQ8_1x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreQ8_2x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreQ8_1x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), CX
+	MOVQ   (CX), DX
+	MOVQ   8(CX), BX
+	MOVQ   16(CX), SI
+	MOVQ   24(CX), CX
 	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   d+48(FP), R8
+	MOVQ   (DI), R8
+	MOVQ   8(DI), R9
+	MOVQ   16(DI), R10
+	MOVQ   24(DI), DI
+	XORQ   R11, R11
+	MOVQ   d+48(FP), R12
 
 loop:
 	// element + 0
-	MOVQ         (DI), R9
-	VPMOVSXBD    (SI), Z2
+	MOVQ         (R8)(R11*1), R13
+	VPMOVSXBD    (DX)(R11*1), Z4
+	VCVTDQ2PS    Z4, Z4
+	MOVQ         (R9)(R11*1), R13
+	VPMOVSXBD    (BX)(R11*1), Z5
+	VCVTDQ2PS    Z5, Z5
+	MOVQ         (R10)(R11*1), R13
+	VPMOVSXBD    (SI)(R11*1), Z6
+	VCVTDQ2PS    Z6, Z6
+	MOVQ         (DI)(R11*1), R13
+	VPMOVSXBD    (CX)(R11*1), Z7
+	VCVTDQ2PS    Z7, Z7
+	VBROADCASTSS (AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+
+	// element + 1
+	VPMOVSXBD    16(DX)(R11*1), Z4
+	VCVTDQ2PS    Z4, Z4
+	VPMOVSXBD    16(BX)(R11*1), Z5
+	VCVTDQ2PS    Z5, Z5
+	VPMOVSXBD    16(SI)(R11*1), Z6
+	VCVTDQ2PS    Z6, Z6
+	VPMOVSXBD    16(CX)(R11*1), Z7
+	VCVTDQ2PS    Z7, Z7
+	VBROADCASTSS 4(AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+
+	// element + 2
+	VPMOVSXBD    32(DX)(R11*1), Z4
+	VCVTDQ2PS    Z4, Z4
+	VPMOVSXBD    32(BX)(R11*1), Z5
+	VCVTDQ2PS    Z5, Z5
+	VPMOVSXBD    32(SI)(R11*1), Z6
+	VCVTDQ2PS    Z6, Z6
+	VPMOVSXBD    32(CX)(R11*1), Z7
+	VCVTDQ2PS    Z7, Z7
+	VBROADCASTSS 8(AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+
+	// element + 3
+	VPMOVSXBD    48(DX)(R11*1), Z4
+	VCVTDQ2PS    Z4, Z4
+	VPMOVSXBD    48(BX)(R11*1), Z5
+	VCVTDQ2PS    Z5, Z5
+	VPMOVSXBD    48(SI)(R11*1), Z6
+	VCVTDQ2PS    Z6, Z6
+	VPMOVSXBD    48(CX)(R11*1), Z7
+	VCVTDQ2PS    Z7, Z7
+	VBROADCASTSS 12(AX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000040, R11
+	SUBQ         $0x04, R12
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreQ8_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreQ8_2x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), DX
+	MOVQ   touch+40(FP), BX
+	MOVQ   (BX), BX
+	XORQ   SI, SI
+	MOVQ   d+48(FP), DI
+
+loop:
+	// element + 0
+	MOVQ         (BX)(SI*1), R8
+	VPMOVSXBD    (DX)(SI*1), Z2
 	VCVTDQ2PS    Z2, Z2
-	VBROADCASTSS (DX), Z3
+	VBROADCASTSS (AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (DX)(BX*1), Z3
+	VBROADCASTSS (AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
 	// element + 1
-	VPMOVSXBD    16(SI), Z2
+	VPMOVSXBD    16(DX)(SI*1), Z2
 	VCVTDQ2PS    Z2, Z2
-	VBROADCASTSS 4(DX), Z3
+	VBROADCASTSS 4(AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z3
+	VBROADCASTSS 4(AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
 	// element + 2
-	VPMOVSXBD    32(SI), Z2
+	VPMOVSXBD    32(DX)(SI*1), Z2
 	VCVTDQ2PS    Z2, Z2
-	VBROADCASTSS 8(DX), Z3
+	VBROADCASTSS 8(AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z3
+	VBROADCASTSS 8(AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
 	// element + 3
-	VPMOVSXBD    48(SI), Z2
+	VPMOVSXBD    48(DX)(SI*1), Z2
 	VCVTDQ2PS    Z2, Z2
-	VBROADCASTSS 12(DX), Z3
+	VBROADCASTSS 12(AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z3
+	VBROADCASTSS 12(AX)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000040, SI
-	ADDQ         $0x00000040, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, DI
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
 	VZEROUPPER
 	RET
 
-// func scoreQ8_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreQ8_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreQ8_2x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   keys+32(FP), R8
-	MOVQ   8(R8), R8
-	MOVQ   touch+40(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   d+48(FP), R10
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), DX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), DI
+	MOVQ   8(SI), SI
+	XORQ   R8, R8
+	MOVQ   d+48(FP), R9
 
 loop:
 	// element + 0
-	MOVQ         (DI), R11
-	VPMOVSXBD    (SI), Z4
+	MOVQ         (DI)(R8*1), R10
+	VPMOVSXBD    (BX)(R8*1), Z4
 	VCVTDQ2PS    Z4, Z4
-	MOVQ         (R9), R11
-	VPMOVSXBD    (R8), Z5
+	MOVQ         (SI)(R8*1), R10
+	VPMOVSXBD    (DX)(R8*1), Z5
 	VCVTDQ2PS    Z5, Z5
-	VBROADCASTSS (DX), Z6
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (DX)(BX*1), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
 	// element + 1
-	VPMOVSXBD    16(SI), Z4
+	VPMOVSXBD    16(BX)(R8*1), Z4
 	VCVTDQ2PS    Z4, Z4
-	VPMOVSXBD    16(R8), Z5
+	VPMOVSXBD    16(DX)(R8*1), Z5
 	VCVTDQ2PS    Z5, Z5
-	VBROADCASTSS 4(DX), Z6
+	VBROADCASTSS 4(AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z6
+	VBROADCASTSS 4(AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
 	// element + 2
-	VPMOVSXBD    32(SI), Z4
+	VPMOVSXBD    32(BX)(R8*1), Z4
 	VCVTDQ2PS    Z4, Z4
-	VPMOVSXBD    32(R8), Z5
+	VPMOVSXBD    32(DX)(R8*1), Z5
 	VCVTDQ2PS    Z5, Z5
-	VBROADCASTSS 8(DX), Z6
+	VBROADCASTSS 8(AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z6
+	VBROADCASTSS 8(AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
 	// element + 3
-	VPMOVSXBD    48(SI), Z4
+	VPMOVSXBD    48(BX)(R8*1), Z4
 	VCVTDQ2PS    Z4, Z4
-	VPMOVSXBD    48(R8), Z5
+	VPMOVSXBD    48(DX)(R8*1), Z5
 	VCVTDQ2PS    Z5, Z5
-	VBROADCASTSS 12(DX), Z6
+	VBROADCASTSS 12(AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z6
+	VBROADCASTSS 12(AX)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000040, SI
-	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000040, R8
-	ADDQ         $0x00000040, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R9
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -10659,70 +16994,200 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreQ8_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreQ8_2x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreQ8_3x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreQ8_2x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   d+48(FP), R8
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), SI
+	MOVQ   16(DX), DI
+	MOVQ   24(DX), DX
+	MOVQ   touch+40(FP), R8
+	MOVQ   (R8), R9
+	MOVQ   8(R8), R10
+	MOVQ   16(R8), R11
+	MOVQ   24(R8), R8
+	XORQ   R12, R12
+	MOVQ   d+48(FP), R13
 
 loop:
 	// element + 0
-	MOVQ         (DI), R9
-	VPMOVSXBD    (SI), Z3
+	MOVQ         (R9)(R12*1), R14
+	VPMOVSXBD    (BX)(R12*1), Z8
+	VCVTDQ2PS    Z8, Z8
+	MOVQ         (R10)(R12*1), R14
+	VPMOVSXBD    (SI)(R12*1), Z9
+	VCVTDQ2PS    Z9, Z9
+	MOVQ         (R11)(R12*1), R14
+	VPMOVSXBD    (DI)(R12*1), Z10
+	VCVTDQ2PS    Z10, Z10
+	MOVQ         (R8)(R12*1), R14
+	VPMOVSXBD    (DX)(R12*1), Z11
+	VCVTDQ2PS    Z11, Z11
+	VBROADCASTSS (AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+
+	// element + 1
+	VPMOVSXBD    16(BX)(R12*1), Z8
+	VCVTDQ2PS    Z8, Z8
+	VPMOVSXBD    16(SI)(R12*1), Z9
+	VCVTDQ2PS    Z9, Z9
+	VPMOVSXBD    16(DI)(R12*1), Z10
+	VCVTDQ2PS    Z10, Z10
+	VPMOVSXBD    16(DX)(R12*1), Z11
+	VCVTDQ2PS    Z11, Z11
+	VBROADCASTSS 4(AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+
+	// element + 2
+	VPMOVSXBD    32(BX)(R12*1), Z8
+	VCVTDQ2PS    Z8, Z8
+	VPMOVSXBD    32(SI)(R12*1), Z9
+	VCVTDQ2PS    Z9, Z9
+	VPMOVSXBD    32(DI)(R12*1), Z10
+	VCVTDQ2PS    Z10, Z10
+	VPMOVSXBD    32(DX)(R12*1), Z11
+	VCVTDQ2PS    Z11, Z11
+	VBROADCASTSS 8(AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+
+	// element + 3
+	VPMOVSXBD    48(BX)(R12*1), Z8
+	VCVTDQ2PS    Z8, Z8
+	VPMOVSXBD    48(SI)(R12*1), Z9
+	VCVTDQ2PS    Z9, Z9
+	VPMOVSXBD    48(DI)(R12*1), Z10
+	VCVTDQ2PS    Z10, Z10
+	VPMOVSXBD    48(DX)(R12*1), Z11
+	VCVTDQ2PS    Z11, Z11
+	VBROADCASTSS 12(AX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000040, R12
+	SUBQ         $0x04, R13
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreQ8_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreQ8_3x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), DX
+	MOVQ   touch+40(FP), BX
+	MOVQ   (BX), BX
+	XORQ   SI, SI
+	MOVQ   d+48(FP), DI
+
+loop:
+	// element + 0
+	MOVQ         (BX)(SI*1), R8
+	VPMOVSXBD    (DX)(SI*1), Z3
 	VCVTDQ2PS    Z3, Z3
-	VBROADCASTSS (DX), Z4
+	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS (DX)(BX*1), Z4
+	VBROADCASTSS (AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS (DX)(BX*2), Z4
+	VBROADCASTSS (AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
 	// element + 1
-	VPMOVSXBD    16(SI), Z3
+	VPMOVSXBD    16(DX)(SI*1), Z3
 	VCVTDQ2PS    Z3, Z3
-	VBROADCASTSS 4(DX), Z4
+	VBROADCASTSS 4(AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z4
+	VBROADCASTSS 4(AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z4
+	VBROADCASTSS 4(AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
 	// element + 2
-	VPMOVSXBD    32(SI), Z3
+	VPMOVSXBD    32(DX)(SI*1), Z3
 	VCVTDQ2PS    Z3, Z3
-	VBROADCASTSS 8(DX), Z4
+	VBROADCASTSS 8(AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z4
+	VBROADCASTSS 8(AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z4
+	VBROADCASTSS 8(AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
 	// element + 3
-	VPMOVSXBD    48(SI), Z3
+	VPMOVSXBD    48(DX)(SI*1), Z3
 	VCVTDQ2PS    Z3, Z3
-	VBROADCASTSS 12(DX), Z4
+	VBROADCASTSS 12(AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z4
+	VBROADCASTSS 12(AX)(CX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z4
+	VBROADCASTSS 12(AX)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
-	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000040, SI
-	ADDQ         $0x00000040, DI
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, DI
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -10731,100 +17196,96 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreQ8_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreQ8_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreQ8_3x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   keys+32(FP), SI
-	MOVQ   (SI), SI
-	MOVQ   touch+40(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   keys+32(FP), R8
-	MOVQ   8(R8), R8
-	MOVQ   touch+40(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   d+48(FP), R10
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), DX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), DI
+	MOVQ   8(SI), SI
+	XORQ   R8, R8
+	MOVQ   d+48(FP), R9
 
 loop:
 	// element + 0
-	MOVQ         (DI), R11
-	VPMOVSXBD    (SI), Z6
+	MOVQ         (DI)(R8*1), R10
+	VPMOVSXBD    (BX)(R8*1), Z6
 	VCVTDQ2PS    Z6, Z6
-	MOVQ         (R9), R11
-	VPMOVSXBD    (R8), Z7
+	MOVQ         (SI)(R8*1), R10
+	VPMOVSXBD    (DX)(R8*1), Z7
 	VCVTDQ2PS    Z7, Z7
-	VBROADCASTSS (DX), Z8
+	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (DX)(BX*1), Z8
+	VBROADCASTSS (AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS (DX)(BX*2), Z8
+	VBROADCASTSS (AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
 	// element + 1
-	VPMOVSXBD    16(SI), Z6
+	VPMOVSXBD    16(BX)(R8*1), Z6
 	VCVTDQ2PS    Z6, Z6
-	VPMOVSXBD    16(R8), Z7
+	VPMOVSXBD    16(DX)(R8*1), Z7
 	VCVTDQ2PS    Z7, Z7
-	VBROADCASTSS 4(DX), Z8
+	VBROADCASTSS 4(AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z8
+	VBROADCASTSS 4(AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z8
+	VBROADCASTSS 4(AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
 	// element + 2
-	VPMOVSXBD    32(SI), Z6
+	VPMOVSXBD    32(BX)(R8*1), Z6
 	VCVTDQ2PS    Z6, Z6
-	VPMOVSXBD    32(R8), Z7
+	VPMOVSXBD    32(DX)(R8*1), Z7
 	VCVTDQ2PS    Z7, Z7
-	VBROADCASTSS 8(DX), Z8
+	VBROADCASTSS 8(AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z8
+	VBROADCASTSS 8(AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z8
+	VBROADCASTSS 8(AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
 	// element + 3
-	VPMOVSXBD    48(SI), Z6
+	VPMOVSXBD    48(BX)(R8*1), Z6
 	VCVTDQ2PS    Z6, Z6
-	VPMOVSXBD    48(R8), Z7
+	VPMOVSXBD    48(DX)(R8*1), Z7
 	VCVTDQ2PS    Z7, Z7
-	VBROADCASTSS 12(DX), Z8
+	VBROADCASTSS 12(AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z8
+	VBROADCASTSS 12(AX)(CX*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z8
+	VBROADCASTSS 12(AX)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
-	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000040, SI
-	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000040, R8
-	ADDQ         $0x00000040, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R9
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -10836,82 +17297,241 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreQ8_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreQ8_3x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreQ8_4x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreQ8_3x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   keys+32(FP), DX
+	MOVQ   (DX), BX
+	MOVQ   8(DX), SI
+	MOVQ   16(DX), DI
+	MOVQ   24(DX), DX
 	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   d+48(FP), R9
+	MOVQ   (R8), R9
+	MOVQ   8(R8), R10
+	MOVQ   16(R8), R11
+	MOVQ   24(R8), R8
+	XORQ   R12, R12
+	MOVQ   d+48(FP), R13
 
 loop:
 	// element + 0
-	MOVQ         (R8), R10
-	VPMOVSXBD    (DI), Z4
+	MOVQ         (R9)(R12*1), R14
+	VPMOVSXBD    (BX)(R12*1), Z12
+	VCVTDQ2PS    Z12, Z12
+	MOVQ         (R10)(R12*1), R14
+	VPMOVSXBD    (SI)(R12*1), Z13
+	VCVTDQ2PS    Z13, Z13
+	MOVQ         (R11)(R12*1), R14
+	VPMOVSXBD    (DI)(R12*1), Z14
+	VCVTDQ2PS    Z14, Z14
+	MOVQ         (R8)(R12*1), R14
+	VPMOVSXBD    (DX)(R12*1), Z15
+	VCVTDQ2PS    Z15, Z15
+	VBROADCASTSS (AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+
+	// element + 1
+	VPMOVSXBD    16(BX)(R12*1), Z12
+	VCVTDQ2PS    Z12, Z12
+	VPMOVSXBD    16(SI)(R12*1), Z13
+	VCVTDQ2PS    Z13, Z13
+	VPMOVSXBD    16(DI)(R12*1), Z14
+	VCVTDQ2PS    Z14, Z14
+	VPMOVSXBD    16(DX)(R12*1), Z15
+	VCVTDQ2PS    Z15, Z15
+	VBROADCASTSS 4(AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+
+	// element + 2
+	VPMOVSXBD    32(BX)(R12*1), Z12
+	VCVTDQ2PS    Z12, Z12
+	VPMOVSXBD    32(SI)(R12*1), Z13
+	VCVTDQ2PS    Z13, Z13
+	VPMOVSXBD    32(DI)(R12*1), Z14
+	VCVTDQ2PS    Z14, Z14
+	VPMOVSXBD    32(DX)(R12*1), Z15
+	VCVTDQ2PS    Z15, Z15
+	VBROADCASTSS 8(AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+
+	// element + 3
+	VPMOVSXBD    48(BX)(R12*1), Z12
+	VCVTDQ2PS    Z12, Z12
+	VPMOVSXBD    48(SI)(R12*1), Z13
+	VCVTDQ2PS    Z13, Z13
+	VPMOVSXBD    48(DI)(R12*1), Z14
+	VCVTDQ2PS    Z14, Z14
+	VPMOVSXBD    48(DX)(R12*1), Z15
+	VCVTDQ2PS    Z15, Z15
+	VBROADCASTSS 12(AX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z16
+	VFMADD231PS  Z12, Z16, Z8
+	VFMADD231PS  Z13, Z16, Z9
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000040, R12
+	SUBQ         $0x04, R13
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreQ8_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreQ8_4x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), SI
+	XORQ   DI, DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (SI)(DI*1), R9
+	VPMOVSXBD    (BX)(DI*1), Z4
 	VCVTDQ2PS    Z4, Z4
-	VBROADCASTSS (DX), Z5
+	VBROADCASTSS (AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS (DX)(BX*1), Z5
+	VBROADCASTSS (AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS (DX)(BX*2), Z5
+	VBROADCASTSS (AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS (SI), Z5
+	VBROADCASTSS (DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
 	// element + 1
-	VPMOVSXBD    16(DI), Z4
+	VPMOVSXBD    16(BX)(DI*1), Z4
 	VCVTDQ2PS    Z4, Z4
-	VBROADCASTSS 4(DX), Z5
+	VBROADCASTSS 4(AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z5
+	VBROADCASTSS 4(AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z5
+	VBROADCASTSS 4(AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 4(SI), Z5
+	VBROADCASTSS 4(DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
 	// element + 2
-	VPMOVSXBD    32(DI), Z4
+	VPMOVSXBD    32(BX)(DI*1), Z4
 	VCVTDQ2PS    Z4, Z4
-	VBROADCASTSS 8(DX), Z5
+	VBROADCASTSS 8(AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z5
+	VBROADCASTSS 8(AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z5
+	VBROADCASTSS 8(AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 8(SI), Z5
+	VBROADCASTSS 8(DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
 	// element + 3
-	VPMOVSXBD    48(DI), Z4
+	VPMOVSXBD    48(BX)(DI*1), Z4
 	VCVTDQ2PS    Z4, Z4
-	VBROADCASTSS 12(DX), Z5
+	VBROADCASTSS 12(AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z5
+	VBROADCASTSS 12(AX)(CX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z5
+	VBROADCASTSS 12(AX)(CX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 12(SI), Z5
+	VBROADCASTSS 12(DX), Z5
 	VFMADD231PS  Z4, Z5, Z3
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000040, DI
-	ADDQ         $0x00000040, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -10922,12 +17542,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreQ8_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreQ8_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreQ8_4x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10936,103 +17553,102 @@ TEXT ·scoreQ8_4x2_512(SB), NOSPLIT, $0-56
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   keys+32(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   touch+40(FP), R10
-	MOVQ   8(R10), R10
-	MOVQ   d+48(FP), R11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), R8
+	MOVQ   8(DI), DI
+	XORQ   R9, R9
+	MOVQ   d+48(FP), R10
 
 loop:
 	// element + 0
-	MOVQ         (R8), R12
-	VPMOVSXBD    (DI), Z8
+	MOVQ         (R8)(R9*1), R11
+	VPMOVSXBD    (SI)(R9*1), Z8
 	VCVTDQ2PS    Z8, Z8
-	MOVQ         (R10), R12
-	VPMOVSXBD    (R9), Z9
+	MOVQ         (DI)(R9*1), R11
+	VPMOVSXBD    (BX)(R9*1), Z9
 	VCVTDQ2PS    Z9, Z9
-	VBROADCASTSS (DX), Z10
+	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (DX)(BX*1), Z10
+	VBROADCASTSS (AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (DX)(BX*2), Z10
+	VBROADCASTSS (AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS (SI), Z10
+	VBROADCASTSS (DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
 	// element + 1
-	VPMOVSXBD    16(DI), Z8
+	VPMOVSXBD    16(SI)(R9*1), Z8
 	VCVTDQ2PS    Z8, Z8
-	VPMOVSXBD    16(R9), Z9
+	VPMOVSXBD    16(BX)(R9*1), Z9
 	VCVTDQ2PS    Z9, Z9
-	VBROADCASTSS 4(DX), Z10
+	VBROADCASTSS 4(AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z10
+	VBROADCASTSS 4(AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z10
+	VBROADCASTSS 4(AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 4(SI), Z10
+	VBROADCASTSS 4(DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
 	// element + 2
-	VPMOVSXBD    32(DI), Z8
+	VPMOVSXBD    32(SI)(R9*1), Z8
 	VCVTDQ2PS    Z8, Z8
-	VPMOVSXBD    32(R9), Z9
+	VPMOVSXBD    32(BX)(R9*1), Z9
 	VCVTDQ2PS    Z9, Z9
-	VBROADCASTSS 8(DX), Z10
+	VBROADCASTSS 8(AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z10
+	VBROADCASTSS 8(AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z10
+	VBROADCASTSS 8(AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 8(SI), Z10
+	VBROADCASTSS 8(DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
 	// element + 3
-	VPMOVSXBD    48(DI), Z8
+	VPMOVSXBD    48(SI)(R9*1), Z8
 	VCVTDQ2PS    Z8, Z8
-	VPMOVSXBD    48(R9), Z9
+	VPMOVSXBD    48(BX)(R9*1), Z9
 	VCVTDQ2PS    Z9, Z9
-	VBROADCASTSS 12(DX), Z10
+	VBROADCASTSS 12(AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z10
+	VBROADCASTSS 12(AX)(CX*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z10
+	VBROADCASTSS 12(AX)(CX*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 12(SI), Z10
+	VBROADCASTSS 12(DX), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000040, DI
-	ADDQ         $0x00000040, R8
 	ADDQ         $0x00000040, R9
-	ADDQ         $0x00000040, R10
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R10
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -11047,91 +17663,282 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreQ8_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreQ8_4x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreQ8_5x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreQ8_4x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   d+48(FP), R9
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), DI
+	MOVQ   16(BX), R8
+	MOVQ   24(BX), BX
+	MOVQ   touch+40(FP), R9
+	MOVQ   (R9), R10
+	MOVQ   8(R9), R11
+	MOVQ   16(R9), R12
+	MOVQ   24(R9), R9
+	XORQ   R13, R13
+	MOVQ   d+48(FP), R14
 
 loop:
 	// element + 0
-	MOVQ         (R8), R10
-	VPMOVSXBD    (DI), Z5
+	MOVQ         (R10)(R13*1), R15
+	VPMOVSXBD    (SI)(R13*1), Z16
+	VCVTDQ2PS    Z16, Z16
+	MOVQ         (R11)(R13*1), R15
+	VPMOVSXBD    (DI)(R13*1), Z17
+	VCVTDQ2PS    Z17, Z17
+	MOVQ         (R12)(R13*1), R15
+	VPMOVSXBD    (R8)(R13*1), Z18
+	VCVTDQ2PS    Z18, Z18
+	MOVQ         (R9)(R13*1), R15
+	VPMOVSXBD    (BX)(R13*1), Z19
+	VCVTDQ2PS    Z19, Z19
+	VBROADCASTSS (AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS (AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS (AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS (DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+
+	// element + 1
+	VPMOVSXBD    16(SI)(R13*1), Z16
+	VCVTDQ2PS    Z16, Z16
+	VPMOVSXBD    16(DI)(R13*1), Z17
+	VCVTDQ2PS    Z17, Z17
+	VPMOVSXBD    16(R8)(R13*1), Z18
+	VCVTDQ2PS    Z18, Z18
+	VPMOVSXBD    16(BX)(R13*1), Z19
+	VCVTDQ2PS    Z19, Z19
+	VBROADCASTSS 4(AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 4(DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+
+	// element + 2
+	VPMOVSXBD    32(SI)(R13*1), Z16
+	VCVTDQ2PS    Z16, Z16
+	VPMOVSXBD    32(DI)(R13*1), Z17
+	VCVTDQ2PS    Z17, Z17
+	VPMOVSXBD    32(R8)(R13*1), Z18
+	VCVTDQ2PS    Z18, Z18
+	VPMOVSXBD    32(BX)(R13*1), Z19
+	VCVTDQ2PS    Z19, Z19
+	VBROADCASTSS 8(AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 8(DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+
+	// element + 3
+	VPMOVSXBD    48(SI)(R13*1), Z16
+	VCVTDQ2PS    Z16, Z16
+	VPMOVSXBD    48(DI)(R13*1), Z17
+	VCVTDQ2PS    Z17, Z17
+	VPMOVSXBD    48(R8)(R13*1), Z18
+	VCVTDQ2PS    Z18, Z18
+	VPMOVSXBD    48(BX)(R13*1), Z19
+	VCVTDQ2PS    Z19, Z19
+	VBROADCASTSS 12(AX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 12(DX), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000040, R13
+	SUBQ         $0x04, R14
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreQ8_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreQ8_5x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), SI
+	XORQ   DI, DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (SI)(DI*1), R9
+	VPMOVSXBD    (BX)(DI*1), Z5
 	VCVTDQ2PS    Z5, Z5
-	VBROADCASTSS (DX), Z6
+	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS (DX)(BX*1), Z6
+	VBROADCASTSS (AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (DX)(BX*2), Z6
+	VBROADCASTSS (AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS (SI), Z6
+	VBROADCASTSS (DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS (SI)(BX*1), Z6
+	VBROADCASTSS (DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
 	// element + 1
-	VPMOVSXBD    16(DI), Z5
+	VPMOVSXBD    16(BX)(DI*1), Z5
 	VCVTDQ2PS    Z5, Z5
-	VBROADCASTSS 4(DX), Z6
+	VBROADCASTSS 4(AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z6
+	VBROADCASTSS 4(AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z6
+	VBROADCASTSS 4(AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 4(SI), Z6
+	VBROADCASTSS 4(DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS 4(SI)(BX*1), Z6
+	VBROADCASTSS 4(DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
 	// element + 2
-	VPMOVSXBD    32(DI), Z5
+	VPMOVSXBD    32(BX)(DI*1), Z5
 	VCVTDQ2PS    Z5, Z5
-	VBROADCASTSS 8(DX), Z6
+	VBROADCASTSS 8(AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z6
+	VBROADCASTSS 8(AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z6
+	VBROADCASTSS 8(AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 8(SI), Z6
+	VBROADCASTSS 8(DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS 8(SI)(BX*1), Z6
+	VBROADCASTSS 8(DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
 	// element + 3
-	VPMOVSXBD    48(DI), Z5
+	VPMOVSXBD    48(BX)(DI*1), Z5
 	VCVTDQ2PS    Z5, Z5
-	VBROADCASTSS 12(DX), Z6
+	VBROADCASTSS 12(AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z6
+	VBROADCASTSS 12(AX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z6
+	VBROADCASTSS 12(AX)(CX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 12(SI), Z6
+	VBROADCASTSS 12(DX), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS 12(SI)(BX*1), Z6
+	VBROADCASTSS 12(DX)(CX*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000040, DI
-	ADDQ         $0x00000040, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -11144,12 +17951,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreQ8_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreQ8_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreQ8_5x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11160,115 +17964,114 @@ TEXT ·scoreQ8_5x2_512(SB), NOSPLIT, $0-56
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   keys+32(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   touch+40(FP), R10
-	MOVQ   8(R10), R10
-	MOVQ   d+48(FP), R11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), R8
+	MOVQ   8(DI), DI
+	XORQ   R9, R9
+	MOVQ   d+48(FP), R10
 
 loop:
 	// element + 0
-	MOVQ         (R8), R12
-	VPMOVSXBD    (DI), Z10
+	MOVQ         (R8)(R9*1), R11
+	VPMOVSXBD    (SI)(R9*1), Z10
 	VCVTDQ2PS    Z10, Z10
-	MOVQ         (R10), R12
-	VPMOVSXBD    (R9), Z11
+	MOVQ         (DI)(R9*1), R11
+	VPMOVSXBD    (BX)(R9*1), Z11
 	VCVTDQ2PS    Z11, Z11
-	VBROADCASTSS (DX), Z12
+	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (DX)(BX*1), Z12
+	VBROADCASTSS (AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (DX)(BX*2), Z12
+	VBROADCASTSS (AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS (SI), Z12
+	VBROADCASTSS (DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS (SI)(BX*1), Z12
+	VBROADCASTSS (DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
 	// element + 1
-	VPMOVSXBD    16(DI), Z10
+	VPMOVSXBD    16(SI)(R9*1), Z10
 	VCVTDQ2PS    Z10, Z10
-	VPMOVSXBD    16(R9), Z11
+	VPMOVSXBD    16(BX)(R9*1), Z11
 	VCVTDQ2PS    Z11, Z11
-	VBROADCASTSS 4(DX), Z12
+	VBROADCASTSS 4(AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z12
+	VBROADCASTSS 4(AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z12
+	VBROADCASTSS 4(AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 4(SI), Z12
+	VBROADCASTSS 4(DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 4(SI)(BX*1), Z12
+	VBROADCASTSS 4(DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
 	// element + 2
-	VPMOVSXBD    32(DI), Z10
+	VPMOVSXBD    32(SI)(R9*1), Z10
 	VCVTDQ2PS    Z10, Z10
-	VPMOVSXBD    32(R9), Z11
+	VPMOVSXBD    32(BX)(R9*1), Z11
 	VCVTDQ2PS    Z11, Z11
-	VBROADCASTSS 8(DX), Z12
+	VBROADCASTSS 8(AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z12
+	VBROADCASTSS 8(AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z12
+	VBROADCASTSS 8(AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 8(SI), Z12
+	VBROADCASTSS 8(DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 8(SI)(BX*1), Z12
+	VBROADCASTSS 8(DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
 	// element + 3
-	VPMOVSXBD    48(DI), Z10
+	VPMOVSXBD    48(SI)(R9*1), Z10
 	VCVTDQ2PS    Z10, Z10
-	VPMOVSXBD    48(R9), Z11
+	VPMOVSXBD    48(BX)(R9*1), Z11
 	VCVTDQ2PS    Z11, Z11
-	VBROADCASTSS 12(DX), Z12
+	VBROADCASTSS 12(AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z12
+	VBROADCASTSS 12(AX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z12
+	VBROADCASTSS 12(AX)(CX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 12(SI), Z12
+	VBROADCASTSS 12(DX), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 12(SI)(BX*1), Z12
+	VBROADCASTSS 12(DX)(CX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000040, DI
-	ADDQ         $0x00000040, R8
 	ADDQ         $0x00000040, R9
-	ADDQ         $0x00000040, R10
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R10
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -11286,100 +18089,320 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreQ8_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreQ8_5x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
-TEXT ·scoreQ8_6x1_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
+TEXT ·scoreQ8_5x4_512(SB), NOSPLIT, $0-56
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   d+48(FP), R9
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), DI
+	MOVQ   16(BX), R8
+	MOVQ   24(BX), BX
+	MOVQ   touch+40(FP), R9
+	MOVQ   (R9), R10
+	MOVQ   8(R9), R11
+	MOVQ   16(R9), R12
+	MOVQ   24(R9), R9
+	XORQ   R13, R13
+	MOVQ   d+48(FP), R14
 
 loop:
 	// element + 0
-	MOVQ         (R8), R10
-	VPMOVSXBD    (DI), Z6
+	MOVQ         (R10)(R13*1), R15
+	VPMOVSXBD    (SI)(R13*1), Z20
+	VCVTDQ2PS    Z20, Z20
+	MOVQ         (R11)(R13*1), R15
+	VPMOVSXBD    (DI)(R13*1), Z21
+	VCVTDQ2PS    Z21, Z21
+	MOVQ         (R12)(R13*1), R15
+	VPMOVSXBD    (R8)(R13*1), Z22
+	VCVTDQ2PS    Z22, Z22
+	MOVQ         (R9)(R13*1), R15
+	VPMOVSXBD    (BX)(R13*1), Z23
+	VCVTDQ2PS    Z23, Z23
+	VBROADCASTSS (AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS (AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS (AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS (DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS (DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+
+	// element + 1
+	VPMOVSXBD    16(SI)(R13*1), Z20
+	VCVTDQ2PS    Z20, Z20
+	VPMOVSXBD    16(DI)(R13*1), Z21
+	VCVTDQ2PS    Z21, Z21
+	VPMOVSXBD    16(R8)(R13*1), Z22
+	VCVTDQ2PS    Z22, Z22
+	VPMOVSXBD    16(BX)(R13*1), Z23
+	VCVTDQ2PS    Z23, Z23
+	VBROADCASTSS 4(AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 4(DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 4(DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+
+	// element + 2
+	VPMOVSXBD    32(SI)(R13*1), Z20
+	VCVTDQ2PS    Z20, Z20
+	VPMOVSXBD    32(DI)(R13*1), Z21
+	VCVTDQ2PS    Z21, Z21
+	VPMOVSXBD    32(R8)(R13*1), Z22
+	VCVTDQ2PS    Z22, Z22
+	VPMOVSXBD    32(BX)(R13*1), Z23
+	VCVTDQ2PS    Z23, Z23
+	VBROADCASTSS 8(AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 8(DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 8(DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+
+	// element + 3
+	VPMOVSXBD    48(SI)(R13*1), Z20
+	VCVTDQ2PS    Z20, Z20
+	VPMOVSXBD    48(DI)(R13*1), Z21
+	VCVTDQ2PS    Z21, Z21
+	VPMOVSXBD    48(R8)(R13*1), Z22
+	VCVTDQ2PS    Z22, Z22
+	VPMOVSXBD    48(BX)(R13*1), Z23
+	VCVTDQ2PS    Z23, Z23
+	VBROADCASTSS 12(AX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z24
+	VFMADD231PS  Z20, Z24, Z8
+	VFMADD231PS  Z21, Z24, Z9
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 12(DX), Z24
+	VFMADD231PS  Z20, Z24, Z12
+	VFMADD231PS  Z21, Z24, Z13
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 12(DX)(CX*1), Z24
+	VFMADD231PS  Z20, Z24, Z16
+	VFMADD231PS  Z21, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000040, R13
+	SUBQ         $0x04, R14
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	VMOVUPS      Z18, 128(AX)
+	VMOVUPS      Z19, 192(AX)
+	VZEROUPPER
+	RET
+
+// func scoreQ8_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreQ8_6x1_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), BX
+	MOVQ   touch+40(FP), SI
+	MOVQ   (SI), SI
+	XORQ   DI, DI
+	MOVQ   d+48(FP), R8
+
+loop:
+	// element + 0
+	MOVQ         (SI)(DI*1), R9
+	VPMOVSXBD    (BX)(DI*1), Z6
 	VCVTDQ2PS    Z6, Z6
-	VBROADCASTSS (DX), Z7
+	VBROADCASTSS (AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS (DX)(BX*1), Z7
+	VBROADCASTSS (AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS (DX)(BX*2), Z7
+	VBROADCASTSS (AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS (SI), Z7
+	VBROADCASTSS (DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS (SI)(BX*1), Z7
+	VBROADCASTSS (DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS (SI)(BX*2), Z7
+	VBROADCASTSS (DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
 	// element + 1
-	VPMOVSXBD    16(DI), Z6
+	VPMOVSXBD    16(BX)(DI*1), Z6
 	VCVTDQ2PS    Z6, Z6
-	VBROADCASTSS 4(DX), Z7
+	VBROADCASTSS 4(AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 4(DX)(BX*1), Z7
+	VBROADCASTSS 4(AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 4(DX)(BX*2), Z7
+	VBROADCASTSS 4(AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 4(SI), Z7
+	VBROADCASTSS 4(DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS 4(SI)(BX*1), Z7
+	VBROADCASTSS 4(DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS 4(SI)(BX*2), Z7
+	VBROADCASTSS 4(DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
 	// element + 2
-	VPMOVSXBD    32(DI), Z6
+	VPMOVSXBD    32(BX)(DI*1), Z6
 	VCVTDQ2PS    Z6, Z6
-	VBROADCASTSS 8(DX), Z7
+	VBROADCASTSS 8(AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 8(DX)(BX*1), Z7
+	VBROADCASTSS 8(AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 8(DX)(BX*2), Z7
+	VBROADCASTSS 8(AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 8(SI), Z7
+	VBROADCASTSS 8(DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS 8(SI)(BX*1), Z7
+	VBROADCASTSS 8(DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS 8(SI)(BX*2), Z7
+	VBROADCASTSS 8(DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
 	// element + 3
-	VPMOVSXBD    48(DI), Z6
+	VPMOVSXBD    48(BX)(DI*1), Z6
 	VCVTDQ2PS    Z6, Z6
-	VBROADCASTSS 12(DX), Z7
+	VBROADCASTSS 12(AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 12(DX)(BX*1), Z7
+	VBROADCASTSS 12(AX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 12(DX)(BX*2), Z7
+	VBROADCASTSS 12(AX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 12(SI), Z7
+	VBROADCASTSS 12(DX), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS 12(SI)(BX*1), Z7
+	VBROADCASTSS 12(DX)(CX*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS 12(SI)(BX*2), Z7
+	VBROADCASTSS 12(DX)(CX*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
 	ADDQ         $0x00000040, DI
-	ADDQ         $0x00000040, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R8
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	ADDQ         CX, AX
 	VMOVUPS      Z1, (AX)
@@ -11394,12 +18417,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scoreQ8_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+// func scoreQ8_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 // Requires: AVX, AVX512F
 TEXT ·scoreQ8_6x2_512(SB), NOSPLIT, $0-56
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	SHLQ   $0x02, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11412,127 +18432,126 @@ TEXT ·scoreQ8_6x2_512(SB), NOSPLIT, $0-56
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	MOVQ   a+16(FP), DX
-	MOVQ   lda+24(FP), BX
-	SHLQ   $0x02, BX
-	LEAQ   (DX)(BX*2), SI
-	ADDQ   BX, SI
-	MOVQ   keys+32(FP), DI
-	MOVQ   (DI), DI
-	MOVQ   touch+40(FP), R8
-	MOVQ   (R8), R8
-	MOVQ   keys+32(FP), R9
-	MOVQ   8(R9), R9
-	MOVQ   touch+40(FP), R10
-	MOVQ   8(R10), R10
-	MOVQ   d+48(FP), R11
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), BX
+	MOVQ   touch+40(FP), DI
+	MOVQ   (DI), R8
+	MOVQ   8(DI), DI
+	XORQ   R9, R9
+	MOVQ   d+48(FP), R10
 
 loop:
 	// element + 0
-	MOVQ         (R8), R12
-	VPMOVSXBD    (DI), Z12
+	MOVQ         (R8)(R9*1), R11
+	VPMOVSXBD    (SI)(R9*1), Z12
 	VCVTDQ2PS    Z12, Z12
-	MOVQ         (R10), R12
-	VPMOVSXBD    (R9), Z13
+	MOVQ         (DI)(R9*1), R11
+	VPMOVSXBD    (BX)(R9*1), Z13
 	VCVTDQ2PS    Z13, Z13
-	VBROADCASTSS (DX), Z14
+	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (DX)(BX*1), Z14
+	VBROADCASTSS (AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (DX)(BX*2), Z14
+	VBROADCASTSS (AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (SI), Z14
+	VBROADCASTSS (DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (SI)(BX*1), Z14
+	VBROADCASTSS (DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (SI)(BX*2), Z14
+	VBROADCASTSS (DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
 	// element + 1
-	VPMOVSXBD    16(DI), Z12
+	VPMOVSXBD    16(SI)(R9*1), Z12
 	VCVTDQ2PS    Z12, Z12
-	VPMOVSXBD    16(R9), Z13
+	VPMOVSXBD    16(BX)(R9*1), Z13
 	VCVTDQ2PS    Z13, Z13
-	VBROADCASTSS 4(DX), Z14
+	VBROADCASTSS 4(AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 4(DX)(BX*1), Z14
+	VBROADCASTSS 4(AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 4(DX)(BX*2), Z14
+	VBROADCASTSS 4(AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 4(SI), Z14
+	VBROADCASTSS 4(DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 4(SI)(BX*1), Z14
+	VBROADCASTSS 4(DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 4(SI)(BX*2), Z14
+	VBROADCASTSS 4(DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
 	// element + 2
-	VPMOVSXBD    32(DI), Z12
+	VPMOVSXBD    32(SI)(R9*1), Z12
 	VCVTDQ2PS    Z12, Z12
-	VPMOVSXBD    32(R9), Z13
+	VPMOVSXBD    32(BX)(R9*1), Z13
 	VCVTDQ2PS    Z13, Z13
-	VBROADCASTSS 8(DX), Z14
+	VBROADCASTSS 8(AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 8(DX)(BX*1), Z14
+	VBROADCASTSS 8(AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 8(DX)(BX*2), Z14
+	VBROADCASTSS 8(AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 8(SI), Z14
+	VBROADCASTSS 8(DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 8(SI)(BX*1), Z14
+	VBROADCASTSS 8(DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 8(SI)(BX*2), Z14
+	VBROADCASTSS 8(DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
 	// element + 3
-	VPMOVSXBD    48(DI), Z12
+	VPMOVSXBD    48(SI)(R9*1), Z12
 	VCVTDQ2PS    Z12, Z12
-	VPMOVSXBD    48(R9), Z13
+	VPMOVSXBD    48(BX)(R9*1), Z13
 	VCVTDQ2PS    Z13, Z13
-	VBROADCASTSS 12(DX), Z14
+	VBROADCASTSS 12(AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 12(DX)(BX*1), Z14
+	VBROADCASTSS 12(AX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 12(DX)(BX*2), Z14
+	VBROADCASTSS 12(AX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 12(SI), Z14
+	VBROADCASTSS 12(DX), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 12(SI)(BX*1), Z14
+	VBROADCASTSS 12(DX)(CX*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 12(SI)(BX*2), Z14
+	VBROADCASTSS 12(DX)(CX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         $0x00000010, AX
 	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000010, SI
-	ADDQ         $0x00000040, DI
-	ADDQ         $0x00000040, R8
 	ADDQ         $0x00000040, R9
-	ADDQ         $0x00000040, R10
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R10
 	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
 	VMOVUPS      Z0, (AX)
 	VMOVUPS      Z1, 64(AX)
 	ADDQ         CX, AX
@@ -11550,5 +18569,254 @@ loop:
 	ADDQ         CX, AX
 	VMOVUPS      Z10, (AX)
 	VMOVUPS      Z11, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scoreQ8_6x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+// Requires: AVX, AVX512F
+TEXT ·scoreQ8_6x4_512(SB), NOSPLIT, $0-56
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	MOVQ   a+16(FP), AX
+	MOVQ   lda+24(FP), CX
+	SHLQ   $0x02, CX
+	LEAQ   (AX)(CX*2), DX
+	ADDQ   CX, DX
+	MOVQ   keys+32(FP), BX
+	MOVQ   (BX), SI
+	MOVQ   8(BX), DI
+	MOVQ   16(BX), R8
+	MOVQ   24(BX), BX
+	MOVQ   touch+40(FP), R9
+	MOVQ   (R9), R10
+	MOVQ   8(R9), R11
+	MOVQ   16(R9), R12
+	MOVQ   24(R9), R9
+	XORQ   R13, R13
+	MOVQ   d+48(FP), R14
+
+loop:
+	// element + 0
+	MOVQ         (R10)(R13*1), R15
+	VPMOVSXBD    (SI)(R13*1), Z24
+	VCVTDQ2PS    Z24, Z24
+	MOVQ         (R11)(R13*1), R15
+	VPMOVSXBD    (DI)(R13*1), Z25
+	VCVTDQ2PS    Z25, Z25
+	MOVQ         (R12)(R13*1), R15
+	VPMOVSXBD    (R8)(R13*1), Z26
+	VCVTDQ2PS    Z26, Z26
+	MOVQ         (R9)(R13*1), R15
+	VPMOVSXBD    (BX)(R13*1), Z27
+	VCVTDQ2PS    Z27, Z27
+	VBROADCASTSS (AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS (AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS (DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS (DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+
+	// element + 1
+	VPMOVSXBD    16(SI)(R13*1), Z24
+	VCVTDQ2PS    Z24, Z24
+	VPMOVSXBD    16(DI)(R13*1), Z25
+	VCVTDQ2PS    Z25, Z25
+	VPMOVSXBD    16(R8)(R13*1), Z26
+	VCVTDQ2PS    Z26, Z26
+	VPMOVSXBD    16(BX)(R13*1), Z27
+	VCVTDQ2PS    Z27, Z27
+	VBROADCASTSS 4(AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 4(AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 4(DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 4(DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 4(DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+
+	// element + 2
+	VPMOVSXBD    32(SI)(R13*1), Z24
+	VCVTDQ2PS    Z24, Z24
+	VPMOVSXBD    32(DI)(R13*1), Z25
+	VCVTDQ2PS    Z25, Z25
+	VPMOVSXBD    32(R8)(R13*1), Z26
+	VCVTDQ2PS    Z26, Z26
+	VPMOVSXBD    32(BX)(R13*1), Z27
+	VCVTDQ2PS    Z27, Z27
+	VBROADCASTSS 8(AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 8(AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 8(DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 8(DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 8(DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+
+	// element + 3
+	VPMOVSXBD    48(SI)(R13*1), Z24
+	VCVTDQ2PS    Z24, Z24
+	VPMOVSXBD    48(DI)(R13*1), Z25
+	VCVTDQ2PS    Z25, Z25
+	VPMOVSXBD    48(R8)(R13*1), Z26
+	VCVTDQ2PS    Z26, Z26
+	VPMOVSXBD    48(BX)(R13*1), Z27
+	VCVTDQ2PS    Z27, Z27
+	VBROADCASTSS 12(AX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 12(AX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS 12(AX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS 12(DX), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS 12(DX)(CX*1), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 12(DX)(CX*2), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000040, R13
+	SUBQ         $0x04, R14
+	JNZ          loop
+	MOVQ         c+0(FP), AX
+	MOVQ         ldc+8(FP), CX
+	SHLQ         $0x02, CX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VMOVUPS      Z10, 128(AX)
+	VMOVUPS      Z11, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 128(AX)
+	VMOVUPS      Z15, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	VMOVUPS      Z18, 128(AX)
+	VMOVUPS      Z19, 192(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z20, (AX)
+	VMOVUPS      Z21, 64(AX)
+	VMOVUPS      Z22, 128(AX)
+	VMOVUPS      Z23, 192(AX)
 	VZEROUPPER
 	RET

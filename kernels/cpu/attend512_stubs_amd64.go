@@ -10,6 +10,12 @@ package cpu
 //go:noescape
 func weighF32_1x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighF32_1x2_512 is variant.weigh for F32, m = 1 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF32_1x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighF32_1x4_512 is variant.weigh for F32, m = 1 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -21,6 +27,12 @@ func weighF32_1x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 //
 //go:noescape
 func weighF32_2x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF32_2x2_512 is variant.weigh for F32, m = 2 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF32_2x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighF32_2x4_512 is variant.weigh for F32, m = 2 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -34,6 +46,12 @@ func weighF32_2x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 //go:noescape
 func weighF32_3x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighF32_3x2_512 is variant.weigh for F32, m = 3 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF32_3x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighF32_3x4_512 is variant.weigh for F32, m = 3 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -45,6 +63,12 @@ func weighF32_3x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 //
 //go:noescape
 func weighF32_4x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF32_4x2_512 is variant.weigh for F32, m = 4 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF32_4x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighF32_4x4_512 is variant.weigh for F32, m = 4 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -58,6 +82,12 @@ func weighF32_4x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 //go:noescape
 func weighF32_5x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighF32_5x2_512 is variant.weigh for F32, m = 5 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF32_5x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighF32_5x4_512 is variant.weigh for F32, m = 5 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -70,6 +100,12 @@ func weighF32_5x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 //go:noescape
 func weighF32_6x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighF32_6x2_512 is variant.weigh for F32, m = 6 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF32_6x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighF32_6x4_512 is variant.weigh for F32, m = 6 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -80,79 +116,121 @@ func weighF32_6x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_1x2_512 is variant.score for F32, m = 1, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreF32_1x4_512 is variant.score for F32, m = 1, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF32_1x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_2x1_512 is variant.score for F32, m = 2, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_2x2_512 is variant.score for F32, m = 2, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreF32_2x4_512 is variant.score for F32, m = 2, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF32_2x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_3x1_512 is variant.score for F32, m = 3, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_3x2_512 is variant.score for F32, m = 3, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreF32_3x4_512 is variant.score for F32, m = 3, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF32_3x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_4x1_512 is variant.score for F32, m = 4, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_4x2_512 is variant.score for F32, m = 4, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreF32_4x4_512 is variant.score for F32, m = 4, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF32_4x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_5x1_512 is variant.score for F32, m = 5, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_5x2_512 is variant.score for F32, m = 5, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreF32_5x4_512 is variant.score for F32, m = 5, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF32_5x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_6x1_512 is variant.score for F32, m = 6, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_6x2_512 is variant.score for F32, m = 6, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreF32_6x4_512 is variant.score for F32, m = 6, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF32_6x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // weighBF16_1x1_512 is variant.weigh for BF16, m = 1 and p = 1, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
 func weighBF16_1x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighBF16_1x2_512 is variant.weigh for BF16, m = 1 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_1x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighBF16_1x4_512 is variant.weigh for BF16, m = 1 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -166,6 +244,12 @@ func weighBF16_1x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv in
 //go:noescape
 func weighBF16_2x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighBF16_2x2_512 is variant.weigh for BF16, m = 2 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_2x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighBF16_2x4_512 is variant.weigh for BF16, m = 2 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -177,6 +261,12 @@ func weighBF16_2x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv in
 //
 //go:noescape
 func weighBF16_3x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighBF16_3x2_512 is variant.weigh for BF16, m = 3 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_3x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighBF16_3x4_512 is variant.weigh for BF16, m = 3 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -190,6 +280,12 @@ func weighBF16_3x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv in
 //go:noescape
 func weighBF16_4x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighBF16_4x2_512 is variant.weigh for BF16, m = 4 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_4x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighBF16_4x4_512 is variant.weigh for BF16, m = 4 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -201,6 +297,12 @@ func weighBF16_4x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv in
 //
 //go:noescape
 func weighBF16_5x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighBF16_5x2_512 is variant.weigh for BF16, m = 5 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_5x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighBF16_5x4_512 is variant.weigh for BF16, m = 5 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -214,6 +316,12 @@ func weighBF16_5x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv in
 //go:noescape
 func weighBF16_6x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighBF16_6x2_512 is variant.weigh for BF16, m = 6 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_6x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighBF16_6x4_512 is variant.weigh for BF16, m = 6 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -224,79 +332,121 @@ func weighBF16_6x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv in
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_1x2_512 is variant.score for BF16, m = 1, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreBF16_1x4_512 is variant.score for BF16, m = 1, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreBF16_1x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_2x1_512 is variant.score for BF16, m = 2, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_2x2_512 is variant.score for BF16, m = 2, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreBF16_2x4_512 is variant.score for BF16, m = 2, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreBF16_2x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_3x1_512 is variant.score for BF16, m = 3, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_3x2_512 is variant.score for BF16, m = 3, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreBF16_3x4_512 is variant.score for BF16, m = 3, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreBF16_3x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_4x1_512 is variant.score for BF16, m = 4, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_4x2_512 is variant.score for BF16, m = 4, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreBF16_4x4_512 is variant.score for BF16, m = 4, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreBF16_4x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_5x1_512 is variant.score for BF16, m = 5, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_5x2_512 is variant.score for BF16, m = 5, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreBF16_5x4_512 is variant.score for BF16, m = 5, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreBF16_5x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_6x1_512 is variant.score for BF16, m = 6, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_6x2_512 is variant.score for BF16, m = 6, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreBF16_6x4_512 is variant.score for BF16, m = 6, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreBF16_6x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // weighF16_1x1_512 is variant.weigh for F16, m = 1 and p = 1, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
 func weighF16_1x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF16_1x2_512 is variant.weigh for F16, m = 1 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_1x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighF16_1x4_512 is variant.weigh for F16, m = 1 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -310,6 +460,12 @@ func weighF16_1x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 //go:noescape
 func weighF16_2x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighF16_2x2_512 is variant.weigh for F16, m = 2 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_2x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighF16_2x4_512 is variant.weigh for F16, m = 2 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -321,6 +477,12 @@ func weighF16_2x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 //
 //go:noescape
 func weighF16_3x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF16_3x2_512 is variant.weigh for F16, m = 3 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_3x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighF16_3x4_512 is variant.weigh for F16, m = 3 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -334,6 +496,12 @@ func weighF16_3x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 //go:noescape
 func weighF16_4x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighF16_4x2_512 is variant.weigh for F16, m = 4 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_4x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighF16_4x4_512 is variant.weigh for F16, m = 4 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -345,6 +513,12 @@ func weighF16_4x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 //
 //go:noescape
 func weighF16_5x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF16_5x2_512 is variant.weigh for F16, m = 5 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_5x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighF16_5x4_512 is variant.weigh for F16, m = 5 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -358,6 +532,12 @@ func weighF16_5x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 //go:noescape
 func weighF16_6x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighF16_6x2_512 is variant.weigh for F16, m = 6 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_6x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighF16_6x4_512 is variant.weigh for F16, m = 6 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -368,79 +548,121 @@ func weighF16_6x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_1x2_512 is variant.score for F16, m = 1, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreF16_1x4_512 is variant.score for F16, m = 1, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF16_1x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_2x1_512 is variant.score for F16, m = 2, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_2x2_512 is variant.score for F16, m = 2, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreF16_2x4_512 is variant.score for F16, m = 2, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF16_2x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_3x1_512 is variant.score for F16, m = 3, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_3x2_512 is variant.score for F16, m = 3, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreF16_3x4_512 is variant.score for F16, m = 3, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF16_3x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_4x1_512 is variant.score for F16, m = 4, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_4x2_512 is variant.score for F16, m = 4, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreF16_4x4_512 is variant.score for F16, m = 4, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF16_4x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_5x1_512 is variant.score for F16, m = 5, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_5x2_512 is variant.score for F16, m = 5, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreF16_5x4_512 is variant.score for F16, m = 5, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF16_5x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_6x1_512 is variant.score for F16, m = 6, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_6x2_512 is variant.score for F16, m = 6, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreF16_6x4_512 is variant.score for F16, m = 6, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreF16_6x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // weighQ8_1x1_512 is variant.weigh for Q8, m = 1 and p = 1, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
 func weighQ8_1x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighQ8_1x2_512 is variant.weigh for Q8, m = 1 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_1x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighQ8_1x4_512 is variant.weigh for Q8, m = 1 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -454,6 +676,12 @@ func weighQ8_1x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int,
 //go:noescape
 func weighQ8_2x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighQ8_2x2_512 is variant.weigh for Q8, m = 2 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_2x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighQ8_2x4_512 is variant.weigh for Q8, m = 2 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -465,6 +693,12 @@ func weighQ8_2x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int,
 //
 //go:noescape
 func weighQ8_3x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighQ8_3x2_512 is variant.weigh for Q8, m = 3 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_3x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighQ8_3x4_512 is variant.weigh for Q8, m = 3 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -478,6 +712,12 @@ func weighQ8_3x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int,
 //go:noescape
 func weighQ8_4x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighQ8_4x2_512 is variant.weigh for Q8, m = 4 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_4x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighQ8_4x4_512 is variant.weigh for Q8, m = 4 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -489,6 +729,12 @@ func weighQ8_4x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int,
 //
 //go:noescape
 func weighQ8_5x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighQ8_5x2_512 is variant.weigh for Q8, m = 5 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_5x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighQ8_5x4_512 is variant.weigh for Q8, m = 5 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -502,6 +748,12 @@ func weighQ8_5x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int,
 //go:noescape
 func weighQ8_6x1_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighQ8_6x2_512 is variant.weigh for Q8, m = 6 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_6x2_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighQ8_6x4_512 is variant.weigh for Q8, m = 6 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -512,70 +764,106 @@ func weighQ8_6x4_512(c *float32, ldc int, a *float32, lda int, v *byte, ldv int,
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_1x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_1x2_512 is variant.score for Q8, m = 1, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_1x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreQ8_1x4_512 is variant.score for Q8, m = 1, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreQ8_1x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_2x1_512 is variant.score for Q8, m = 2, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_2x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_2x2_512 is variant.score for Q8, m = 2, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_2x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreQ8_2x4_512 is variant.score for Q8, m = 2, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreQ8_2x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_3x1_512 is variant.score for Q8, m = 3, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_3x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_3x2_512 is variant.score for Q8, m = 3, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_3x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreQ8_3x4_512 is variant.score for Q8, m = 3, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreQ8_3x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_4x1_512 is variant.score for Q8, m = 4, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_4x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_4x2_512 is variant.score for Q8, m = 4, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_4x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreQ8_4x4_512 is variant.score for Q8, m = 4, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreQ8_4x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_5x1_512 is variant.score for Q8, m = 5, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_5x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_5x2_512 is variant.score for Q8, m = 5, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_5x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreQ8_5x4_512 is variant.score for Q8, m = 5, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreQ8_5x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_6x1_512 is variant.score for Q8, m = 6, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_6x1_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_6x2_512 is variant.score for Q8, m = 6, 2 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// scoreQ8_6x4_512 is variant.score for Q8, m = 6, 4 tiles and d divisible by 8.
+// Please refer to scoreGo for the reference implementation.
+//
+//go:noescape
+func scoreQ8_6x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)

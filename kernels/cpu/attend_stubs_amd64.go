@@ -10,6 +10,12 @@ package cpu
 //go:noescape
 func weighF32_1x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
+// weighF32_1x2 is variant.weigh for F32, m = 1 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF32_1x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
 // weighF32_1x4 is variant.weigh for F32, m = 1 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
@@ -62,43 +68,49 @@ func weighF32_6x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, of
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_1x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_1x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_2x1 is variant.score for F32, m = 2, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_2x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_2x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_3x1 is variant.score for F32, m = 3, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_3x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_3x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_4x1 is variant.score for F32, m = 4, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_4x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_4x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_5x1 is variant.score for F32, m = 5, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_5x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_5x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF32_6x1 is variant.score for F32, m = 6, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_6x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF32_6x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // weighBF16_1x1 is variant.weigh for BF16, m = 1 and p = 1, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
 func weighBF16_1x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighBF16_1x2 is variant.weigh for BF16, m = 1 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighBF16_1x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighBF16_1x4 is variant.weigh for BF16, m = 1 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -152,43 +164,49 @@ func weighBF16_6x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, o
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_1x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_1x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_2x1 is variant.score for BF16, m = 2, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_2x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_2x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_3x1 is variant.score for BF16, m = 3, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_3x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_3x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_4x1 is variant.score for BF16, m = 4, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_4x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_4x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_5x1 is variant.score for BF16, m = 5, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_5x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_5x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreBF16_6x1 is variant.score for BF16, m = 6, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_6x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreBF16_6x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // weighF16_1x1 is variant.weigh for F16, m = 1 and p = 1, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
 func weighF16_1x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighF16_1x2 is variant.weigh for F16, m = 1 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighF16_1x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighF16_1x4 is variant.weigh for F16, m = 1 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -242,43 +260,49 @@ func weighF16_6x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, of
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_1x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_1x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_2x1 is variant.score for F16, m = 2, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_2x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_2x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_3x1 is variant.score for F16, m = 3, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_3x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_3x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_4x1 is variant.score for F16, m = 4, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_4x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_4x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_5x1 is variant.score for F16, m = 5, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_5x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_5x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreF16_6x1 is variant.score for F16, m = 6, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_6x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreF16_6x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // weighQ8_1x1 is variant.weigh for Q8, m = 1 and p = 1, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
 //
 //go:noescape
 func weighQ8_1x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
+
+// weighQ8_1x2 is variant.weigh for Q8, m = 1 and p = 2, with offs = len(off).
+// Please refer to weighGo for the reference implementation.
+//
+//go:noescape
+func weighQ8_1x2(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
 
 // weighQ8_1x4 is variant.weigh for Q8, m = 1 and p = 4, with offs = len(off).
 // Please refer to weighGo for the reference implementation.
@@ -332,34 +356,34 @@ func weighQ8_6x1(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_1x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_1x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_2x1 is variant.score for Q8, m = 2, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_2x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_2x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_3x1 is variant.score for Q8, m = 3, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_3x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_3x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_4x1 is variant.score for Q8, m = 4, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_4x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_4x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_5x1 is variant.score for Q8, m = 5, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_5x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_5x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
 
 // scoreQ8_6x1 is variant.score for Q8, m = 6, 1 tiles and d divisible by 8.
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_6x1(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)
+func scoreQ8_6x1(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)

@@ -17,17 +17,17 @@ var gemmTiles512 = gemmTiles{
 }
 
 var weighTiles512 = weighTiles{
-	kernels.KVF32:  {1: {weighF32_1x1_512, weighF32_1x4_512}, 2: {weighF32_2x1_512, weighF32_2x4_512}, 3: {weighF32_3x1_512, weighF32_3x4_512}, 4: {weighF32_4x1_512, weighF32_4x4_512}, 5: {weighF32_5x1_512, weighF32_5x4_512}, 6: {weighF32_6x1_512, weighF32_6x4_512}},
-	kernels.KVF16:  {1: {weighF16_1x1_512, weighF16_1x4_512}, 2: {weighF16_2x1_512, weighF16_2x4_512}, 3: {weighF16_3x1_512, weighF16_3x4_512}, 4: {weighF16_4x1_512, weighF16_4x4_512}, 5: {weighF16_5x1_512, weighF16_5x4_512}, 6: {weighF16_6x1_512, weighF16_6x4_512}},
-	kernels.KVBF16: {1: {weighBF16_1x1_512, weighBF16_1x4_512}, 2: {weighBF16_2x1_512, weighBF16_2x4_512}, 3: {weighBF16_3x1_512, weighBF16_3x4_512}, 4: {weighBF16_4x1_512, weighBF16_4x4_512}, 5: {weighBF16_5x1_512, weighBF16_5x4_512}, 6: {weighBF16_6x1_512, weighBF16_6x4_512}},
-	kernels.KVQ8:   {1: {weighQ8_1x1_512, weighQ8_1x4_512}, 2: {weighQ8_2x1_512, weighQ8_2x4_512}, 3: {weighQ8_3x1_512, weighQ8_3x4_512}, 4: {weighQ8_4x1_512, weighQ8_4x4_512}, 5: {weighQ8_5x1_512, weighQ8_5x4_512}, 6: {weighQ8_6x1_512, weighQ8_6x4_512}},
+	kernels.KVF32:  {1: {weighF32_1x1_512, weighF32_1x2_512, weighF32_1x4_512}, 2: {weighF32_2x1_512, weighF32_2x2_512, weighF32_2x4_512}, 3: {weighF32_3x1_512, weighF32_3x2_512, weighF32_3x4_512}, 4: {weighF32_4x1_512, weighF32_4x2_512, weighF32_4x4_512}, 5: {weighF32_5x1_512, weighF32_5x2_512, weighF32_5x4_512}, 6: {weighF32_6x1_512, weighF32_6x2_512, weighF32_6x4_512}},
+	kernels.KVF16:  {1: {weighF16_1x1_512, weighF16_1x2_512, weighF16_1x4_512}, 2: {weighF16_2x1_512, weighF16_2x2_512, weighF16_2x4_512}, 3: {weighF16_3x1_512, weighF16_3x2_512, weighF16_3x4_512}, 4: {weighF16_4x1_512, weighF16_4x2_512, weighF16_4x4_512}, 5: {weighF16_5x1_512, weighF16_5x2_512, weighF16_5x4_512}, 6: {weighF16_6x1_512, weighF16_6x2_512, weighF16_6x4_512}},
+	kernels.KVBF16: {1: {weighBF16_1x1_512, weighBF16_1x2_512, weighBF16_1x4_512}, 2: {weighBF16_2x1_512, weighBF16_2x2_512, weighBF16_2x4_512}, 3: {weighBF16_3x1_512, weighBF16_3x2_512, weighBF16_3x4_512}, 4: {weighBF16_4x1_512, weighBF16_4x2_512, weighBF16_4x4_512}, 5: {weighBF16_5x1_512, weighBF16_5x2_512, weighBF16_5x4_512}, 6: {weighBF16_6x1_512, weighBF16_6x2_512, weighBF16_6x4_512}},
+	kernels.KVQ8:   {1: {weighQ8_1x1_512, weighQ8_1x2_512, weighQ8_1x4_512}, 2: {weighQ8_2x1_512, weighQ8_2x2_512, weighQ8_2x4_512}, 3: {weighQ8_3x1_512, weighQ8_3x2_512, weighQ8_3x4_512}, 4: {weighQ8_4x1_512, weighQ8_4x2_512, weighQ8_4x4_512}, 5: {weighQ8_5x1_512, weighQ8_5x2_512, weighQ8_5x4_512}, 6: {weighQ8_6x1_512, weighQ8_6x2_512, weighQ8_6x4_512}},
 }
 
 var scoreTiles512 = scoreTiles{
-	kernels.KVF32:  {1: {scoreF32_1x1_512, scoreF32_1x2_512}, 2: {scoreF32_2x1_512, scoreF32_2x2_512}, 3: {scoreF32_3x1_512, scoreF32_3x2_512}, 4: {scoreF32_4x1_512, scoreF32_4x2_512}, 5: {scoreF32_5x1_512, scoreF32_5x2_512}, 6: {scoreF32_6x1_512, scoreF32_6x2_512}},
-	kernels.KVF16:  {1: {scoreF16_1x1_512, scoreF16_1x2_512}, 2: {scoreF16_2x1_512, scoreF16_2x2_512}, 3: {scoreF16_3x1_512, scoreF16_3x2_512}, 4: {scoreF16_4x1_512, scoreF16_4x2_512}, 5: {scoreF16_5x1_512, scoreF16_5x2_512}, 6: {scoreF16_6x1_512, scoreF16_6x2_512}},
-	kernels.KVBF16: {1: {scoreBF16_1x1_512, scoreBF16_1x2_512}, 2: {scoreBF16_2x1_512, scoreBF16_2x2_512}, 3: {scoreBF16_3x1_512, scoreBF16_3x2_512}, 4: {scoreBF16_4x1_512, scoreBF16_4x2_512}, 5: {scoreBF16_5x1_512, scoreBF16_5x2_512}, 6: {scoreBF16_6x1_512, scoreBF16_6x2_512}},
-	kernels.KVQ8:   {1: {scoreQ8_1x1_512, scoreQ8_1x2_512}, 2: {scoreQ8_2x1_512, scoreQ8_2x2_512}, 3: {scoreQ8_3x1_512, scoreQ8_3x2_512}, 4: {scoreQ8_4x1_512, scoreQ8_4x2_512}, 5: {scoreQ8_5x1_512, scoreQ8_5x2_512}, 6: {scoreQ8_6x1_512, scoreQ8_6x2_512}},
+	kernels.KVF32:  {1: {scoreF32_1x1_512, scoreF32_1x2_512, scoreF32_1x4_512}, 2: {scoreF32_2x1_512, scoreF32_2x2_512, scoreF32_2x4_512}, 3: {scoreF32_3x1_512, scoreF32_3x2_512, scoreF32_3x4_512}, 4: {scoreF32_4x1_512, scoreF32_4x2_512, scoreF32_4x4_512}, 5: {scoreF32_5x1_512, scoreF32_5x2_512, scoreF32_5x4_512}, 6: {scoreF32_6x1_512, scoreF32_6x2_512, scoreF32_6x4_512}},
+	kernels.KVF16:  {1: {scoreF16_1x1_512, scoreF16_1x2_512, scoreF16_1x4_512}, 2: {scoreF16_2x1_512, scoreF16_2x2_512, scoreF16_2x4_512}, 3: {scoreF16_3x1_512, scoreF16_3x2_512, scoreF16_3x4_512}, 4: {scoreF16_4x1_512, scoreF16_4x2_512, scoreF16_4x4_512}, 5: {scoreF16_5x1_512, scoreF16_5x2_512, scoreF16_5x4_512}, 6: {scoreF16_6x1_512, scoreF16_6x2_512, scoreF16_6x4_512}},
+	kernels.KVBF16: {1: {scoreBF16_1x1_512, scoreBF16_1x2_512, scoreBF16_1x4_512}, 2: {scoreBF16_2x1_512, scoreBF16_2x2_512, scoreBF16_2x4_512}, 3: {scoreBF16_3x1_512, scoreBF16_3x2_512, scoreBF16_3x4_512}, 4: {scoreBF16_4x1_512, scoreBF16_4x2_512, scoreBF16_4x4_512}, 5: {scoreBF16_5x1_512, scoreBF16_5x2_512, scoreBF16_5x4_512}, 6: {scoreBF16_6x1_512, scoreBF16_6x2_512, scoreBF16_6x4_512}},
+	kernels.KVQ8:   {1: {scoreQ8_1x1_512, scoreQ8_1x2_512, scoreQ8_1x4_512}, 2: {scoreQ8_2x1_512, scoreQ8_2x2_512, scoreQ8_2x4_512}, 3: {scoreQ8_3x1_512, scoreQ8_3x2_512, scoreQ8_3x4_512}, 4: {scoreQ8_4x1_512, scoreQ8_4x2_512, scoreQ8_4x4_512}, 5: {scoreQ8_5x1_512, scoreQ8_5x2_512, scoreQ8_5x4_512}, 6: {scoreQ8_6x1_512, scoreQ8_6x2_512, scoreQ8_6x4_512}},
 }
 
 func gemmAVX512(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, ahead int) {
@@ -35,7 +35,7 @@ func gemmAVX512(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []
 }
 
 func weighAVX512(t kernels.KVType, c []float32, ldc int, a []float32, lda int, v []byte, ldv int, off []int, m, p, n int) {
-	weighVec(&weighTiles512, &strips512, t, c, ldc, a, lda, v, ldv, off, m, p, n)
+	weighVec(&weighTiles512, t, c, ldc, a, lda, v, ldv, off, m, p, n)
 }
 
 func scoreAVX512(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int, ends *scoreEnds) {

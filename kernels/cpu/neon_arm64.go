@@ -32,10 +32,10 @@ var gemmTilesNEON = gemmTiles{
 }
 
 var weighTilesNEON = weighTiles{
-	kernels.KVF32:  {1: {weighF32_1x1NEON, weighF32_1x4NEON}, 2: {weighF32_2x1NEON, weighF32_2x2NEON}, 3: {weighF32_3x1NEON, weighF32_3x2NEON}, 4: {weighF32_4x1NEON}, 5: {weighF32_5x1NEON}, 6: {weighF32_6x1NEON}},
-	kernels.KVF16:  {1: {weighF16_1x1NEON, weighF16_1x4NEON}, 2: {weighF16_2x1NEON, weighF16_2x2NEON}, 3: {weighF16_3x1NEON, weighF16_3x2NEON}, 4: {weighF16_4x1NEON}, 5: {weighF16_5x1NEON}, 6: {weighF16_6x1NEON}},
-	kernels.KVBF16: {1: {weighBF16_1x1NEON, weighBF16_1x4NEON}, 2: {weighBF16_2x1NEON, weighBF16_2x2NEON}, 3: {weighBF16_3x1NEON, weighBF16_3x2NEON}, 4: {weighBF16_4x1NEON}, 5: {weighBF16_5x1NEON}, 6: {weighBF16_6x1NEON}},
-	kernels.KVQ8:   {1: {weighQ8_1x1NEON, weighQ8_1x4NEON}, 2: {weighQ8_2x1NEON, weighQ8_2x2NEON}, 3: {weighQ8_3x1NEON, weighQ8_3x2NEON}, 4: {weighQ8_4x1NEON}, 5: {weighQ8_5x1NEON}, 6: {weighQ8_6x1NEON}},
+	kernels.KVF32:  {1: {weighF32_1x1NEON, nil, weighF32_1x4NEON}, 2: {weighF32_2x1NEON, weighF32_2x2NEON}, 3: {weighF32_3x1NEON, weighF32_3x2NEON}, 4: {weighF32_4x1NEON}, 5: {weighF32_5x1NEON}, 6: {weighF32_6x1NEON}},
+	kernels.KVF16:  {1: {weighF16_1x1NEON, nil, weighF16_1x4NEON}, 2: {weighF16_2x1NEON, weighF16_2x2NEON}, 3: {weighF16_3x1NEON, weighF16_3x2NEON}, 4: {weighF16_4x1NEON}, 5: {weighF16_5x1NEON}, 6: {weighF16_6x1NEON}},
+	kernels.KVBF16: {1: {weighBF16_1x1NEON, nil, weighBF16_1x4NEON}, 2: {weighBF16_2x1NEON, weighBF16_2x2NEON}, 3: {weighBF16_3x1NEON, weighBF16_3x2NEON}, 4: {weighBF16_4x1NEON}, 5: {weighBF16_5x1NEON}, 6: {weighBF16_6x1NEON}},
+	kernels.KVQ8:   {1: {weighQ8_1x1NEON, nil, weighQ8_1x4NEON}, 2: {weighQ8_2x1NEON, weighQ8_2x2NEON}, 3: {weighQ8_3x1NEON, weighQ8_3x2NEON}, 4: {weighQ8_4x1NEON}, 5: {weighQ8_5x1NEON}, 6: {weighQ8_6x1NEON}},
 }
 
 var scoreTilesNEON = scoreTiles{
@@ -55,7 +55,7 @@ func gemmNEON(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []by
 }
 
 func weighNEON(t kernels.KVType, c []float32, ldc int, a []float32, lda int, v []byte, ldv int, off []int, m, p, n int) {
-	weighVec(&weighTilesNEON, &strips256, t, c, ldc, a, lda, v, ldv, off, m, p, n)
+	weighVec(&weighTilesNEON, t, c, ldc, a, lda, v, ldv, off, m, p, n)
 }
 
 func scoreNEON(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int, ends *scoreEnds) {

@@ -2465,7 +2465,7 @@ one:
 	VST1.P	[V12.S4, V13.S4, V14.S4, V15.S4], 64(R7)
 	RET
 
-// func scoreF32_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreF32_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreF32_1x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -2634,7 +2634,7 @@ one:
 	VST1.P	[V12.S4, V13.S4, V14.S4, V15.S4], 64(R7)
 	RET
 
-// func scoreF32_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreF32_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreF32_2x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -2847,7 +2847,7 @@ one:
 	VST1.P	[V20.S4, V21.S4, V22.S4, V23.S4], 64(R7)
 	RET
 
-// func scoreF32_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreF32_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreF32_3x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -2992,7 +2992,7 @@ one:
 	VST1.P	[V12.S4, V13.S4, V14.S4, V15.S4], 64(R7)
 	RET
 
-// func scoreF32_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreF32_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreF32_4x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -3162,7 +3162,7 @@ one:
 	VST1.P	[V16.S4, V17.S4, V18.S4, V19.S4], 64(R7)
 	RET
 
-// func scoreF32_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreF32_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreF32_5x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -3357,7 +3357,7 @@ one:
 	VST1.P	[V20.S4, V21.S4, V22.S4, V23.S4], 64(R7)
 	RET
 
-// func scoreF32_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreF32_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreF32_6x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -3598,7 +3598,7 @@ one:
 	VST1.P	[V12.S4, V13.S4, V14.S4, V15.S4], 64(R7)
 	RET
 
-// func scoreBF16_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreBF16_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreBF16_1x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -3783,7 +3783,7 @@ one:
 	VST1.P	[V12.S4, V13.S4, V14.S4, V15.S4], 64(R7)
 	RET
 
-// func scoreBF16_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreBF16_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreBF16_2x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -4012,7 +4012,7 @@ one:
 	VST1.P	[V20.S4, V21.S4, V22.S4, V23.S4], 64(R7)
 	RET
 
-// func scoreBF16_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreBF16_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreBF16_3x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -4165,7 +4165,7 @@ one:
 	VST1.P	[V12.S4, V13.S4, V14.S4, V15.S4], 64(R7)
 	RET
 
-// func scoreBF16_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreBF16_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreBF16_4x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -4343,7 +4343,7 @@ one:
 	VST1.P	[V16.S4, V17.S4, V18.S4, V19.S4], 64(R7)
 	RET
 
-// func scoreBF16_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreBF16_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreBF16_5x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -4546,7 +4546,7 @@ one:
 	VST1.P	[V20.S4, V21.S4, V22.S4, V23.S4], 64(R7)
 	RET
 
-// func scoreBF16_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreBF16_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreBF16_6x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -4791,7 +4791,7 @@ one:
 	VST1.P	[V12.S4, V13.S4, V14.S4, V15.S4], 64(R7)
 	RET
 
-// func scoreF16_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreF16_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreF16_1x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -4976,7 +4976,7 @@ one:
 	VST1.P	[V12.S4, V13.S4, V14.S4, V15.S4], 64(R7)
 	RET
 
-// func scoreF16_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreF16_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreF16_2x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -5205,7 +5205,7 @@ one:
 	VST1.P	[V20.S4, V21.S4, V22.S4, V23.S4], 64(R7)
 	RET
 
-// func scoreF16_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreF16_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreF16_3x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -5358,7 +5358,7 @@ one:
 	VST1.P	[V12.S4, V13.S4, V14.S4, V15.S4], 64(R7)
 	RET
 
-// func scoreF16_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreF16_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreF16_4x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -5536,7 +5536,7 @@ one:
 	VST1.P	[V16.S4, V17.S4, V18.S4, V19.S4], 64(R7)
 	RET
 
-// func scoreF16_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreF16_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreF16_5x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -5739,7 +5739,7 @@ one:
 	VST1.P	[V20.S4, V21.S4, V22.S4, V23.S4], 64(R7)
 	RET
 
-// func scoreF16_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreF16_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreF16_6x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -6012,7 +6012,7 @@ one:
 	VST1.P	[V12.S4, V13.S4, V14.S4, V15.S4], 64(R7)
 	RET
 
-// func scoreQ8_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreQ8_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreQ8_1x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -6219,7 +6219,7 @@ one:
 	VST1.P	[V12.S4, V13.S4, V14.S4, V15.S4], 64(R7)
 	RET
 
-// func scoreQ8_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreQ8_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreQ8_2x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -6470,7 +6470,7 @@ one:
 	VST1.P	[V20.S4, V21.S4, V22.S4, V23.S4], 64(R7)
 	RET
 
-// func scoreQ8_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreQ8_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreQ8_3x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -6634,7 +6634,7 @@ one:
 	VST1.P	[V12.S4, V13.S4, V14.S4, V15.S4], 64(R7)
 	RET
 
-// func scoreQ8_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreQ8_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreQ8_4x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -6823,7 +6823,7 @@ one:
 	VST1.P	[V16.S4, V17.S4, V18.S4, V19.S4], 64(R7)
 	RET
 
-// func scoreQ8_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreQ8_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreQ8_5x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1
@@ -7037,7 +7037,7 @@ one:
 	VST1.P	[V20.S4, V21.S4, V22.S4, V23.S4], 64(R7)
 	RET
 
-// func scoreQ8_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+// func scoreQ8_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 TEXT ·scoreQ8_6x1NEON(SB), NOSPLIT, $0-56
 	MOVD	c+0(FP), R0
 	MOVD	ldc+8(FP), R1

@@ -128,7 +128,7 @@ func weighF32_1x4NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreF32_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighF32_2x1NEON is variant.weigh for F32, m = 2 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -146,7 +146,7 @@ func weighF32_2x2NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreF32_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighF32_3x1NEON is variant.weigh for F32, m = 3 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -164,7 +164,7 @@ func weighF32_3x2NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreF32_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighF32_4x1NEON is variant.weigh for F32, m = 4 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -176,7 +176,7 @@ func weighF32_4x1NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreF32_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighF32_5x1NEON is variant.weigh for F32, m = 5 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -188,7 +188,7 @@ func weighF32_5x1NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreF32_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighF32_6x1NEON is variant.weigh for F32, m = 6 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -200,7 +200,7 @@ func weighF32_6x1NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF32_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreF32_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighBF16_1x1NEON is variant.weigh for BF16, m = 1 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -218,7 +218,7 @@ func weighBF16_1x4NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv in
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreBF16_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighBF16_2x1NEON is variant.weigh for BF16, m = 2 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -236,7 +236,7 @@ func weighBF16_2x2NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv in
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreBF16_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighBF16_3x1NEON is variant.weigh for BF16, m = 3 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -254,7 +254,7 @@ func weighBF16_3x2NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv in
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreBF16_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighBF16_4x1NEON is variant.weigh for BF16, m = 4 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -266,7 +266,7 @@ func weighBF16_4x1NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv in
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreBF16_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighBF16_5x1NEON is variant.weigh for BF16, m = 5 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -278,7 +278,7 @@ func weighBF16_5x1NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv in
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreBF16_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighBF16_6x1NEON is variant.weigh for BF16, m = 6 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -290,7 +290,7 @@ func weighBF16_6x1NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv in
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreBF16_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreBF16_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighF16_1x1NEON is variant.weigh for F16, m = 1 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -308,7 +308,7 @@ func weighF16_1x4NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreF16_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighF16_2x1NEON is variant.weigh for F16, m = 2 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -326,7 +326,7 @@ func weighF16_2x2NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreF16_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighF16_3x1NEON is variant.weigh for F16, m = 3 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -344,7 +344,7 @@ func weighF16_3x2NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreF16_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighF16_4x1NEON is variant.weigh for F16, m = 4 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -356,7 +356,7 @@ func weighF16_4x1NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreF16_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighF16_5x1NEON is variant.weigh for F16, m = 5 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -368,7 +368,7 @@ func weighF16_5x1NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreF16_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighF16_6x1NEON is variant.weigh for F16, m = 6 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -380,7 +380,7 @@ func weighF16_6x1NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreF16_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreF16_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighQ8_1x1NEON is variant.weigh for Q8, m = 1 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -398,7 +398,7 @@ func weighQ8_1x4NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int,
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreQ8_1x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighQ8_2x1NEON is variant.weigh for Q8, m = 2 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -416,7 +416,7 @@ func weighQ8_2x2NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int,
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreQ8_2x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighQ8_3x1NEON is variant.weigh for Q8, m = 3 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -434,7 +434,7 @@ func weighQ8_3x2NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int,
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreQ8_3x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighQ8_4x1NEON is variant.weigh for Q8, m = 4 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -446,7 +446,7 @@ func weighQ8_4x1NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int,
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreQ8_4x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighQ8_5x1NEON is variant.weigh for Q8, m = 5 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -458,7 +458,7 @@ func weighQ8_5x1NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int,
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreQ8_5x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // weighQ8_6x1NEON is variant.weigh for Q8, m = 6 and p = 1, with offs = len(off) >= 1 and n >= 1.
 // Please refer to weighGo for the reference implementation.
@@ -470,7 +470,7 @@ func weighQ8_6x1NEON(c *float32, ldc int, a *float32, lda int, v *byte, ldv int,
 // Please refer to scoreGo for the reference implementation.
 //
 //go:noescape
-func scoreQ8_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, next *[2]*byte, d int)
+func scoreQ8_6x1NEON(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, next *[4]*byte, d int)
 
 // quantGemmQ8_1NEON is variant.quantGemm for m = 1 and Q8 weights, groups >= 1.
 // Please refer to quantGemmGo for the reference implementation.

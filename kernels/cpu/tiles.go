@@ -17,12 +17,12 @@ type gemmTiles [tensor.F16 + 1][maxTileRows + 1]gemmTile
 
 type (
 	weighTile func(c *float32, ldc int, a *float32, lda int, v *byte, ldv int, off *int, offs int, n int)
-	scoreTile func(c *float32, ldc int, a *float32, lda int, keys, next *[2]*byte, d int)
+	scoreTile func(c *float32, ldc int, a *float32, lda int, keys, next *[keyStreams]*byte, d int)
 
-	// weighTiles are by type and rows, and 0 for one strip or 1 for strips[rows].
-	weighTiles [kernels.KVQ8 + 1][maxTileRows + 1][2]weighTile
-	// scoreTiles are by type and rows, and 0 for one tile of keys or 1 for two.
-	scoreTiles [kernels.KVQ8 + 1][maxTileRows + 1][2]scoreTile
+	// weighTiles are by type and rows, for 1, 2 and 4 strips; nil where there is none.
+	weighTiles [kernels.KVQ8 + 1][maxTileRows + 1][3]weighTile
+	// scoreTiles are by type and rows, for 1, 2 and 4 tiles of keys; nil likewise.
+	scoreTiles [kernels.KVQ8 + 1][maxTileRows + 1][3]scoreTile
 )
 
 type quantGemmTile func(c *float32, ldc int, x, scales, lines *byte, groups, ahead int)
@@ -46,7 +46,7 @@ func gemmVec(tiles *gemmTiles, strips *[maxTileRows + 1]int, d tensor.DType, c [
 	tiles[d][m](&c[0], ldc, &a[0], lda, &b[0], k, ahead)
 }
 
-func weighVec(tiles *weighTiles, strips *[maxTileRows + 1]int, t kernels.KVType, c []float32, ldc int, a []float32, lda int, v []byte, ldv int, off []int, m, p, n int) {
+func weighVec(tiles *weighTiles, t kernels.KVType, c []float32, ldc int, a []float32, lda int, v []byte, ldv int, off []int, m, p, n int) {
 	if len(off) == 0 || n == 0 {
 		return
 	}
@@ -59,16 +59,24 @@ func weighVec(tiles *weighTiles, strips *[maxTileRows + 1]int, t kernels.KVType,
 		raceRead(a[r*lda:][:len(off)*n])
 		raceWrite(c[r*ldc:][:p*stripWidth])
 	}
-	if p == strips[m] && p > 1 {
-		tiles[t][m][1](&c[0], ldc, &a[0], lda, &v[0], ldv, &off[0], len(off), n)
-		return
-	}
-	for q := range p {
-		tiles[t][m][0](&c[q*stripWidth], ldc, &a[0], lda, &v[q*stripWidth*size], ldv, &off[0], len(off), n)
+	for q := 0; q < p; {
+		tile, strips := widest(&tiles[t][m], p-q)
+		tile(&c[q*stripWidth], ldc, &a[0], lda, &v[q*stripWidth*size], ldv, &off[0], len(off), n)
+		q += strips
 	}
 }
 
-func scoreVec(tiles *[2]scoreTile, t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int, ends *scoreEnds) {
+// widest is the tile that takes most of n at once, and how many it takes.
+func widest[T weighTile | scoreTile](tiles *[3]T, n int) (tile T, takes int) {
+	for i := len(tiles) - 1; i > 0; i-- {
+		if 1<<i <= n && tiles[i] != nil {
+			return tiles[i], 1 << i
+		}
+	}
+	return tiles[0], 1
+}
+
+func scoreVec(tiles *[3]scoreTile, t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int, ends *scoreEnds) {
 	if len(off) == 0 {
 		return
 	}
@@ -81,16 +89,13 @@ func scoreVec(tiles *[2]scoreTile, t kernels.KVType, c []float32, ldc int, a []f
 		}
 	}
 	for i := 0; i < len(off); {
-		n := 1
-		if tiles[1] != nil && i+1 < len(off) {
-			n = 2
-		}
+		tile, n := widest(tiles, len(off)-i)
 		for j := range n {
 			k := keys[off[i+j]*size:][:d*stripWidth*size]
 			raceRead(k)
 			ends.key[j], ends.touch[j] = &k[0], &next[nextOff[i+j]*size:][:d*stripWidth*size][0]
 		}
-		tiles[n-1](&c[i*stripWidth], ldc, &a[0], lda, &ends.key, &ends.touch, d)
+		tile(&c[i*stripWidth], ldc, &a[0], lda, &ends.key, &ends.touch, d)
 		i += n
 	}
 }

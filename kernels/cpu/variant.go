@@ -126,7 +126,10 @@ type variant struct {
 }
 
 // scoreEnds are where the tiles of one call of the assembly's score begin.
-type scoreEnds struct{ key, touch [2]*byte }
+type scoreEnds struct{ key, touch [keyStreams]*byte }
+
+// keyStreams tiles of keys at most are done at a time.
+const keyStreams = 4
 
 type quantGemmFunc func(f kernels.Format, c []float32, ldc int, wide bool, x, w []byte, m, groups, ahead int)
 

@@ -44,11 +44,22 @@ type tile struct {
 	ldc  Register
 }
 
-// newTile reads c and ldc (in elements).
+// newTile reads where the tile stands.
 func newTile(w isa, m, p int) tile {
-	t := tile{isa: w, m: m, p: p, c: Load(Param("c"), GP64()), ldc: Load(Param("ldc"), GP64())}
+	t := accumulators(w, m, p)
+	t.locate()
+	return t
+}
+
+// locate reads c and ldc (in elements).
+func (t *tile) locate() {
+	t.c, t.ldc = Load(Param("c"), GP64()), Load(Param("ldc"), GP64())
 	SHLQ(Imm(2), t.ldc)
-	t.acc = make([][]VecVirtual, m)
+}
+
+// accumulators is a tile that stands nowhere yet.
+func accumulators(w isa, m, p int) tile {
+	t := tile{isa: w, m: m, p: p, acc: make([][]VecVirtual, m)}
 	for r := range t.acc {
 		for range w.perStrip * p {
 			t.acc[r] = append(t.acc[r], w.vec())

@@ -9,21 +9,27 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
+// keyStreams is how many tiles of keys score may take at a time: several streams of
+// memory, and enough sums to hide a multiply-add's latency for one row.
+const keyStreams = 4
+
 // kvSize is the size of an element of keys and values.
 var kvSize = map[string]int{"F32": 4, "BF16": 2, "F16": 2, "Q8": 1}
 
 func attend(w isa) {
 	for _, kv := range []string{"F32", "BF16", "F16", "Q8"} {
-		for m, p := range w.strips {
-			weigh(w, kv, m+1, 1)
-			if p > 1 {
+		for m, most := range w.strips {
+			for p := 1; p <= most; p *= 2 {
 				weigh(w, kv, m+1, p)
 			}
 		}
+		tiles := 1 // side by side
+		if w.perStrip == 1 {
+			tiles = keyStreams
+		}
 		for m := 1; m <= 6; m++ {
-			score(w, kv, m, 1)
-			if w.perStrip == 1 {
-				score(w, kv, m, 2)
+			for n := 1; n <= tiles; n *= 2 {
+				score(w, kv, m, n)
 			}
 		}
 	}
@@ -144,37 +150,38 @@ func weigh(w isa, kv string, m, p int) {
 // tiles of keys at a time.
 func score(w isa, kv string, m, n int) {
 	name := fmt.Sprintf("score%s_%dx%d%s", kv, m, n, w.suffix)
-	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, keys *[2]*byte, touch *[2]*byte, d int)")
+	TEXT(name, NOSPLIT, fmt.Sprintf("func(c *float32, ldc int, a *float32, lda int, keys, touch *[%d]*byte, d int)", keyStreams))
 	Doc(fmt.Sprintf("%s is variant.score for %s, m = %d, %d tiles and d divisible by 8.", name, kv, m, n),
 		"Please refer to scoreGo for the reference implementation.")
 	Pragma("noescape")
-	t := newTile(w, m, n)
+	t := accumulators(w, m, n) // c is wanted at the end alone: all registers are taken
 	t.zero()
 	a := loadRows(m)
-	var keys, touch [2]Register
-	for i := range n {
-		for _, p := range []struct {
-			to   *Register
-			name string
-		}{{&keys[i], "keys"}, {&touch[i], "touch"}} {
-			*p.to = ptr(p.name)
-			MOVQ(Mem{Base: *p.to, Disp: 8 * i}, *p.to)
+	pointers := func(name string) (to [keyStreams]Register) {
+		list := ptr(name)
+		for i := range n {
+			to[i] = GP64()
+			MOVQ(Mem{Base: list, Disp: 8 * i}, to[i])
 		}
+		return to
 	}
+	keys, touch := pointers("keys"), pointers("touch")
+	at := GP64() // of the elements that come next, from each pointer on
+	XORQ(at, at)
 	d := ptr("d")
 	const unroll = 4
 	step := 16 * kvSize[kv] // bytes of one element of a tile
 	Label("loop")
 	for i := range unroll {
 		Comment(fmt.Sprintf("element + %d", i))
-		var key [2][]VecVirtual
+		var key [keyStreams][]VecVirtual
 		for q := range n {
 			if i*step%64 == 0 {
 				line := GP64()
-				MOVQ(Mem{Base: touch[q], Disp: i * step}, line)
+				MOVQ(Mem{Base: touch[q], Index: at, Scale: 1, Disp: i * step}, line)
 			}
 			for j := range w.perStrip {
-				key[q] = append(key[q], kvLoad(w, kv, Mem{Base: keys[q], Disp: i*step + j*step/2}))
+				key[q] = append(key[q], kvLoad(w, kv, Mem{Base: keys[q], Index: at, Scale: 1, Disp: i*step + j*step/2}))
 			}
 		}
 		for r := range m {
@@ -188,12 +195,10 @@ func score(w isa, kv string, m, n int) {
 		}
 	}
 	a.advance(unroll)
-	for i := range n {
-		ADDQ(U32(uint32(step*unroll)), keys[i])
-		ADDQ(U32(uint32(step*unroll)), touch[i])
-	}
+	ADDQ(U32(uint32(step*unroll)), at)
 	SUBQ(Imm(unroll), d)
 	JNZ(LabelRef("loop"))
+	t.locate()
 	t.store()
 	VZEROUPPER()
 	RET()

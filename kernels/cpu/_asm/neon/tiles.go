@@ -167,7 +167,7 @@ func weigh(f *file, kv string, m, p int) {
 func score(f *file, kv string, m int) {
 	f.function(fmt.Sprintf("score%s_%dx1NEON", kv, m), "scoreGo",
 		fmt.Sprintf("variant.score for %s, m = %d, one tile and d divisible by 8", kv, m),
-		arg{"c", "*float32"}, arg{"ldc", "int"}, arg{"a", "*float32"}, arg{"lda", "int"}, arg{"keys", "*[2]*byte"}, arg{"next", "*[2]*byte"}, arg{"d", "int"})
+		arg{"c", "*float32"}, arg{"ldc", "int"}, arg{"a", "*float32"}, arg{"lda", "int"}, arg{"keys", "*[4]*byte"}, arg{"next", "*[4]*byte"}, arg{"d", "int"})
 	f.op("LSL $2, R1")
 	f.op("LSL $2, R3")
 	f.op("MOVD (R4), R4")
