@@ -34,6 +34,7 @@ import (
 	"github.com/sullae/sullae/coordinator/group"
 	"github.com/sullae/sullae/coordinator/policy"
 	"github.com/sullae/sullae/coordinator/router"
+	"github.com/sullae/sullae/coordinator/sched"
 	"github.com/sullae/sullae/coordinator/weights"
 	demomodel "github.com/sullae/sullae/deploy/demo-model"
 	"github.com/sullae/sullae/kernels"
@@ -246,8 +247,9 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	if c.cfg.Groups > 1 {
 		roster = group.NewRoster(c.cfg.Groups)
 	}
+	arrivals := new(sched.Arrivals)
 	for i := range c.cfg.Groups {
-		if err := c.addGroup(strconv.Itoa(i), roster); err != nil {
+		if err := c.addGroup(strconv.Itoa(i), roster, arrivals); err != nil {
 			return err
 		}
 	}
@@ -345,11 +347,11 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 }
 
 // addGroup makes one of the groups.
-func (c *coordinator) addGroup(name string, roster *group.Roster) error {
+func (c *coordinator) addGroup(name string, roster *group.Roster, arrivals *sched.Arrivals) error {
 	gm := group.NewMetrics(c.metrics, c.model.Name, name)
 	g, err := group.New(group.Config{
 		Name: name, Model: c.model.Name, Checkpoint: c.ckpt, WeightsAddress: c.reachable(c.clusterL),
-		Placement: placement{c.reg, c.lead}, Dead: c.view.Dead, Answers: c.gossip.Answers, Roster: roster, OnEpochEnd: c.groups.Move, OnServing: c.groups.Share, Spare: c.groups.Spare,
+		Placement: placement{c.reg, c.lead}, Dead: c.view.Dead, Answers: c.gossip.Answers, Roster: roster, OnEpochEnd: c.groups.Move, OnServing: c.groups.Share, Spare: c.groups.Spare, Arrivals: arrivals,
 		Workers: c.cfg.Workers, MinWorkers: c.cfg.MinWorkers, Regroup: c.cfg.Regroup, Rebalance: c.cfg.Rebalance,
 		KVTokens: c.cfg.KVTokens, BlockSize: c.cfg.BlockSize, KVType: c.cfg.KVType, Quant: c.cfg.Quant,
 		MaxBatchedTokens: c.cfg.MaxBatchedTokens, MaxSeqs: c.cfg.MaxSeqs, MaxPrefillChunk: c.cfg.MaxPrefillChunk,

@@ -69,6 +69,8 @@ type Config struct {
 	// OnServing is called when an epoch begins to serve: the group may take over what
 	// waits in others (ReleaseWaiting). May be nil.
 	OnServing func(*Group)
+	// Arrivals are those of all groups between which sequences move; nil: none do.
+	Arrivals *sched.Arrivals
 	// Spare tells whether others serve, so that this group's last worker may leave;
 	// nil: none do.
 	Spare   func(*Group) bool
@@ -200,7 +202,7 @@ func New(cfg Config) (*Group, error) {
 		Windows: kv.Windows, LongAfter: spec.Rope.LongAfter(),
 		PrefixCache: !cfg.NoPrefixCache, MaxPrefillChunk: cfg.MaxPrefillChunk,
 		MaxWaiting: cfg.MaxWaiting, MaxWaitingTokens: cfg.MaxWaitingTokens, Depth: pipelineDepth,
-		Watch: cfg.Metrics.blocks(),
+		Watch: cfg.Metrics.blocks(), Arrivals: cfg.Arrivals,
 		Draft: func(_ uint64, tokens []int32, limit int) []int32 { return draft.Lookup(tokens, limit) },
 	})
 	g.state = State{Phase: "waiting", Reason: "waiting for workers"}

@@ -52,15 +52,14 @@ func (s *Scheduler) Add(rs ...Request) error {
 		if s.cfg.Draft == nil {
 			r.MaxDrafts = 0
 		}
-		s.enqueue(&sequence{Request: r, tokens: slices.Clip(r.Prompt), hash: digest.Tokens(digest.Start, r.Prompt...), scored: 1})
+		s.enqueue(&sequence{Request: r, arrival: s.cfg.Arrivals.last.Add(1), tokens: slices.Clip(r.Prompt), hash: digest.Tokens(digest.Start, r.Prompt...), scored: 1})
 	}
 	return nil
 }
 
-// enqueue makes q, which has its tokens, wait as the last that came.
+// enqueue makes q, which has its tokens, wait at the place that its arrival gives it.
 func (s *Scheduler) enqueue(q *sequence) {
-	s.arrived++
-	q.arrival, q.tenant = s.arrived, s.tenants.join(q.Tenant)
+	q.tenant = s.tenants.join(q.Tenant)
 	q.until = s.validUntil(q)
 	s.extendHashes(q)
 	s.byID[q.ID] = q

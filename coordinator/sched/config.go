@@ -1,6 +1,10 @@
 package sched
 
-import "github.com/sullae/sullae/coordinator/block"
+import (
+	"sync/atomic"
+
+	"github.com/sullae/sullae/coordinator/block"
+)
 
 // Config bounds steps and the queue.
 type Config struct {
@@ -34,7 +38,13 @@ type Config struct {
 	Draft func(id uint64, tokens []int32, limit int) []int32
 	// Watch is told of the KV blocks' lives, in seconds of Scheduler.At.
 	Watch block.Watch
+	// Arrivals are those of all schedulers between which sequences move; nil: none do.
+	Arrivals *Arrivals
 }
+
+// Arrivals numbers sequences in the order in which they came, whichever scheduler
+// they came to: one that moves to another keeps its place among those there.
+type Arrivals struct{ last atomic.Uint64 }
 
 // Request is a sequence to run.
 type Request struct {

@@ -15,14 +15,15 @@ func (s *Scheduler) Detach(id uint64) Moved {
 }
 
 // Attach queues a sequence that another scheduler of the same model gave away,
-// under an id of this one's. It comes after those that are here, and is never
-// refused for their number; ErrTooLong is where the KV pool is too small for it.
+// under an id of this one's. It waits where its arrival puts it (Config.Arrivals),
+// and is never refused for the number of those that are here; ErrTooLong is where the
+// KV pool is too small for it.
 func (s *Scheduler) Attach(id uint64, m Moved) error {
 	r := m.q.Request
 	if err := s.fitsEver(r); err != nil {
 		return err
 	}
 	r.ID = id
-	s.enqueue(&sequence{Request: r, tokens: m.q.tokens, hash: m.q.hash, scored: m.q.scored, charged: m.q.charged, counted: m.q.counted})
+	s.enqueue(&sequence{Request: r, arrival: m.q.arrival, tokens: m.q.tokens, hash: m.q.hash, scored: m.q.scored, charged: m.q.charged, counted: m.q.counted})
 	return nil
 }

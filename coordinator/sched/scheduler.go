@@ -21,9 +21,9 @@ type Scheduler struct {
 	computing map[block.Hash]*sequence
 	flight    []flight // steps planned and not yet updated, in order
 
-	arrived, starts, steps, calls uint64
-	preempted                     uint64
-	queries, hits                 uint64 // of the prefix cache, in tokens
+	starts, steps, calls uint64
+	preempted            uint64
+	queries, hits        uint64 // of the prefix cache, in tokens
 }
 
 // flight is a step whose results are outstanding.
@@ -37,6 +37,9 @@ func New(cfg Config) *Scheduler {
 	cfg.Depth = max(cfg.Depth, 1)
 	if len(cfg.Windows) == 0 {
 		cfg.Windows = []int{0}
+	}
+	if cfg.Arrivals == nil {
+		cfg.Arrivals = new(Arrivals)
 	}
 	s := &Scheduler{
 		cfg: cfg, pool: block.NewPool(cfg.Blocks, cfg.BlockSize),

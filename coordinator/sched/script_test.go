@@ -24,6 +24,10 @@ import (
 //	step [n=N]       plan, execute, update; N times.
 //	plan, results    the two halves of step, for steps in flight.
 //	abort id=N, reset
+//	group name=TEXT  what follows is of this group; the first is called a. A new one has
+//	    the same config, and their sequences arrive in one order.
+//	move id=N|(N,N...) to=TEXT
+//	    sequences that wait go on in another group.
 //	dump             sequences and blocks.
 //	quiet            like step until nothing is left, showing only what ended.
 func TestScripts(t *testing.T) {
@@ -32,8 +36,8 @@ func TestScripts(t *testing.T) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			sc.out.Reset()
 			sc.do(t, d)
-			if sc.s != nil {
-				if err := sc.s.CheckIntegrity(); err != nil {
+			for _, g := range sc.groups {
+				if err := g.s.CheckIntegrity(); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -46,12 +50,18 @@ func TestScripts(t *testing.T) {
 }
 
 type script struct {
-	out   strings.Builder
-	cfg   Config
+	out    strings.Builder
+	cfg    Config
+	groups map[string]*scripted
+	*scripted
+	wrong map[uint64]bool // drafts
+}
+
+// scripted is one group of a story.
+type scripted struct {
 	s     *Scheduler
 	r     *ranks
 	plans []Step
-	wrong map[uint64]bool // drafts
 	step  int
 }
 
@@ -83,9 +93,25 @@ func (sc *script) do(t *testing.T, d *datadriven.TestData) {
 			Windows: windows(t, d), LongAfter: arg(t, d, "long-after", 0),
 			MaxPrefillChunk: arg(t, d, "chunk", 0), Depth: arg(t, d, "depth", 1),
 			MaxWaiting: arg(t, d, "waiting", 0), MaxWaitingTokens: arg(t, d, "waiting-tokens", 0), Draft: sc.draft,
+			Arrivals: new(Arrivals),
 		}
-		sc.s, sc.r = New(sc.cfg), newRanks(sc.cfg, map[uint64]uint64{})
-		sc.plans, sc.wrong, sc.step = nil, map[uint64]bool{}, 0
+		sc.groups, sc.wrong = map[string]*scripted{}, map[uint64]bool{}
+		sc.scripted = sc.group("a")
+	case "group":
+		var name string
+		d.ScanArgs(t, "name", &name)
+		sc.scripted = sc.group(name)
+	case "move":
+		var to string
+		d.ScanArgs(t, "to", &to)
+		ids, _ := d.Arg("id")
+		for i := range ids.Vals {
+			var id uint64
+			ids.Scan(t, i, &id)
+			if err := sc.group(to).s.Attach(id, sc.s.Detach(id)); err != nil {
+				sc.printf("%v\n", err)
+			}
+		}
 	case "add":
 		sc.add(t, d)
 	case "step":
@@ -119,6 +145,14 @@ func (sc *script) do(t *testing.T, d *datadriven.TestData) {
 	default:
 		t.Fatalf("unknown command %q", d.Cmd)
 	}
+}
+
+// group finds one, or makes it.
+func (sc *script) group(name string) *scripted {
+	if sc.groups[name] == nil {
+		sc.groups[name] = &scripted{s: New(sc.cfg), r: newRanks(sc.cfg, map[uint64]uint64{})}
+	}
+	return sc.groups[name]
 }
 
 func (sc *script) printf(format string, args ...any) { fmt.Fprintf(&sc.out, format, args...) }

@@ -135,6 +135,25 @@ func (w *world) arrive() {
 	}
 }
 
+// move sends a waiting sequence to another group and back, under another id.
+func (w *world) move() {
+	all := w.s.Sequences()
+	if waiting, _ := w.s.Unfinished(); waiting > 0 {
+		from := all[len(all)-1-w.rng.IntN(waiting)].ID
+		m := w.s.Detach(from)
+		w.lastID++
+		if err := w.s.Attach(w.lastID, m); err != nil {
+			w.t.Fatal(err)
+		}
+		w.open[w.lastID], w.seeds[w.lastID] = w.open[from], w.seeds[from]
+		delete(w.open, from)
+		if w.first == from {
+			w.first = w.lastID
+		}
+		w.check()
+	}
+}
+
 // turn lets one random thing happen.
 func (w *world) turn(arrivals bool) {
 	if arrivals && w.rng.IntN(5) == 0 && len(w.open) < 60 {
@@ -148,6 +167,9 @@ func (w *world) turn(arrivals bool) {
 	}
 	if w.rng.IntN(100) == 0 {
 		w.reset()
+	}
+	if w.rng.IntN(50) == 0 {
+		w.move()
 	}
 	if w.rng.IntN(3) > 0 { // else the results come first
 		if plan, ok := w.s.Schedule(); ok {
