@@ -9,7 +9,7 @@ import (
 
 // ProtocolVersion is that of proto/sullae/cluster/v1 which this build speaks.
 // Coordinator and workers must have the same.
-const ProtocolVersion = 1
+const ProtocolVersion = 2
 
 // Draining is the State of a worker that is about to leave: no group takes it,
 // and one that has it forms anew without it.

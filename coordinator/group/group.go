@@ -295,7 +295,7 @@ func (g *Group) Submit(ctx context.Context, s gateway.Sequence) (<-chan gateway.
 	}
 	err := g.sched.Add(sched.Request{
 		ID: id, Prompt: s.Prompt, MaxTokens: s.MaxTokens, StopTokens: s.StopTokens, PromptScores: s.PromptLogprobs >= 0,
-		Priority: s.Priority, Tenant: s.Tenant, NotAhead: s.Constraint != nil, MaxDrafts: s.MaxDrafts,
+		Priority: s.Priority, Tenant: s.Tenant, MaxDrafts: s.MaxDrafts,
 	})
 	switch full := (*sched.QueueFullError)(nil); {
 	case errors.Is(err, sched.ErrTooLong):

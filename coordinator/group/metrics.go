@@ -48,7 +48,7 @@ func NewMetrics(reg prometheus.Registerer, model, group string) *Metrics {
 		step:        h("sullae_step_seconds", "Time of a step as the coordinator sees it.", seconds),
 		compute:     h("sullae_step_compute_seconds", "Time of a step that rank 0 spent computing.", seconds),
 		collective:  h("sullae_step_collective_seconds", "Time of a step that rank 0 spent in collectives.", seconds),
-		gap:         h("sullae_step_gap_seconds", "Between two steps' computing on rank 0, while there was work: what the ranks wait for the coordinator.", prometheus.ExponentialBuckets(0.00001, 2, 18)),
+		gap:         h("sullae_step_gap_seconds", "Between two steps' computing on rank 0, while there was work, and before a step's masks: what the ranks wait for the coordinator.", prometheus.ExponentialBuckets(0.00001, 2, 18)),
 		mask:        h("sullae_step_mask_seconds", "Making the masks of a step's structured outputs.", prometheus.ExponentialBuckets(0.00001, 2, 18)),
 		blockLife:   h("vllm:kv_block_lifetime_seconds", "From when a KV block was handed out to when its content was given up for another's.", blockBuckets),
 		blockIdle:   h("vllm:kv_block_idle_before_evict_seconds", "From when a sequence last took a KV block to when its content was given up.", blockBuckets),

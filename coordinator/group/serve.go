@@ -23,7 +23,8 @@ type flight struct {
 	id      uint64
 	plan    sched.Step
 	sent    time.Time
-	busy    bool // another step was computed until it could begin
+	busy    bool         // another step was computed until it could begin
+	masked  []sched.Item // whose masks are to follow
 	missing int
 	result  *clusterv1.StepResult // rank 0's
 	spans   []trace.Span          // of the traces that are recorded
@@ -47,7 +48,12 @@ func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 				break
 			}
 			f.busy, busy = busy, true
-			flights = append(flights, f)
+			if flights = append(flights, f); len(flights) > 1 {
+				continue
+			}
+			if err := g.sendMasks(e, f); err != nil {
+				return err
+			}
 		}
 		wake := g.wake
 		if len(flights) > 0 {
@@ -79,7 +85,11 @@ func (g *Group) serve(ctx context.Context, e *epoch, watch *watcher) error {
 				if err := g.finish(flights[0]); err != nil {
 					return err
 				}
-				flights = flights[1:]
+				if flights = flights[1:]; len(flights) > 0 {
+					if err := g.sendMasks(e, flights[0]); err != nil {
+						return err
+					}
+				}
 			}
 		}
 	}
@@ -97,16 +107,24 @@ func (g *Group) send(e *epoch) (*flight, error) {
 		g.mu.Unlock()
 		return nil, nil
 	}
-	msg := g.message(e, step)
-	spans := g.traceStep(e, msg.GetStep())
+	p, masked := g.message(e, step)
+	spans := g.traceStep(e, p)
 	g.mu.Unlock()
+	if err := e.send(&clusterv1.RunRequest{Message: &clusterv1.RunRequest_Step{Step: p}}); err != nil {
+		return nil, err
+	}
+	return &flight{id: e.step, plan: step, masked: masked, sent: time.Now(), missing: len(e.runs), spans: spans}, nil
+}
+
+// send sends to all ranks.
+func (e *epoch) send(m *clusterv1.RunRequest) error {
 	for r, s := range e.runs {
 		// A stream that has ended says so by EOF here; the reason comes from Recv.
-		if err := s.Send(msg); err != nil && !errors.Is(err, io.EOF) {
-			return nil, &rankError{worker: e.members[r].ID, lost: true, err: err}
+		if err := s.Send(m); err != nil && !errors.Is(err, io.EOF) {
+			return &rankError{worker: e.members[r].ID, lost: true, err: err}
 		}
 	}
-	return &flight{id: e.step, plan: step, sent: time.Now(), missing: len(e.runs), spans: spans}, nil
+	return nil
 }
 
 // take notes a rank's result. Ranks answer in order, so it is of the first step
@@ -181,11 +199,12 @@ func (g *Group) checkAlive(e *epoch) error {
 	return nil
 }
 
-// message turns a plan into what is sent to every rank. g.mu is held.
-func (g *Group) message(e *epoch, s sched.Step) *clusterv1.RunRequest {
+// message turns a plan into what is sent to every rank, and tells whose masks are to
+// follow. g.mu is held.
+func (g *Group) message(e *epoch, s sched.Step) (p *clusterv1.StepPlan, masked []sched.Item) {
 	e.step++
 	g.state.Step = e.step
-	p := &clusterv1.StepPlan{Epoch: e.id, Step: e.step, Finished: s.Finished}
+	p = &clusterv1.StepPlan{Epoch: e.id, Step: e.step, Finished: s.Finished}
 	for _, n := range s.Started {
 		st := g.seqs[n.ID]
 		if st.scheduled.IsZero() {
@@ -202,19 +221,17 @@ func (g *Group) message(e *epoch, s sched.Step) *clusterv1.RunRequest {
 			Sampling: samplingOf(q),
 		})
 	}
-	began, made := time.Now(), false
-	masks := g.masks(s.Items)
-	for i, it := range s.Items {
-		made = made || masks[i] != nil
-		p.Sequences = append(p.Sequences, &clusterv1.SequenceStep{
+	for _, it := range s.Items {
+		q := &clusterv1.SequenceStep{
 			Id: it.ID, NumComputed: int32(it.NumComputed), Count: int32(it.Count), NewBlocks: it.NewBlocks,
-			TokensHash: it.Hash, CheckedTokens: int32(it.Tokens), Sample: it.Sample, Allowed: masks[i], Drafts: it.Drafts,
-		})
+			TokensHash: it.Hash, CheckedTokens: int32(it.Tokens), Sample: it.Sample, Drafts: it.Drafts,
+		}
+		if q.Masked = it.Sample && g.seqs[it.ID].seq.Constraint != nil; q.Masked {
+			masked = append(masked, it)
+		}
+		p.Sequences = append(p.Sequences, q)
 	}
-	if made {
-		g.cfg.Metrics.masked(time.Since(began))
-	}
-	return &clusterv1.RunRequest{Message: &clusterv1.RunRequest_Step{Step: p}}
+	return p, masked
 }
 
 // apply records a step's results and hands tokens to the readers. g.mu is held.

@@ -61,7 +61,4 @@ type Request struct {
 	// MaxDrafts is how many proposed tokens a step may check. A sequence with
 	// drafts is not planned ahead of its results: the proposals follow from them.
 	MaxDrafts int
-	// NotAhead keeps the sequence from being planned ahead of its results: what
-	// may follow depends on them (a grammar).
-	NotAhead bool
 }

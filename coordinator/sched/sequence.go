@@ -56,7 +56,7 @@ func (q *sequence) done() bool {
 
 // wants is how many rows could be planned now.
 func (q *sequence) wants() int {
-	if q.done() || q.pending > 0 && (q.MaxDrafts > 0 || q.NotAhead || len(q.tokens)+q.pending > q.until) {
+	if q.done() || q.pending > 0 && (q.MaxDrafts > 0 || len(q.tokens)+q.pending > q.until) {
 		return 0
 	}
 	return len(q.tokens) + q.pending - q.planned

@@ -15,10 +15,10 @@ import (
 // for is the caller's to check.
 func (s *Scheduler) Update(it Item, tokens ...int32) (p Progress, ok bool) {
 	s.land(it.step)
-	q := s.byID[it.ID]
-	if q == nil || q.start != it.start {
+	if !s.Current(it) {
 		return p, false
 	}
+	q := s.byID[it.ID]
 	p.ID = it.ID
 	end := it.NumComputed + it.Count
 	if q.PromptScores {
@@ -42,6 +42,13 @@ func (s *Scheduler) Update(it Item, tokens ...int32) (p Progress, ok bool) {
 		s.drop(q)
 	}
 	return p, true
+}
+
+// Current tells whether Update would take an item's results: false where they will be
+// in vain.
+func (s *Scheduler) Current(it Item) bool {
+	q := s.byID[it.ID]
+	return q != nil && q.start == it.start
 }
 
 // push appends sampled tokens up to the sequence's end.

@@ -189,7 +189,7 @@ func (e *Engine) logits(a views, b *batch, outs []output, use func(o output, row
 			}
 			row.Processed = row.Raw
 			it := &b.items[o.item]
-			if o.want.Sample && (it.seq.history != nil || it.step.Allowed != nil) {
+			if o.want.Sample && (it.seq.history != nil || it.masks != nil) {
 				row.Processed = append(e.act.hostProcessed[:0], row.Raw...)
 				e.act.hostProcessed = row.Processed
 				if h := it.seq.history; h != nil {
@@ -197,8 +197,8 @@ func (e *Engine) logits(a views, b *batch, outs []output, use func(o output, row
 					it.seq.Process.Apply(row.Processed, row.Base, h)
 					h.Pop(o.draft)
 				}
-				if it.step.Allowed != nil {
-					sample.Restrict(row.Processed, row.Base, it.step.Allowed[o.draft])
+				if it.masks != nil {
+					sample.Restrict(row.Processed, row.Base, it.masks[o.draft])
 				}
 			}
 			if o.want.NeedsScaledSums() {

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -65,12 +66,16 @@ func TestDrafts(t *testing.T) {
 						c.blocks++
 						q.blocks++
 					}
-					if kind.masked {
+					s := engine.Step{Started: started}
+					if p.Masked = kind.masked; p.Masked {
+						var masks engine.Masks
 						for i := range 1 + len(p.Drafts) {
-							p.Allowed = append(p.Allowed, maskAt(len(q.Tokens)+i, vocab))
+							masks = append(masks, maskAt(len(q.Tokens)+i, vocab))
 						}
+						s.Masks = func(context.Context) ([]engine.Masks, error) { return []engine.Masks{masks}, nil }
 					}
-					r := c.run(engine.Step{Started: started, Sequences: []engine.SequenceStep{p}})
+					s.Sequences = []engine.SequenceStep{p}
+					r := c.run(s)
 					q.take(r.Sequences[0], p)
 				}
 				begin := []engine.NewSequence{plain.NewSequence}

@@ -60,8 +60,8 @@ type Engine struct {
 	act    activations
 	batch  batch // of the last step: its memory is used again
 
-	lastStep        uint64
-	collectiveNanos int64
+	lastStep                   uint64
+	collectiveNanos, maskNanos int64
 }
 
 // sequence is what a rank knows of a sequence.
@@ -110,7 +110,7 @@ func (e *Engine) Close() {
 // Step runs one forward pass. Any error ends the epoch.
 func (e *Engine) Step(ctx context.Context, s Step) (Result, error) {
 	start := time.Now()
-	e.collectiveNanos = 0
+	e.collectiveNanos, e.maskNanos = 0, 0
 	batch, err := e.admit(s)
 	if err != nil {
 		return Result{}, fmt.Errorf("step %d: rank %d: %w", s.ID, e.comm.Rank(), err)
@@ -121,8 +121,8 @@ func (e *Engine) Step(ctx context.Context, s Step) (Result, error) {
 	}
 	e.lastStep = s.ID
 	res.Step, res.Rows = s.ID, batch.rows
-	res.CollectiveNanos = e.collectiveNanos
-	res.ComputeNanos = time.Since(start).Nanoseconds() - e.collectiveNanos
+	res.CollectiveNanos, res.MaskNanos = e.collectiveNanos, e.maskNanos
+	res.ComputeNanos = time.Since(start).Nanoseconds() - e.collectiveNanos - e.maskNanos
 	return res, nil
 }
 
@@ -156,9 +156,10 @@ func (b *batch) reset(groups int) *batch {
 
 // item ties a sequence's rows to its state.
 type item struct {
-	seq  *sequence
-	step SequenceStep
-	row  int
+	seq   *sequence
+	step  SequenceStep
+	row   int
+	masks Masks
 }
 
 // output is a row whose logits are wanted.
@@ -234,8 +235,10 @@ func (e *Engine) admit(s Step) (*batch, error) {
 			return nil, fmt.Errorf("%w: sequence %d: %d positions do not fit in %d blocks of %d", ErrPlan, ss.ID, last, len(q.blocks[0]), e.cfg.BlockSize)
 		case ss.Sample && end != len(q.Tokens):
 			return nil, fmt.Errorf("%w: sequence %d: sampling at %d of %d tokens", ErrPlan, ss.ID, end, len(q.Tokens))
-		case len(ss.Drafts) > 0 && !ss.Sample, ss.Allowed != nil && len(ss.Allowed) != 1+len(ss.Drafts):
-			return nil, fmt.Errorf("%w: sequence %d: %d drafts and %d masks (sampling: %v)", ErrPlan, ss.ID, len(ss.Drafts), len(ss.Allowed), ss.Sample)
+		case (len(ss.Drafts) > 0 || ss.Masked) && !ss.Sample:
+			return nil, fmt.Errorf("%w: sequence %d: %d drafts and masked (%v) without sampling", ErrPlan, ss.ID, len(ss.Drafts), ss.Masked)
+		case ss.Masked && s.Masks == nil:
+			return nil, fmt.Errorf("%w: sequence %d: masked, in a step without masks", ErrPlan, ss.ID)
 		case ss.CheckedTokens > len(q.Tokens) || q.hashes[ss.CheckedTokens] != ss.TokensHash:
 			return nil, fmt.Errorf("%w: sequence %d: the first %d tokens differ from the coordinator's", ErrPlan, ss.ID, ss.CheckedTokens)
 		}

@@ -76,6 +76,9 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 		it := &b.items[i]
 		it.seq.computed = it.step.NumComputed + it.step.Count
 	}
+	if err := e.awaitMasks(ctx, s, b); err != nil {
+		return Result{}, err
+	}
 	tag.Layer, tag.Op = uint16(len(m.layers)), collective.OpSample
 	return e.choose(ctx, tag, a, b)
 }

@@ -4,7 +4,11 @@
 // and a communicator.
 package engine
 
-import "github.com/sullae/sullae/worker/sample"
+import (
+	"context"
+
+	"github.com/sullae/sullae/worker/sample"
+)
 
 // Step is one forward pass, the same on every rank.
 type Step struct {
@@ -12,7 +16,15 @@ type Step struct {
 	Finished  []uint64 // sequences to drop, first
 	Started   []NewSequence
 	Sequences []SequenceStep
+	// Masks gives those of the sequences that are Masked, in their order. They may
+	// depend on tokens of the step before: it is called when the layers are computed,
+	// and waits for them.
+	Masks func(ctx context.Context) ([]Masks, error)
 }
+
+// Masks have a bit per token id: which may be chosen, and which after each draft:
+// 1+len(Drafts) sets. Nil: any may, since what is chosen will not count.
+type Masks [][]uint64
 
 // NewSequence starts a sequence before its first rows.
 type NewSequence struct {
@@ -49,9 +61,8 @@ type SequenceStep struct {
 	// tokens are those that one step for each would choose. What a refused draft
 	// left in the KV pool is overwritten by the next step.
 	Drafts []int32
-	// Allowed has a bit per token id: which may be chosen, after each draft too:
-	// 1+len(Drafts) sets; nil: any.
-	Allowed [][]uint64
+	// Masked: what may be chosen comes by Step.Masks.
+	Masked bool
 }
 
 // Result is what a step made. Every rank computes the tokens; scores are
@@ -60,8 +71,9 @@ type Result struct {
 	Step      uint64
 	Sequences []SequenceResult
 	Rows      int
-	// ComputeNanos and CollectiveNanos split the step's time.
-	ComputeNanos, CollectiveNanos int64
+	// ComputeNanos, CollectiveNanos and MaskNanos, in which it waited for masks, split
+	// the step's time.
+	ComputeNanos, CollectiveNanos, MaskNanos int64
 }
 
 // SequenceResult is one sequence's part of a Result.

@@ -36,16 +36,18 @@ func stepOf(p *clusterv1.StepPlan) engine.Step {
 		s.Sequences = append(s.Sequences, engine.SequenceStep{
 			ID: q.Id, NumComputed: int(q.NumComputed), Count: int(q.Count), NewBlocks: q.NewBlocks,
 			TokensHash: q.TokensHash, CheckedTokens: int(q.CheckedTokens), Sample: q.Sample,
-			Drafts: q.Drafts, Allowed: masksOf(q.Allowed),
+			Drafts: q.Drafts, Masked: q.Masked,
 		})
 	}
 	return s
 }
 
-func masksOf(sets [][]byte) [][]uint64 {
-	var out [][]uint64
-	for _, s := range sets {
-		out = append(out, wordsOf(s))
+func masksOf(m *clusterv1.StepMasks) []engine.Masks {
+	out := make([]engine.Masks, len(m.GetMasks()))
+	for i, mask := range m.GetMasks() {
+		for _, s := range mask.GetAllowed() {
+			out[i] = append(out[i], wordsOf(s))
+		}
 	}
 	return out
 }
@@ -81,6 +83,7 @@ func processOf(sp *clusterv1.SamplingParams) sample.Process {
 
 // resultOf turns a result into its message; full carries the sequences.
 func resultOf(r engine.Result, spent spent, idle time.Duration, full bool) *clusterv1.StepResult {
+	idle += time.Duration(r.MaskNanos)
 	m := &clusterv1.StepResult{Step: r.Step, ComputeNs: r.ComputeNanos, CollectiveNs: r.CollectiveNanos, Rows: int64(r.Rows),
 		WaitedNs: spent.waited.Nanoseconds(), BytesSent: spent.bytesSent, IdleNs: idle.Nanoseconds()}
 	if !full {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -76,7 +77,7 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		defer stop()
 		watching.Go(func() { watchReach(wctx, w, int(r.req.Rank), r.addresses()) })
 	}
-	orders := receive(ctx, stream)
+	orders, masks := receive(ctx, stream)
 	ended := time.Now()
 	for {
 		var m *clusterv1.RunRequest
@@ -97,7 +98,9 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		}
 		idle := time.Since(ended)
 		began := time.Now()
-		res, err := e.Step(ctx, stepOf(m.GetStep()))
+		step := stepOf(m.GetStep())
+		step.Masks = func(ctx context.Context) ([]engine.Masks, error) { return await(ctx, masks, step.ID, comm) }
+		res, err := e.Step(ctx, step)
 		if err != nil {
 			if lost := s.backend.lost(); lost != nil {
 				select {
@@ -134,14 +137,26 @@ type order struct {
 }
 
 // receive reads a stream until it ends, so that its handler can wait for other
-// things too. The goroutine ends with the handler, which ends the stream.
-func receive(ctx context.Context, stream clusterv1.WorkerService_RunServer) <-chan order {
-	out := make(chan order)
+// things too; masks come apart, in the course of a step. The goroutine ends with the
+// handler, which ends the stream.
+func receive(ctx context.Context, stream clusterv1.WorkerService_RunServer) (<-chan order, <-chan *clusterv1.StepMasks) {
+	orders, masks := make(chan order), make(chan *clusterv1.StepMasks)
 	go func() {
 		for {
 			m, err := stream.Recv()
+			if sets := m.GetMasks(); sets != nil {
+				select {
+				case masks <- sets:
+				case <-ctx.Done():
+					return
+				}
+				continue
+			}
+			if err != nil {
+				close(masks) // a step may be waiting for its own
+			}
 			select {
-			case out <- order{m, err}:
+			case orders <- order{m, err}:
 			case <-ctx.Done():
 				return
 			}
@@ -150,7 +165,25 @@ func receive(ctx context.Context, stream clusterv1.WorkerService_RunServer) <-ch
 			}
 		}
 	}()
-	return out
+	return orders, masks
+}
+
+// await waits for a step's masks.
+func await(ctx context.Context, masks <-chan *clusterv1.StepMasks, step uint64, comm collective.Communicator) ([]engine.Masks, error) {
+	select {
+	case m, ok := <-masks:
+		if !ok {
+			return nil, errors.New("the coordinator has ended the epoch")
+		}
+		if m.GetStep() != step {
+			return nil, fmt.Errorf("%w: masks of step %d", engine.ErrPlan, m.GetStep())
+		}
+		return masksOf(m), nil
+	case <-broken(comm):
+		return nil, brokenBy(comm)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // watched is a communicator that notices a broken link between collectives too.

@@ -79,7 +79,7 @@ func (x RunError_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RunError_Kind.Descriptor instead.
 func (RunError_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{18, 0}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{20, 0}
 }
 
 // Share is a rank's part of the model, in leaves (shard/plan).
@@ -685,6 +685,7 @@ type RunRequest struct {
 	//
 	//	*RunRequest_Open
 	//	*RunRequest_Step
+	//	*RunRequest_Masks
 	Message       isRunRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -745,6 +746,15 @@ func (x *RunRequest) GetStep() *StepPlan {
 	return nil
 }
 
+func (x *RunRequest) GetMasks() *StepMasks {
+	if x != nil {
+		if x, ok := x.Message.(*RunRequest_Masks); ok {
+			return x.Masks
+		}
+	}
+	return nil
+}
+
 type isRunRequest_Message interface {
 	isRunRequest_Message()
 }
@@ -757,9 +767,15 @@ type RunRequest_Step struct {
 	Step *StepPlan `protobuf:"bytes,2,opt,name=step,proto3,oneof"`
 }
 
+type RunRequest_Masks struct {
+	Masks *StepMasks `protobuf:"bytes,3,opt,name=masks,proto3,oneof"`
+}
+
 func (*RunRequest_Open) isRunRequest_Message() {}
 
 func (*RunRequest_Step) isRunRequest_Message() {}
+
+func (*RunRequest_Masks) isRunRequest_Message() {}
 
 // Open is the first message: which epoch this stream drives.
 type Open struct {
@@ -903,6 +919,108 @@ func (x *StepPlan) GetTraces() []string {
 	return nil
 }
 
+// StepMasks follows a StepPlan that has masked sequences, and comes before the next
+// plan: when the tokens before are known, on which it depends. The ranks compute the
+// step meanwhile, and wait for it before they choose tokens.
+type StepMasks struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Step  uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
+	// Of the step's masked sequences, in their order.
+	Masks         []*Mask `protobuf:"bytes,2,rep,name=masks,proto3" json:"masks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepMasks) Reset() {
+	*x = StepMasks{}
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepMasks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepMasks) ProtoMessage() {}
+
+func (x *StepMasks) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepMasks.ProtoReflect.Descriptor instead.
+func (*StepMasks) Descriptor() ([]byte, []int) {
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StepMasks) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *StepMasks) GetMasks() []*Mask {
+	if x != nil {
+		return x.Masks
+	}
+	return nil
+}
+
+type Mask struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One bit per token id, little-endian: which may be chosen, and which after each
+	// draft: one more than drafts. None: any may, and what is chosen will not count.
+	Allowed       [][]byte `protobuf:"bytes,1,rep,name=allowed,proto3" json:"allowed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mask) Reset() {
+	*x = Mask{}
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mask) ProtoMessage() {}
+
+func (x *Mask) ProtoReflect() protoreflect.Message {
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mask.ProtoReflect.Descriptor instead.
+func (*Mask) Descriptor() ([]byte, []int) {
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Mask) GetAllowed() [][]byte {
+	if x != nil {
+		return x.Allowed
+	}
+	return nil
+}
+
 type NewSequence struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Id       uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -923,7 +1041,7 @@ type NewSequence struct {
 
 func (x *NewSequence) Reset() {
 	*x = NewSequence{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[10]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1053,7 @@ func (x *NewSequence) String() string {
 func (*NewSequence) ProtoMessage() {}
 
 func (x *NewSequence) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[10]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1066,7 @@ func (x *NewSequence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewSequence.ProtoReflect.Descriptor instead.
 func (*NewSequence) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{10}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *NewSequence) GetId() uint64 {
@@ -1024,7 +1142,7 @@ type SamplingParams struct {
 
 func (x *SamplingParams) Reset() {
 	*x = SamplingParams{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[11]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1154,7 @@ func (x *SamplingParams) String() string {
 func (*SamplingParams) ProtoMessage() {}
 
 func (x *SamplingParams) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[11]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1167,7 @@ func (x *SamplingParams) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SamplingParams.ProtoReflect.Descriptor instead.
 func (*SamplingParams) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{11}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SamplingParams) GetTemperature() float32 {
@@ -1152,7 +1270,7 @@ type TokenSequence struct {
 
 func (x *TokenSequence) Reset() {
 	*x = TokenSequence{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[12]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1282,7 @@ func (x *TokenSequence) String() string {
 func (*TokenSequence) ProtoMessage() {}
 
 func (x *TokenSequence) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[12]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1295,7 @@ func (x *TokenSequence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenSequence.ProtoReflect.Descriptor instead.
 func (*TokenSequence) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{12}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TokenSequence) GetIds() []int32 {
@@ -1204,9 +1322,8 @@ type SequenceStep struct {
 	CheckedTokens int32  `protobuf:"varint,6,opt,name=checked_tokens,json=checkedTokens,proto3" json:"checked_tokens,omitempty"`
 	// Choose the token after the last computed one.
 	Sample bool `protobuf:"varint,7,opt,name=sample,proto3" json:"sample,omitempty"`
-	// One bit per token id, little-endian: which may be chosen, and which after
-	// each draft: none (any may), or one more than drafts.
-	Allowed [][]byte `protobuf:"bytes,8,rep,name=allowed,proto3" json:"allowed,omitempty"`
+	// Which tokens may be chosen comes in the step's StepMasks.
+	Masked bool `protobuf:"varint,10,opt,name=masked,proto3" json:"masked,omitempty"`
 	// Guesses at the tokens to be chosen, computed and sampled in the same step. What
 	// is chosen counts as long as it equals the guess, and once more.
 	Drafts        []int32 `protobuf:"varint,9,rep,packed,name=drafts,proto3" json:"drafts,omitempty"`
@@ -1216,7 +1333,7 @@ type SequenceStep struct {
 
 func (x *SequenceStep) Reset() {
 	*x = SequenceStep{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[13]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1345,7 @@ func (x *SequenceStep) String() string {
 func (*SequenceStep) ProtoMessage() {}
 
 func (x *SequenceStep) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[13]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1358,7 @@ func (x *SequenceStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SequenceStep.ProtoReflect.Descriptor instead.
 func (*SequenceStep) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SequenceStep) GetId() uint64 {
@@ -1293,11 +1410,11 @@ func (x *SequenceStep) GetSample() bool {
 	return false
 }
 
-func (x *SequenceStep) GetAllowed() [][]byte {
+func (x *SequenceStep) GetMasked() bool {
 	if x != nil {
-		return x.Allowed
+		return x.Masked
 	}
-	return nil
+	return false
 }
 
 func (x *SequenceStep) GetDrafts() []int32 {
@@ -1320,7 +1437,7 @@ type RunResponse struct {
 
 func (x *RunResponse) Reset() {
 	*x = RunResponse{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[14]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +1449,7 @@ func (x *RunResponse) String() string {
 func (*RunResponse) ProtoMessage() {}
 
 func (x *RunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[14]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +1462,7 @@ func (x *RunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunResponse.ProtoReflect.Descriptor instead.
 func (*RunResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RunResponse) GetMessage() isRunResponse_Message {
@@ -1403,7 +1520,8 @@ type StepResult struct {
 	WaitedNs int64 `protobuf:"varint,6,opt,name=waited_ns,json=waitedNs,proto3" json:"waited_ns,omitempty"`
 	// Payload sent to all peers since the epoch's beginning.
 	BytesSent int64 `protobuf:"varint,7,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
-	// Between the end of the step before and the beginning of this one.
+	// Between the end of the step before and the beginning of this one, and between
+	// the end of its layers and the coming of its masks.
 	IdleNs        int64 `protobuf:"varint,8,opt,name=idle_ns,json=idleNs,proto3" json:"idle_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1411,7 +1529,7 @@ type StepResult struct {
 
 func (x *StepResult) Reset() {
 	*x = StepResult{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[15]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1541,7 @@ func (x *StepResult) String() string {
 func (*StepResult) ProtoMessage() {}
 
 func (x *StepResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[15]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1554,7 @@ func (x *StepResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepResult.ProtoReflect.Descriptor instead.
 func (*StepResult) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StepResult) GetStep() uint64 {
@@ -1513,7 +1631,7 @@ type SequenceResult struct {
 
 func (x *SequenceResult) Reset() {
 	*x = SequenceResult{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[16]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1525,7 +1643,7 @@ func (x *SequenceResult) String() string {
 func (*SequenceResult) ProtoMessage() {}
 
 func (x *SequenceResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[16]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1538,7 +1656,7 @@ func (x *SequenceResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SequenceResult.ProtoReflect.Descriptor instead.
 func (*SequenceResult) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SequenceResult) GetId() uint64 {
@@ -1587,7 +1705,7 @@ type TokenScores struct {
 
 func (x *TokenScores) Reset() {
 	*x = TokenScores{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[17]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1717,7 @@ func (x *TokenScores) String() string {
 func (*TokenScores) ProtoMessage() {}
 
 func (x *TokenScores) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[17]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1730,7 @@ func (x *TokenScores) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenScores.ProtoReflect.Descriptor instead.
 func (*TokenScores) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TokenScores) GetLogprob() float32 {
@@ -1654,7 +1772,7 @@ type RunError struct {
 
 func (x *RunError) Reset() {
 	*x = RunError{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[18]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1666,7 +1784,7 @@ func (x *RunError) String() string {
 func (*RunError) ProtoMessage() {}
 
 func (x *RunError) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[18]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1679,7 +1797,7 @@ func (x *RunError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunError.ProtoReflect.Descriptor instead.
 func (*RunError) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RunError) GetKind() RunError_Kind {
@@ -1726,7 +1844,7 @@ type ReachRequest struct {
 
 func (x *ReachRequest) Reset() {
 	*x = ReachRequest{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[19]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +1856,7 @@ func (x *ReachRequest) String() string {
 func (*ReachRequest) ProtoMessage() {}
 
 func (x *ReachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[19]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +1869,7 @@ func (x *ReachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReachRequest.ProtoReflect.Descriptor instead.
 func (*ReachRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReachRequest) GetAddress() string {
@@ -1770,7 +1888,7 @@ type ReachResponse struct {
 
 func (x *ReachResponse) Reset() {
 	*x = ReachResponse{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[20]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1782,7 +1900,7 @@ func (x *ReachResponse) String() string {
 func (*ReachResponse) ProtoMessage() {}
 
 func (x *ReachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[20]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1795,7 +1913,7 @@ func (x *ReachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReachResponse.ProtoReflect.Descriptor instead.
 func (*ReachResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReachResponse) GetAnswers() bool {
@@ -1813,7 +1931,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[21]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +1943,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[21]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +1956,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 type GetStatusResponse struct {
@@ -1868,7 +1986,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[22]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +1998,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[22]
+	mi := &file_sullae_cluster_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +2011,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_sullae_cluster_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetStatusResponse) GetWorkerId() string {
@@ -2058,11 +2176,12 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\x06loaded\x18\x04 \x03(\v2$.sullae.cluster.v1.Ready.LoadedEntryR\x06loaded\x1a9\n" +
 	"\vLoadedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"y\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xaf\x01\n" +
 	"\n" +
 	"RunRequest\x12-\n" +
 	"\x04open\x18\x01 \x01(\v2\x17.sullae.cluster.v1.OpenH\x00R\x04open\x121\n" +
-	"\x04step\x18\x02 \x01(\v2\x1b.sullae.cluster.v1.StepPlanH\x00R\x04stepB\t\n" +
+	"\x04step\x18\x02 \x01(\v2\x1b.sullae.cluster.v1.StepPlanH\x00R\x04step\x124\n" +
+	"\x05masks\x18\x03 \x01(\v2\x1c.sullae.cluster.v1.StepMasksH\x00R\x05masksB\t\n" +
 	"\amessage\"2\n" +
 	"\x04Open\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
@@ -2073,7 +2192,12 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\bfinished\x18\x03 \x03(\x04R\bfinished\x128\n" +
 	"\astarted\x18\x04 \x03(\v2\x1e.sullae.cluster.v1.NewSequenceR\astarted\x12=\n" +
 	"\tsequences\x18\x05 \x03(\v2\x1f.sullae.cluster.v1.SequenceStepR\tsequences\x12\x16\n" +
-	"\x06traces\x18\x06 \x03(\tR\x06traces\"\xfb\x01\n" +
+	"\x06traces\x18\x06 \x03(\tR\x06traces\"N\n" +
+	"\tStepMasks\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\x04R\x04step\x12-\n" +
+	"\x05masks\x18\x02 \x03(\v2\x17.sullae.cluster.v1.MaskR\x05masks\" \n" +
+	"\x04Mask\x12\x18\n" +
+	"\aallowed\x18\x01 \x03(\fR\aallowed\"\xfb\x01\n" +
 	"\vNewSequence\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12=\n" +
 	"\bsampling\x18\x02 \x01(\v2!.sullae.cluster.v1.SamplingParamsR\bsampling\x12\x16\n" +
@@ -2102,7 +2226,7 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\vstop_tokens\x18\r \x03(\x05R\n" +
 	"stopTokens\"!\n" +
 	"\rTokenSequence\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\x05R\x03ids\"\x88\x02\n" +
+	"\x03ids\x18\x01 \x03(\x05R\x03ids\"\x8c\x02\n" +
 	"\fSequenceStep\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12!\n" +
 	"\fnum_computed\x18\x02 \x01(\x05R\vnumComputed\x12\x14\n" +
@@ -2112,9 +2236,10 @@ const file_sullae_cluster_v1_worker_proto_rawDesc = "" +
 	"\vtokens_hash\x18\x05 \x01(\x04R\n" +
 	"tokensHash\x12%\n" +
 	"\x0echecked_tokens\x18\x06 \x01(\x05R\rcheckedTokens\x12\x16\n" +
-	"\x06sample\x18\a \x01(\bR\x06sample\x12\x18\n" +
-	"\aallowed\x18\b \x03(\fR\aallowed\x12\x16\n" +
-	"\x06drafts\x18\t \x03(\x05R\x06drafts\"\x86\x01\n" +
+	"\x06sample\x18\a \x01(\bR\x06sample\x12\x16\n" +
+	"\x06masked\x18\n" +
+	" \x01(\bR\x06masked\x12\x16\n" +
+	"\x06drafts\x18\t \x03(\x05R\x06draftsJ\x04\b\b\x10\t\"\x86\x01\n" +
 	"\vRunResponse\x127\n" +
 	"\x06result\x18\x01 \x01(\v2\x1d.sullae.cluster.v1.StepResultH\x00R\x06result\x123\n" +
 	"\x05error\x18\x02 \x01(\v2\x1b.sullae.cluster.v1.RunErrorH\x00R\x05errorB\t\n" +
@@ -2196,7 +2321,7 @@ func file_sullae_cluster_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_sullae_cluster_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sullae_cluster_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_sullae_cluster_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_sullae_cluster_v1_worker_proto_goTypes = []any{
 	(RunError_Kind)(0),        // 0: sullae.cluster.v1.RunError.Kind
 	(*Share)(nil),             // 1: sullae.cluster.v1.Share
@@ -2209,20 +2334,22 @@ var file_sullae_cluster_v1_worker_proto_goTypes = []any{
 	(*RunRequest)(nil),        // 8: sullae.cluster.v1.RunRequest
 	(*Open)(nil),              // 9: sullae.cluster.v1.Open
 	(*StepPlan)(nil),          // 10: sullae.cluster.v1.StepPlan
-	(*NewSequence)(nil),       // 11: sullae.cluster.v1.NewSequence
-	(*SamplingParams)(nil),    // 12: sullae.cluster.v1.SamplingParams
-	(*TokenSequence)(nil),     // 13: sullae.cluster.v1.TokenSequence
-	(*SequenceStep)(nil),      // 14: sullae.cluster.v1.SequenceStep
-	(*RunResponse)(nil),       // 15: sullae.cluster.v1.RunResponse
-	(*StepResult)(nil),        // 16: sullae.cluster.v1.StepResult
-	(*SequenceResult)(nil),    // 17: sullae.cluster.v1.SequenceResult
-	(*TokenScores)(nil),       // 18: sullae.cluster.v1.TokenScores
-	(*RunError)(nil),          // 19: sullae.cluster.v1.RunError
-	(*ReachRequest)(nil),      // 20: sullae.cluster.v1.ReachRequest
-	(*ReachResponse)(nil),     // 21: sullae.cluster.v1.ReachResponse
-	(*GetStatusRequest)(nil),  // 22: sullae.cluster.v1.GetStatusRequest
-	(*GetStatusResponse)(nil), // 23: sullae.cluster.v1.GetStatusResponse
-	nil,                       // 24: sullae.cluster.v1.Ready.LoadedEntry
+	(*StepMasks)(nil),         // 11: sullae.cluster.v1.StepMasks
+	(*Mask)(nil),              // 12: sullae.cluster.v1.Mask
+	(*NewSequence)(nil),       // 13: sullae.cluster.v1.NewSequence
+	(*SamplingParams)(nil),    // 14: sullae.cluster.v1.SamplingParams
+	(*TokenSequence)(nil),     // 15: sullae.cluster.v1.TokenSequence
+	(*SequenceStep)(nil),      // 16: sullae.cluster.v1.SequenceStep
+	(*RunResponse)(nil),       // 17: sullae.cluster.v1.RunResponse
+	(*StepResult)(nil),        // 18: sullae.cluster.v1.StepResult
+	(*SequenceResult)(nil),    // 19: sullae.cluster.v1.SequenceResult
+	(*TokenScores)(nil),       // 20: sullae.cluster.v1.TokenScores
+	(*RunError)(nil),          // 21: sullae.cluster.v1.RunError
+	(*ReachRequest)(nil),      // 22: sullae.cluster.v1.ReachRequest
+	(*ReachResponse)(nil),     // 23: sullae.cluster.v1.ReachResponse
+	(*GetStatusRequest)(nil),  // 24: sullae.cluster.v1.GetStatusRequest
+	(*GetStatusResponse)(nil), // 25: sullae.cluster.v1.GetStatusResponse
+	nil,                       // 26: sullae.cluster.v1.Ready.LoadedEntry
 }
 var file_sullae_cluster_v1_worker_proto_depIdxs = []int32{
 	1,  // 0: sullae.cluster.v1.Rank.share:type_name -> sullae.cluster.v1.Share
@@ -2230,33 +2357,35 @@ var file_sullae_cluster_v1_worker_proto_depIdxs = []int32{
 	3,  // 2: sullae.cluster.v1.PrepareRequest.kv:type_name -> sullae.cluster.v1.KvConfig
 	6,  // 3: sullae.cluster.v1.PrepareResponse.progress:type_name -> sullae.cluster.v1.LoadProgress
 	7,  // 4: sullae.cluster.v1.PrepareResponse.ready:type_name -> sullae.cluster.v1.Ready
-	24, // 5: sullae.cluster.v1.Ready.loaded:type_name -> sullae.cluster.v1.Ready.LoadedEntry
+	26, // 5: sullae.cluster.v1.Ready.loaded:type_name -> sullae.cluster.v1.Ready.LoadedEntry
 	9,  // 6: sullae.cluster.v1.RunRequest.open:type_name -> sullae.cluster.v1.Open
 	10, // 7: sullae.cluster.v1.RunRequest.step:type_name -> sullae.cluster.v1.StepPlan
-	11, // 8: sullae.cluster.v1.StepPlan.started:type_name -> sullae.cluster.v1.NewSequence
-	14, // 9: sullae.cluster.v1.StepPlan.sequences:type_name -> sullae.cluster.v1.SequenceStep
-	12, // 10: sullae.cluster.v1.NewSequence.sampling:type_name -> sullae.cluster.v1.SamplingParams
-	13, // 11: sullae.cluster.v1.SamplingParams.bad_words:type_name -> sullae.cluster.v1.TokenSequence
-	16, // 12: sullae.cluster.v1.RunResponse.result:type_name -> sullae.cluster.v1.StepResult
-	19, // 13: sullae.cluster.v1.RunResponse.error:type_name -> sullae.cluster.v1.RunError
-	17, // 14: sullae.cluster.v1.StepResult.sequences:type_name -> sullae.cluster.v1.SequenceResult
-	18, // 15: sullae.cluster.v1.SequenceResult.scores:type_name -> sullae.cluster.v1.TokenScores
-	18, // 16: sullae.cluster.v1.SequenceResult.prompt_scores:type_name -> sullae.cluster.v1.TokenScores
-	0,  // 17: sullae.cluster.v1.RunError.kind:type_name -> sullae.cluster.v1.RunError.Kind
-	6,  // 18: sullae.cluster.v1.GetStatusResponse.loading:type_name -> sullae.cluster.v1.LoadProgress
-	4,  // 19: sullae.cluster.v1.WorkerService.Prepare:input_type -> sullae.cluster.v1.PrepareRequest
-	8,  // 20: sullae.cluster.v1.WorkerService.Run:input_type -> sullae.cluster.v1.RunRequest
-	22, // 21: sullae.cluster.v1.WorkerService.GetStatus:input_type -> sullae.cluster.v1.GetStatusRequest
-	20, // 22: sullae.cluster.v1.WorkerService.Reach:input_type -> sullae.cluster.v1.ReachRequest
-	5,  // 23: sullae.cluster.v1.WorkerService.Prepare:output_type -> sullae.cluster.v1.PrepareResponse
-	15, // 24: sullae.cluster.v1.WorkerService.Run:output_type -> sullae.cluster.v1.RunResponse
-	23, // 25: sullae.cluster.v1.WorkerService.GetStatus:output_type -> sullae.cluster.v1.GetStatusResponse
-	21, // 26: sullae.cluster.v1.WorkerService.Reach:output_type -> sullae.cluster.v1.ReachResponse
-	23, // [23:27] is the sub-list for method output_type
-	19, // [19:23] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	11, // 8: sullae.cluster.v1.RunRequest.masks:type_name -> sullae.cluster.v1.StepMasks
+	13, // 9: sullae.cluster.v1.StepPlan.started:type_name -> sullae.cluster.v1.NewSequence
+	16, // 10: sullae.cluster.v1.StepPlan.sequences:type_name -> sullae.cluster.v1.SequenceStep
+	12, // 11: sullae.cluster.v1.StepMasks.masks:type_name -> sullae.cluster.v1.Mask
+	14, // 12: sullae.cluster.v1.NewSequence.sampling:type_name -> sullae.cluster.v1.SamplingParams
+	15, // 13: sullae.cluster.v1.SamplingParams.bad_words:type_name -> sullae.cluster.v1.TokenSequence
+	18, // 14: sullae.cluster.v1.RunResponse.result:type_name -> sullae.cluster.v1.StepResult
+	21, // 15: sullae.cluster.v1.RunResponse.error:type_name -> sullae.cluster.v1.RunError
+	19, // 16: sullae.cluster.v1.StepResult.sequences:type_name -> sullae.cluster.v1.SequenceResult
+	20, // 17: sullae.cluster.v1.SequenceResult.scores:type_name -> sullae.cluster.v1.TokenScores
+	20, // 18: sullae.cluster.v1.SequenceResult.prompt_scores:type_name -> sullae.cluster.v1.TokenScores
+	0,  // 19: sullae.cluster.v1.RunError.kind:type_name -> sullae.cluster.v1.RunError.Kind
+	6,  // 20: sullae.cluster.v1.GetStatusResponse.loading:type_name -> sullae.cluster.v1.LoadProgress
+	4,  // 21: sullae.cluster.v1.WorkerService.Prepare:input_type -> sullae.cluster.v1.PrepareRequest
+	8,  // 22: sullae.cluster.v1.WorkerService.Run:input_type -> sullae.cluster.v1.RunRequest
+	24, // 23: sullae.cluster.v1.WorkerService.GetStatus:input_type -> sullae.cluster.v1.GetStatusRequest
+	22, // 24: sullae.cluster.v1.WorkerService.Reach:input_type -> sullae.cluster.v1.ReachRequest
+	5,  // 25: sullae.cluster.v1.WorkerService.Prepare:output_type -> sullae.cluster.v1.PrepareResponse
+	17, // 26: sullae.cluster.v1.WorkerService.Run:output_type -> sullae.cluster.v1.RunResponse
+	25, // 27: sullae.cluster.v1.WorkerService.GetStatus:output_type -> sullae.cluster.v1.GetStatusResponse
+	23, // 28: sullae.cluster.v1.WorkerService.Reach:output_type -> sullae.cluster.v1.ReachResponse
+	25, // [25:29] is the sub-list for method output_type
+	21, // [21:25] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_sullae_cluster_v1_worker_proto_init() }
@@ -2271,8 +2400,9 @@ func file_sullae_cluster_v1_worker_proto_init() {
 	file_sullae_cluster_v1_worker_proto_msgTypes[7].OneofWrappers = []any{
 		(*RunRequest_Open)(nil),
 		(*RunRequest_Step)(nil),
+		(*RunRequest_Masks)(nil),
 	}
-	file_sullae_cluster_v1_worker_proto_msgTypes[14].OneofWrappers = []any{
+	file_sullae_cluster_v1_worker_proto_msgTypes[16].OneofWrappers = []any{
 		(*RunResponse_Result)(nil),
 		(*RunResponse_Error)(nil),
 	}
@@ -2282,7 +2412,7 @@ func file_sullae_cluster_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sullae_cluster_v1_worker_proto_rawDesc), len(file_sullae_cluster_v1_worker_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
