@@ -18820,3 +18820,337 @@ loop:
 	VMOVUPS      Z23, 192(AX)
 	VZEROUPPER
 	RET
+
+// func softmaxRowsAVX512(x *float32, stride int, rows int, n int, scale float32, out *[2]float32)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-48
+	MOVQ x+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ rows+16(FP), DX
+	MOVQ out+40(FP), BX
+	SHLQ $0x02, CX
+	MOVQ n+24(FP), SI
+
+	// what is the same for all rows
+	VBROADCASTSS minusInf<>+0(SB), Z0
+	VBROADCASTSS scale+32(FP), Y1
+	VBROADCASTSS expLo<>+0(SB), Z2
+	VBROADCASTSS expHi<>+0(SB), Z3
+	VBROADCASTSS log2E<>+0(SB), Z4
+	VBROADCASTSS roundMagic<>+0(SB), Z5
+	VBROADCASTSS ln2Hi<>+0(SB), Z6
+	VBROADCASTSS ln2Lo<>+0(SB), Z7
+	VBROADCASTSS expC6<>+0(SB), Z8
+	VBROADCASTSS expC5<>+0(SB), Z9
+	VBROADCASTSS expC4<>+0(SB), Z10
+	VBROADCASTSS expC3<>+0(SB), Z11
+	VBROADCASTSS expC2<>+0(SB), Z12
+	VBROADCASTSS one<>+0(SB), Z13
+	VBROADCASTSS bias<>+0(SB), Z14
+	MOVQ         SI, DI
+	ANDQ         $0x07, DI
+	MOVL         $0xffffffff, R8
+	BZHIL        DI, R8, R8
+	KMOVW        R8, K1
+	MOVQ         SI, DI
+	ANDQ         $0x0f, DI
+	MOVL         $0xffffffff, R8
+	BZHIL        DI, R8, R8
+	KMOVW        R8, K2
+
+row:
+	// scale, and the greatest in 8 lanes; an old one stays where the new is not greater, or NaN
+	VMOVAPS Y0, Y15
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	SHRQ    $0x03, R8
+	JZ      restOfMax
+
+max:
+	VMULPS  (DI), Y1, Y16
+	VMOVUPS Y16, (DI)
+	VMAXPS  Y15, Y16, Y15
+	ADDQ    $0x20, DI
+	DECQ    R8
+	JNZ     max
+
+restOfMax:
+	TESTQ     $0x00000007, SI
+	JZ        maxDone
+	VMOVUPS.Z (DI), K1, Y16
+	VMULPS    Y16, Y1, Y16
+	VMOVUPS   Y16, K1, (DI)
+	VMOVAPS   Y0, Y17
+	VMOVAPS   Y16, K1, Y17
+	VMAXPS    Y15, Y17, Y15
+
+maxDone:
+	// the lanes' greatest, halves against halves
+	VEXTRACTF32X4 $0x01, Y15, X16
+	VMAXPS        X15, X16, X15
+	VPERMILPS     $0x0e, X15, X16
+	VMAXPS        X15, X16, X15
+	VMOVSHDUP     X15, X16
+	VMAXPS        X15, X16, X15
+	VMOVSS        X15, (BX)
+
+	// what is taken away: it, or 0 where it is -Inf
+	VMOVD        X15, DI
+	XORL         R8, R8
+	CMPL         DI, $0xff800000
+	CMOVLEQ      R8, DI
+	VPBROADCASTD DI, Z15
+
+	// the exponentials, and their sum in 8 lanes
+	VPXORD Z18, Z18, Z18
+	MOVQ   AX, DI
+	MOVQ   SI, R8
+	SHRQ   $0x04, R8
+	JZ     restOfSum
+
+sum:
+	VMOVUPS (DI), Z16
+	VSUBPS  Z15, Z16, Z16
+	VMOVUPS Z2, Z17
+	VMAXPS  Z16, Z17, Z16
+	VMOVUPS Z3, Z17
+	VMINPS  Z16, Z17, Z16
+
+	// n = round(x log2 e), r = x - n ln 2
+	VMOVUPS      Z4, Z17
+	VFMADD213PS  Z5, Z16, Z17
+	VSUBPS       Z5, Z17, Z19
+	VFNMADD231PS Z6, Z19, Z16
+	VFNMADD231PS Z7, Z19, Z16
+
+	// the polynomial
+	VMOVUPS     Z8, Z20
+	VFMADD213PS Z9, Z16, Z20
+	VFMADD213PS Z10, Z16, Z20
+	VFMADD213PS Z11, Z16, Z20
+	VFMADD213PS Z12, Z16, Z20
+	VFMADD213PS Z13, Z16, Z20
+	VFMADD213PS Z13, Z16, Z20
+
+	// times 2^n in two halves
+	VPSUBD        Z5, Z17, Z17
+	VPSRAD        $0x01, Z17, Z19
+	VPSUBD        Z19, Z17, Z17
+	VPADDD        Z14, Z19, Z19
+	VPADDD        Z14, Z17, Z17
+	VPSLLD        $0x17, Z19, Z19
+	VPSLLD        $0x17, Z17, Z17
+	VMULPS        Z19, Z20, Z20
+	VMULPS        Z17, Z20, Z20
+	VMOVUPS       Z20, (DI)
+	VCVTPS2PD     Y20, Z16
+	VADDPD        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z20, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z16, Z18, Z18
+	ADDQ          $0x40, DI
+	DECQ          R8
+	JNZ           sum
+
+restOfSum:
+	TESTQ $0x0000000f, SI
+	JZ    sumDone
+
+	// beside the rest -Inf, whose exponential adds nothing
+	VMOVAPS Z0, Z16
+	VMOVUPS (DI), K2, Z16
+	VSUBPS  Z15, Z16, Z16
+	VMOVUPS Z2, Z15
+	VMAXPS  Z16, Z15, Z16
+	VMOVUPS Z3, Z15
+	VMINPS  Z16, Z15, Z16
+
+	// n = round(x log2 e), r = x - n ln 2
+	VMOVUPS      Z4, Z15
+	VFMADD213PS  Z5, Z16, Z15
+	VSUBPS       Z5, Z15, Z17
+	VFNMADD231PS Z6, Z17, Z16
+	VFNMADD231PS Z7, Z17, Z16
+
+	// the polynomial
+	VMOVUPS     Z8, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z16, Z19
+	VFMADD213PS Z11, Z16, Z19
+	VFMADD213PS Z12, Z16, Z19
+	VFMADD213PS Z13, Z16, Z19
+	VFMADD213PS Z13, Z16, Z19
+
+	// times 2^n in two halves
+	VPSUBD        Z5, Z15, Z15
+	VPSRAD        $0x01, Z15, Z17
+	VPSUBD        Z17, Z15, Z15
+	VPADDD        Z14, Z17, Z17
+	VPADDD        Z14, Z15, Z15
+	VPSLLD        $0x17, Z17, Z17
+	VPSLLD        $0x17, Z15, Z15
+	VMULPS        Z17, Z19, Z19
+	VMULPS        Z15, Z19, Z19
+	VMOVUPS       Z19, K2, (DI)
+	VCVTPS2PD     Y19, Z15
+	VADDPD        Z15, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z19, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z15, Z18, Z18
+
+sumDone:
+	// the lanes' sum, halves and halves
+	VEXTRACTF64X4 $0x01, Z18, Y15
+	VADDPD        Y15, Y18, Y15
+	VEXTRACTF32X4 $0x01, Y15, X18
+	VADDPD        X18, X15, X15
+	VPERMILPD     $0x01, X15, X18
+	VADDSD        X18, X15, X15
+	VCVTSD2SS     X15, X15, X15
+	VMOVSS        X15, 4(BX)
+	ADDQ          CX, AX
+	ADDQ          $0x08, BX
+	DECQ          DX
+	JNZ           row
+	VZEROUPPER
+	RET
+
+DATA minusInf<>+0(SB)/4, $0xff800000
+DATA minusInf<>+4(SB)/4, $0xff800000
+DATA minusInf<>+8(SB)/4, $0xff800000
+DATA minusInf<>+12(SB)/4, $0xff800000
+DATA minusInf<>+16(SB)/4, $0xff800000
+DATA minusInf<>+20(SB)/4, $0xff800000
+DATA minusInf<>+24(SB)/4, $0xff800000
+DATA minusInf<>+28(SB)/4, $0xff800000
+GLOBL minusInf<>(SB), RODATA|NOPTR, $32
+
+DATA expLo<>+0(SB)/4, $0xc2d00000
+DATA expLo<>+4(SB)/4, $0xc2d00000
+DATA expLo<>+8(SB)/4, $0xc2d00000
+DATA expLo<>+12(SB)/4, $0xc2d00000
+DATA expLo<>+16(SB)/4, $0xc2d00000
+DATA expLo<>+20(SB)/4, $0xc2d00000
+DATA expLo<>+24(SB)/4, $0xc2d00000
+DATA expLo<>+28(SB)/4, $0xc2d00000
+GLOBL expLo<>(SB), RODATA|NOPTR, $32
+
+DATA expHi<>+0(SB)/4, $0x42b20000
+DATA expHi<>+4(SB)/4, $0x42b20000
+DATA expHi<>+8(SB)/4, $0x42b20000
+DATA expHi<>+12(SB)/4, $0x42b20000
+DATA expHi<>+16(SB)/4, $0x42b20000
+DATA expHi<>+20(SB)/4, $0x42b20000
+DATA expHi<>+24(SB)/4, $0x42b20000
+DATA expHi<>+28(SB)/4, $0x42b20000
+GLOBL expHi<>(SB), RODATA|NOPTR, $32
+
+DATA log2E<>+0(SB)/4, $0x3fb8aa3b
+DATA log2E<>+4(SB)/4, $0x3fb8aa3b
+DATA log2E<>+8(SB)/4, $0x3fb8aa3b
+DATA log2E<>+12(SB)/4, $0x3fb8aa3b
+DATA log2E<>+16(SB)/4, $0x3fb8aa3b
+DATA log2E<>+20(SB)/4, $0x3fb8aa3b
+DATA log2E<>+24(SB)/4, $0x3fb8aa3b
+DATA log2E<>+28(SB)/4, $0x3fb8aa3b
+GLOBL log2E<>(SB), RODATA|NOPTR, $32
+
+DATA roundMagic<>+0(SB)/4, $0x4b400000
+DATA roundMagic<>+4(SB)/4, $0x4b400000
+DATA roundMagic<>+8(SB)/4, $0x4b400000
+DATA roundMagic<>+12(SB)/4, $0x4b400000
+DATA roundMagic<>+16(SB)/4, $0x4b400000
+DATA roundMagic<>+20(SB)/4, $0x4b400000
+DATA roundMagic<>+24(SB)/4, $0x4b400000
+DATA roundMagic<>+28(SB)/4, $0x4b400000
+GLOBL roundMagic<>(SB), RODATA|NOPTR, $32
+
+DATA ln2Hi<>+0(SB)/4, $0x3f317200
+DATA ln2Hi<>+4(SB)/4, $0x3f317200
+DATA ln2Hi<>+8(SB)/4, $0x3f317200
+DATA ln2Hi<>+12(SB)/4, $0x3f317200
+DATA ln2Hi<>+16(SB)/4, $0x3f317200
+DATA ln2Hi<>+20(SB)/4, $0x3f317200
+DATA ln2Hi<>+24(SB)/4, $0x3f317200
+DATA ln2Hi<>+28(SB)/4, $0x3f317200
+GLOBL ln2Hi<>(SB), RODATA|NOPTR, $32
+
+DATA ln2Lo<>+0(SB)/4, $0x35bfbe8e
+DATA ln2Lo<>+4(SB)/4, $0x35bfbe8e
+DATA ln2Lo<>+8(SB)/4, $0x35bfbe8e
+DATA ln2Lo<>+12(SB)/4, $0x35bfbe8e
+DATA ln2Lo<>+16(SB)/4, $0x35bfbe8e
+DATA ln2Lo<>+20(SB)/4, $0x35bfbe8e
+DATA ln2Lo<>+24(SB)/4, $0x35bfbe8e
+DATA ln2Lo<>+28(SB)/4, $0x35bfbe8e
+GLOBL ln2Lo<>(SB), RODATA|NOPTR, $32
+
+DATA expC6<>+0(SB)/4, $0x3ab51203
+DATA expC6<>+4(SB)/4, $0x3ab51203
+DATA expC6<>+8(SB)/4, $0x3ab51203
+DATA expC6<>+12(SB)/4, $0x3ab51203
+DATA expC6<>+16(SB)/4, $0x3ab51203
+DATA expC6<>+20(SB)/4, $0x3ab51203
+DATA expC6<>+24(SB)/4, $0x3ab51203
+DATA expC6<>+28(SB)/4, $0x3ab51203
+GLOBL expC6<>(SB), RODATA|NOPTR, $32
+
+DATA expC5<>+0(SB)/4, $0x3c091cff
+DATA expC5<>+4(SB)/4, $0x3c091cff
+DATA expC5<>+8(SB)/4, $0x3c091cff
+DATA expC5<>+12(SB)/4, $0x3c091cff
+DATA expC5<>+16(SB)/4, $0x3c091cff
+DATA expC5<>+20(SB)/4, $0x3c091cff
+DATA expC5<>+24(SB)/4, $0x3c091cff
+DATA expC5<>+28(SB)/4, $0x3c091cff
+GLOBL expC5<>(SB), RODATA|NOPTR, $32
+
+DATA expC4<>+0(SB)/4, $0x3d2aac79
+DATA expC4<>+4(SB)/4, $0x3d2aac79
+DATA expC4<>+8(SB)/4, $0x3d2aac79
+DATA expC4<>+12(SB)/4, $0x3d2aac79
+DATA expC4<>+16(SB)/4, $0x3d2aac79
+DATA expC4<>+20(SB)/4, $0x3d2aac79
+DATA expC4<>+24(SB)/4, $0x3d2aac79
+DATA expC4<>+28(SB)/4, $0x3d2aac79
+GLOBL expC4<>(SB), RODATA|NOPTR, $32
+
+DATA expC3<>+0(SB)/4, $0x3e2aaa49
+DATA expC3<>+4(SB)/4, $0x3e2aaa49
+DATA expC3<>+8(SB)/4, $0x3e2aaa49
+DATA expC3<>+12(SB)/4, $0x3e2aaa49
+DATA expC3<>+16(SB)/4, $0x3e2aaa49
+DATA expC3<>+20(SB)/4, $0x3e2aaa49
+DATA expC3<>+24(SB)/4, $0x3e2aaa49
+DATA expC3<>+28(SB)/4, $0x3e2aaa49
+GLOBL expC3<>(SB), RODATA|NOPTR, $32
+
+DATA expC2<>+0(SB)/4, $0x3efffffe
+DATA expC2<>+4(SB)/4, $0x3efffffe
+DATA expC2<>+8(SB)/4, $0x3efffffe
+DATA expC2<>+12(SB)/4, $0x3efffffe
+DATA expC2<>+16(SB)/4, $0x3efffffe
+DATA expC2<>+20(SB)/4, $0x3efffffe
+DATA expC2<>+24(SB)/4, $0x3efffffe
+DATA expC2<>+28(SB)/4, $0x3efffffe
+GLOBL expC2<>(SB), RODATA|NOPTR, $32
+
+DATA one<>+0(SB)/4, $0x3f800000
+DATA one<>+4(SB)/4, $0x3f800000
+DATA one<>+8(SB)/4, $0x3f800000
+DATA one<>+12(SB)/4, $0x3f800000
+DATA one<>+16(SB)/4, $0x3f800000
+DATA one<>+20(SB)/4, $0x3f800000
+DATA one<>+24(SB)/4, $0x3f800000
+DATA one<>+28(SB)/4, $0x3f800000
+GLOBL one<>(SB), RODATA|NOPTR, $32
+
+DATA bias<>+0(SB)/4, $0x0000007f
+DATA bias<>+4(SB)/4, $0x0000007f
+DATA bias<>+8(SB)/4, $0x0000007f
+DATA bias<>+12(SB)/4, $0x0000007f
+DATA bias<>+16(SB)/4, $0x0000007f
+DATA bias<>+20(SB)/4, $0x0000007f
+DATA bias<>+24(SB)/4, $0x0000007f
+DATA bias<>+28(SB)/4, $0x0000007f
+GLOBL bias<>(SB), RODATA|NOPTR, $32

@@ -867,3 +867,9 @@ func scoreQ8_6x2_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, t
 //
 //go:noescape
 func scoreQ8_6x4_512(c *float32, ldc int, a *float32, lda int, keys *[4]*byte, touch *[4]*byte, d int)
+
+// softmaxRowsAVX512 is variant.softmaxRows for rows >= 1 and n >= 1.
+// Please refer to variant.softmax for the reference implementation.
+//
+//go:noescape
+func softmaxRowsAVX512(x *float32, stride int, rows int, n int, scale float32, out *[2]float32)

@@ -172,8 +172,9 @@ type attnScratch struct {
 	q    []float32 // [pairs, headDim]
 	sums           // of the chunks so far
 	// Of one tile of at most 6 pairs in one chunk:
-	score []float32 // [6, scoreStride]
-	part  []float32 // [6, pad]
+	score []float32               // [6, scoreStride]
+	part  []float32               // [6, pad]
+	tops  [maxTileRows][2]float32 // the largest score and the sum of exponentials
 	// Of the chunk, in elements:
 	vOff   []int     // of each block, where its first value is
 	kOff   []int     // of each 16 positions, where their keys are
@@ -313,22 +314,37 @@ func (a *attention) tile(s *attnScratch, to *sums, it *attnItem, keys []byte, c,
 	lastLo, hi := span(i1 - 1)
 
 	a.scores(s, keys, i0, n, lo, hi)
-	var sum, top [maxTileRows]float32
-	for i := range n {
-		lo, hi := span(i0 + i)
-		row := s.score[i*scoreStride:]
-		scale := a.spec.Scale
-		if a.kv.scale != nil {
-			a.v.mulScaled(row[lo:hi], row[lo:hi], s.scales[lo:hi], scale)
-			scale = 1
+	scale := a.spec.Scale
+	if a.kv.scale != nil || a.spec.Cap > 0 {
+		for i := range n {
+			lo, hi := span(i0 + i)
+			row := s.score[i*scoreStride:][lo:hi]
+			if a.kv.scale != nil {
+				a.v.mulScaled(row, row, s.scales[lo:hi], scale)
+			}
+			if a.spec.Cap > 0 {
+				f := scale
+				if a.kv.scale != nil {
+					f = 1
+				}
+				a.v.softCap(row, f, a.spec.Cap)
+			}
 		}
-		if a.spec.Cap > 0 {
-			a.v.softCap(row[lo:hi], scale, a.spec.Cap)
-			scale = 1
+		scale = 1
+	}
+	if a.v.softmaxRows != nil && lo == lastLo && firstHi == hi {
+		a.v.softmaxRows(s.score[lo:], scoreStride, n, hi-lo, scale, s.tops[:n])
+	} else {
+		for i := range n {
+			lo, hi := span(i0 + i)
+			s.tops[i][0], s.tops[i][1] = a.v.softmax(s.score[i*scoreStride:][lo:hi], scale, &s.lanes)
 		}
-		top[i], sum[i] = a.v.softmax(row[lo:hi], scale, &s.lanes)
-		if a.kv.scale != nil {
-			a.v.mulScaled(row[lo:hi], row[lo:hi], s.scales[chunk+lo:chunk+hi], 1)
+	}
+	if a.kv.scale != nil {
+		for i := range n {
+			lo, hi := span(i0 + i)
+			row := s.score[i*scoreStride:][lo:hi]
+			a.v.mulScaled(row, row, s.scales[chunk+lo:chunk+hi], 1)
 		}
 	}
 
@@ -352,7 +368,7 @@ func (a *attention) tile(s *attnScratch, to *sums, it *attnItem, keys []byte, c,
 		}
 	}
 	for i := range n {
-		a.merge(to, i0+i, top[i], sum[i], s.part[i*pad:(i+1)*pad])
+		a.merge(to, i0+i, s.tops[i][0], s.tops[i][1], s.part[i*pad:(i+1)*pad])
 	}
 }
 

@@ -41,3 +41,13 @@ func weighAVX512(t kernels.KVType, c []float32, ldc int, a []float32, lda int, v
 func scoreAVX512(t kernels.KVType, c []float32, ldc int, a []float32, lda int, keys []byte, off []int, next []byte, nextOff []int, m, d int, ends *scoreEnds) {
 	scoreVec(&scoreTiles512[t][m], t, c, ldc, a, lda, keys, off, next, nextOff, m, d, ends)
 }
+
+func softmaxRowsVec(x []float32, stride, rows, n int, scale float32, out [][2]float32) {
+	_, _ = x[(rows-1)*stride+n-1], out[rows-1]
+	if raceEnabled {
+		for r := range rows {
+			raceWrite(x[r*stride:][:n])
+		}
+	}
+	softmaxRowsAVX512(&x[0], stride, rows, n, scale, &out[0])
+}

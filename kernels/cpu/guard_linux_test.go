@@ -4,6 +4,7 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -108,6 +109,9 @@ func TestGuardPages(t *testing.T) {
 		}
 		for n := range 67 {
 			guardVector(f, n)
+			if v := variants()[0]; v.softmaxRows != nil && n > 0 {
+				guardSoftmax(f, v, 1+n%maxTileRows, n)
+			}
 		}
 		for _, v := range variants() {
 			guardQuant(f, v)
@@ -124,8 +128,8 @@ func guardTiles(f *fences, v *variant) {
 			}
 		}
 		for t := range kernels.KVQ8 + 1 {
-			for d := 8; d <= 40; d += 8 {
-				guardScore(f, v, t, m, d, 1+d/8%3)
+			for d := 8; d <= 56; d += 8 {
+				guardScore(f, v, t, m, d, 1+d/8%7)
 			}
 			for n := 1; n <= 9; n++ {
 				for p := 1; p <= v.strips[m]; p++ {
@@ -187,6 +191,46 @@ func guardScore(f *fences, asm *variant, t kernels.KVType, m, d, tiles int) {
 	f.both(fmt.Sprintf("%s: score %v m=%d d=%d tiles=%d", asm.name, t, m, d, tiles), asm, portable, c, func(v *variant) {
 		v.score(t, c, stripWidth*tiles, a, d, keys, off, keys, off, m, d, &scoreEnds{})
 	})
+}
+
+// guardSoftmax holds softmaxRows to softmax, of rows that have -Inf, zeros of both signs
+// and, in one of them, NaN.
+func guardSoftmax(f *fences, asm *variant, rows, n int) {
+	stride := n + 3
+	x := f.random((rows-1)*stride + n)
+	for i := range x {
+		switch i % 11 {
+		case 3:
+			x[i] = float32(math.Inf(-1))
+		case 5:
+			x[i] = float32(math.Copysign(0, float64(i%2)-0.5))
+		}
+	}
+	if rows > 2 {
+		x[2*stride] = float32(math.NaN())
+		fill(x[stride:][:n], float32(math.Inf(-1)))
+	}
+	got := map[*variant][][2]float32{}
+	f.both(fmt.Sprintf("%s: softmaxRows rows=%d n=%d", asm.name, rows, n), asm, portable, x, func(v *variant) {
+		out := make([][2]float32, rows)
+		if v.softmaxRows != nil {
+			v.softmaxRows(x, stride, rows, n, 0.7, out)
+		} else {
+			for r := range out {
+				row := append(make([]float32, 0, n+7), x[r*stride:][:n]...)
+				out[r][0], out[r][1] = v.softmax(row, 0.7, new([8]float64))
+				copy(x[r*stride:], row)
+			}
+		}
+		got[v] = out
+	})
+	for r, want := range got[portable] {
+		for i, sum := range got[asm][r] {
+			if !sameFloat(sum, want[i]) {
+				f.t.Fatalf("%s: softmaxRows rows=%d n=%d: row %d: assembly %x, twin %x", asm.name, rows, n, r, got[asm][r], want)
+			}
+		}
+	}
 }
 
 func guardVector(f *fences, n int) {

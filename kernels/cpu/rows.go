@@ -157,6 +157,11 @@ func (b *Backend) ExpSums(dst, logits kernels.Buffer, rows, n, block int) {
 // is memory to work in.
 func (v *variant) softmax(x []float32, scale float32, lanes *[8]float64) (maximum, sum float32) {
 	n := len(x)
+	if v.softmaxRows != nil {
+		var out [1][2]float32
+		v.softmaxRows(x, n, 1, n, scale, out[:])
+		return out[0][0], out[0][1]
+	}
 	x = x[:(n+7)&^7]
 	fill(x[n:], x[0]) // a value that is there already does not change the maximum
 	maximum = v.scaleMax(x, scale)

@@ -99,6 +99,10 @@ type variant struct {
 	// len(src) is a multiple of 8.
 	expSum func(dst, src []float32, shift float32, sum *[8]float64)
 
+	// softmaxRows, where it is not nil, is softmax of n values of each of rows rows, which
+	// begin stride apart: the maxima and the sums.
+	softmaxRows func(x []float32, stride, rows, n int, scale float32, out [][2]float32)
+
 	// blend: dst[i] = dst[i]·a + src[i]·b, each operation rounded.
 	blend func(dst, src []float32, a, b float32)
 

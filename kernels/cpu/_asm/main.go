@@ -29,6 +29,7 @@ func main() {
 		attend(avx2)
 	case "attend512":
 		attend(avx512)
+		softmax512()
 	case "coded":
 		coded(avx2)
 	case "coded512":

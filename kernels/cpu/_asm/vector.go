@@ -78,36 +78,63 @@ var constants = map[string]Mem{}
 
 func float(name string, f float32) Mem { return constant(name, math.Float32bits(f)) }
 
+// expConstants are what exp takes, the same in all lanes, in the order in which it does.
+var expConstants = []struct {
+	name string
+	bits uint32
+}{
+	{"expLo", math.Float32bits(-104)},
+	{"expHi", math.Float32bits(89)},
+	{"log2E", math.Float32bits(1.44269504088896341)},
+	{"roundMagic", math.Float32bits(12582912)},
+	{"ln2Hi", math.Float32bits(0.693145751953125)},
+	{"ln2Lo", math.Float32bits(1.42860676533018e-06)},
+	{"expC6", math.Float32bits(0.001381457201205194)},
+	{"expC5", math.Float32bits(0.00836872961372137)},
+	{"expC4", math.Float32bits(0.04166838899254799)},
+	{"expC3", math.Float32bits(0.1666652113199234)},
+	{"expC2", math.Float32bits(0.4999999403953552)},
+	{"one", math.Float32bits(1)},
+	{"bias", 127},
+}
+
 // exp replaces x by e^x, with exp32's order of operations.
 func exp(x VecVirtual) VecVirtual {
-	// In vmaxps and vminps the second source stays if either is NaN; in Go's
-	// operand order that is the first operand.
-	lo, t, n, p := YMM(), YMM(), YMM(), YMM()
-	VMOVUPS(float("expLo", -104), lo)
+	at := map[string]Op{}
+	for _, c := range expConstants {
+		at[c.name] = constant(c.name, c.bits)
+	}
+	return expOf(YMM, at, x)
+}
+
+// expOf is exp in vectors of any width, with its constants at k.
+func expOf(vec func() VecVirtual, k map[string]Op, x VecVirtual) VecVirtual {
+	lo, t, n, p := vec(), vec(), vec(), vec()
+	VMOVUPS(k["expLo"], lo)
 	VMAXPS(x, lo, x)
-	VMOVUPS(float("expHi", 89), lo)
+	VMOVUPS(k["expHi"], lo)
 	VMINPS(x, lo, x)
 	Comment("n = round(x log2 e), r = x - n ln 2")
-	VMOVUPS(float("log2E", 1.44269504088896341), t)
-	VFMADD213PS(float("roundMagic", 12582912), x, t)
-	VSUBPS(float("roundMagic", 0), t, n)
-	VFNMADD231PS(float("ln2Hi", 0.693145751953125), n, x)
-	VFNMADD231PS(float("ln2Lo", 1.42860676533018e-06), n, x)
+	VMOVUPS(k["log2E"], t)
+	VFMADD213PS(k["roundMagic"], x, t)
+	VSUBPS(k["roundMagic"], t, n)
+	VFNMADD231PS(k["ln2Hi"], n, x)
+	VFNMADD231PS(k["ln2Lo"], n, x)
 	Comment("the polynomial")
-	VMOVUPS(float("expC6", 0.001381457201205194), p)
-	VFMADD213PS(float("expC5", 0.00836872961372137), x, p)
-	VFMADD213PS(float("expC4", 0.04166838899254799), x, p)
-	VFMADD213PS(float("expC3", 0.1666652113199234), x, p)
-	VFMADD213PS(float("expC2", 0.4999999403953552), x, p)
-	VFMADD213PS(float("one", 1), x, p)
-	VFMADD213PS(float("one", 1), x, p)
+	VMOVUPS(k["expC6"], p)
+	VFMADD213PS(k["expC5"], x, p)
+	VFMADD213PS(k["expC4"], x, p)
+	VFMADD213PS(k["expC3"], x, p)
+	VFMADD213PS(k["expC2"], x, p)
+	VFMADD213PS(k["one"], x, p)
+	VFMADD213PS(k["one"], x, p)
 	Comment("times 2^n in two halves")
 	half := n
-	VPSUBD(float("roundMagic", 0), t, t)
+	VPSUBD(k["roundMagic"], t, t)
 	VPSRAD(Imm(1), t, half)
 	VPSUBD(half, t, t)
-	VPADDD(constant("bias", 127), half, half)
-	VPADDD(constant("bias", 127), t, t)
+	VPADDD(k["bias"], half, half)
+	VPADDD(k["bias"], t, t)
 	VPSLLD(Imm(23), half, half)
 	VPSLLD(Imm(23), t, t)
 	VMULPS(half, p, p)
