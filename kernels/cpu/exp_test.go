@@ -2,18 +2,22 @@ package cpu
 
 import (
 	"flag"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"sync"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 )
 
 var sweep = flag.Bool("sweep", false, "hold exp, tanh, SiLU and GELU to their bounds at every finite float32 (minutes each)")
 
 // eachFloat calls f with every 997th float32 of either sign below limit, in
-// batches; with -sweep, with every finite one.
-func eachFloat(limit float32, f func(x []float32)) {
-	const batch = 1 << 12
-	x := make([]float32, 0, batch)
+// batches and several at a time; with -sweep, with every finite one.
+func eachFloat(t *testing.T, limit float32, f func(x []float32) error) {
+	const batch = 1 << 14
 	stride := uint32(997)
 	if testing.Short() || raceEnabled {
 		stride = 10_007
@@ -21,15 +25,42 @@ func eachFloat(limit float32, f func(x []float32)) {
 	if *sweep {
 		stride, limit = 1, float32(math.Inf(1))
 	}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, sign := range []uint32{0, 1 << 31} {
-		for u := uint32(0); u < math.Float32bits(limit); u += stride {
-			if x = append(x, math.Float32frombits(u|sign)); len(x) == batch {
-				f(x)
-				x = x[:0]
+		for u, end := uint32(0), math.Float32bits(limit); u < end; u += batch * stride {
+			g.Go(func() error {
+				x := make([]float32, batch)
+				for i := range x {
+					// The last batch ends with its last number again and again.
+					at := min(u+uint32(i)*stride, u+(end-1-u)/stride*stride)
+					x[i] = math.Float32frombits(at | sign)
+				}
+				return f(x)
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sameAll holds every variant's loop to the portable one's bits, which it returns.
+func sameAll(x []float32, loop func(v *variant, dst []float32)) ([]float32, error) {
+	want, got := make([]float32, len(x)), make([]float32, len(x))
+	loop(portable, want)
+	for _, v := range variants() {
+		if v == portable {
+			continue
+		}
+		loop(v, got)
+		for i := range x {
+			if !sameFloat(got[i], want[i]) {
+				return nil, fmt.Errorf("%s: of %x: %x, portable gives %x", v.name, x[i], got[i], want[i])
 			}
 		}
 	}
-	f(append(x, make([]float32, batch-len(x))...))
+	return want, nil
 }
 
 // worst is the largest error seen, in units of the bound, and where.
@@ -44,36 +75,45 @@ func (w *worst) see(x float32, err float64) {
 	}
 }
 
-// ulp is the distance of float32 values at the size of y.
+// worstOf collects the worst of batches.
+type worstOf struct {
+	mu sync.Mutex
+	worst
+}
+
+func (w *worstOf) join(o worst) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.see(o.at, o.err)
+}
+
+// ulp is the distance of float32 values at the size of y, a normal number or zero.
 func ulp(y float64) float64 {
-	return math.Max(math.Exp2(math.Floor(math.Log2(math.Abs(y)))-23), tiny)
+	power := math.Float64frombits(math.Float64bits(y) & (0x7ff << 52))
+	return max(power*0x1p-23, tiny)
 }
 
 const tiny = 0x1p-149 // least subnormal
 
-// TestExpBound holds exp32 to its bound over the range in which it is neither 0
-// nor infinite, and all variants to exp32's bits.
+// TestExpBound holds exp32 to its bound, and all variants to exp32's bits.
 func TestExpBound(t *testing.T) {
-	var w worst
-	dst := make([]float32, 1<<12)
-	eachFloat(104, func(src []float32) {
-		for _, v := range variants() {
-			var sum [8]float64
-			v.expSum(dst, src, 0, &sum)
-			for i, x := range src {
-				if !sameFloat(dst[i], exp32(x)) {
-					t.Fatalf("%s: exp(%x) = %x, exp32 gives %x", v.name, x, dst[i], exp32(x))
-				}
-			}
+	var w worstOf
+	eachFloat(t, 104, func(x []float32) error {
+		got, err := sameAll(x, func(v *variant, dst []float32) { v.expSum(dst, x, 0, new([8]float64)) })
+		if err != nil {
+			return err
 		}
-		for i, x := range src {
+		var most worst
+		for i, x := range x {
 			switch want := math.Exp(float64(x)); {
 			case want <= math.MaxFloat32:
-				w.see(x, math.Abs(float64(dst[i])-want)/ulp(want))
-			case want > 0x1p128 && !math.IsInf(float64(dst[i]), 1):
-				t.Fatalf("exp(%v) = %v", x, dst[i])
+				most.see(x, math.Abs(float64(got[i])-want)/ulp(want))
+			case want > 0x1p128 && !math.IsInf(float64(got[i]), 1):
+				return fmt.Errorf("exp(%v) = %v", x, got[i])
 			}
 		}
+		w.join(most)
+		return nil
 	})
 	t.Logf("largest error %.3f ulp, at %v", w.err, w.at)
 	if w.err > 1 {
@@ -81,25 +121,24 @@ func TestExpBound(t *testing.T) {
 	}
 }
 
-// TestTanhBound holds tanh32 to its bound over the range in which it is not 1,
-// and all variants to its bits.
+// TestTanhBound holds tanh32 to its bound, and all variants to its bits.
 func TestTanhBound(t *testing.T) {
-	var w worst
-	dst := make([]float32, 1<<12)
-	eachFloat(10, func(src []float32) {
-		for _, v := range variants() {
-			copy(dst, src)
+	var w worstOf
+	eachFloat(t, 10, func(x []float32) error {
+		got, err := sameAll(x, func(v *variant, dst []float32) {
+			copy(dst, x)
 			v.softCap(dst, 1, 1)
-			for i, x := range src {
-				if !sameFloat(dst[i], tanh32(x)) {
-					t.Fatalf("%s: tanh(%x) = %x, tanh32 gives %x", v.name, x, dst[i], tanh32(x))
-				}
-			}
+		})
+		if err != nil {
+			return err
 		}
-		for i, x := range src {
+		var most worst
+		for i, x := range x {
 			want := math.Tanh(float64(x))
-			w.see(x, math.Abs(float64(dst[i])-want)/ulp(want))
+			most.see(x, math.Abs(float64(got[i])-want)/ulp(want))
 		}
+		w.join(most)
+		return nil
 	})
 	t.Logf("largest error %.3f ulp, at %v", w.err, w.at)
 	if w.err > 2 {
@@ -107,35 +146,32 @@ func TestTanhBound(t *testing.T) {
 	}
 }
 
-// TestGELUBound holds gelu32 to its bound over the range in which it is neither
-// its argument nor 0, and all variants to its bits.
+// TestGELUBound holds gelu32 to its bound, and all variants to its bits.
 func TestGELUBound(t *testing.T) {
-	var w, abs worst
-	dst, one := make([]float32, 1<<12), make([]float32, 1<<12)
-	fill(one, 1)
-	eachFloat(16, func(src []float32) {
-		for _, v := range variants() {
-			v.geluMul(dst, src, one)
-			for i, x := range src {
-				if !sameFloat(dst[i], gelu32(x)) {
-					t.Fatalf("%s: gelu(%x) = %x, gelu32 gives %x", v.name, x, dst[i], gelu32(x))
-				}
-			}
+	var w, abs worstOf
+	eachFloat(t, 16, func(x []float32) error {
+		got, err := sameAll(x, func(v *variant, dst []float32) { v.geluMul(dst, x, ones(len(x))) })
+		if err != nil {
+			return err
 		}
-		for i, x32 := range src {
+		var most, mostAbs worst
+		for i, x32 := range x {
 			x := float64(x32)
 			arg := -2 * math.Sqrt(2/math.Pi) * (x + 0.044715*x*x*x)
 			want := x / (1 + math.Exp(arg))
-			if math.IsInf(float64(dst[i]), 0) {
-				t.Fatalf("gelu(%v) = %v", x, dst[i])
+			if math.IsInf(float64(got[i]), 0) {
+				return fmt.Errorf("gelu(%v) = %v", x, got[i])
 			}
-			err := math.Abs(float64(dst[i]) - want)
-			abs.see(x32, err/math.Max(1, math.Abs(x)))
+			err := math.Abs(float64(got[i]) - want)
+			mostAbs.see(x32, err/math.Max(1, math.Abs(x)))
 			if arg > 88.7 {
-				err = math.Max(0, math.Abs(float64(dst[i]))-2*math.Abs(want)) // one is zero, the other nearly
+				err = math.Max(0, math.Abs(float64(got[i]))-2*math.Abs(want)) // one is zero, the other nearly
 			}
-			w.see(x32, err/((4+3*math.Abs(arg))*math.Abs(want)*0x1p-24+tiny))
+			most.see(x32, err/((4+3*math.Abs(arg))*math.Abs(want)*0x1p-24+tiny))
 		}
+		w.join(most)
+		abs.join(mostAbs)
+		return nil
 	})
 	t.Logf("largest error %.3f of the bound, at %v; absolute, over max(1, |x|), %.3g, at %v", w.err, w.at, abs.err, abs.at)
 	if w.err > 1 || abs.err > 1.5e-7 {
@@ -146,33 +182,35 @@ func TestGELUBound(t *testing.T) {
 // TestSiLUBound holds siluMul to its bound (4·2^-24 of the result, where that is a
 // normal float32 and exp(-x) is finite), and all variants to one another's bits.
 func TestSiLUBound(t *testing.T) {
-	var w worst
-	dst, same, one := make([]float32, 1<<12), make([]float32, 1<<12), make([]float32, 1<<12)
-	fill(one, 1)
-	eachFloat(128, func(src []float32) {
-		siluMulGo(dst, src, one)
-		for _, v := range variants() {
-			v.siluMul(same, src, one)
-			for i, x := range src {
-				if !sameFloat(same[i], dst[i]) {
-					t.Fatalf("%s: silu(%x) = %x, in Go %x", v.name, x, same[i], dst[i])
-				}
-			}
+	var w worstOf
+	eachFloat(t, 128, func(x []float32) error {
+		got, err := sameAll(x, func(v *variant, dst []float32) { v.siluMul(dst, x, ones(len(x))) })
+		if err != nil {
+			return err
 		}
-		for i, x32 := range src {
+		var most worst
+		for i, x32 := range x {
 			x := float64(x32)
 			want := x / (1 + math.Exp(-x))
-			err := math.Abs(float64(dst[i]) - want)
+			err := math.Abs(float64(got[i]) - want)
 			if x < -88.7 {
 				err = math.Max(0, err-2.7e-37) // exp(-x) is infinite, the result zero
 			}
-			w.see(x32, err/(4*math.Abs(want)*0x1p-24+tiny))
+			most.see(x32, err/(4*math.Abs(want)*0x1p-24+tiny))
 		}
+		w.join(most)
+		return nil
 	})
 	t.Logf("largest error %.3f of the bound, at %v", w.err, w.at)
 	if w.err > 1 {
 		t.Errorf("largest error %.3f of the bound, at %v", w.err, w.at)
 	}
+}
+
+func ones(n int) []float32 {
+	v := make([]float32, n)
+	fill(v, 1)
+	return v
 }
 
 // TestSoftmaxBound: with d = x - max, an exponential is within (2 + |d|)·2^-24 of
