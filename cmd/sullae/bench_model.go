@@ -17,12 +17,14 @@ import (
 	"github.com/sullae/sullae/kernels/cuda"
 	"github.com/sullae/sullae/ops/cgroup"
 	"github.com/sullae/sullae/shard/synth"
+	"github.com/sullae/sullae/worker/sample"
 )
 
 // benchModelCmd is `sullae bench model`.
 type benchModelCmd struct {
 	Dir        string   `arg:"" optional:"" help:"The model's folder, or \"demo\"; nothing is a preset of random weights."`
 	Preset     string   `env:"-" default:"exaone-1b" placeholder:"NAME" help:"Without a folder: a shape that \"sullae model synth\" knows (${default})."`
+	Vocab      int      `env:"-" placeholder:"N" help:"Tokens of a preset's vocabulary; default: the preset's."`
 	Quant      []string `env:"-" default:"none,q8,q4" enum:"none,q8,q4" help:"Formats of the weights (${default})."`
 	KVType     string   `name:"kv-type" env:"-" default:"f32" enum:"f32,f16,bf16,q8" help:"How the KV cache is kept: f32, f16, bf16 or q8."`
 	Threads    int      `short:"t" env:"-" placeholder:"N" help:"Compute threads; default: all cores, or the CPU quota."`
@@ -34,6 +36,8 @@ type benchModelCmd struct {
 	Decode     int      `env:"-" default:"64" help:"Steps of decoding that are timed (${default})."`
 	Context    int      `env:"-" default:"128" help:"Tokens in each sequence's cache before (${default})."`
 	Batch      []int    `env:"-" default:"1,4,8,16,32" help:"Sequences decoded together (${default})."`
+	Sample     float32  `env:"-" placeholder:"T" help:"Choose tokens at this temperature; default: the likeliest."`
+	TopP       float32  `name:"top-p" env:"-" default:"1" placeholder:"P" help:"With --sample: among the likeliest that make up this probability."`
 	Repeat     int      `env:"-" default:"3" help:"Prefills that are timed (${default})."`
 	Ops        bool     `env:"-" help:"Tell what each kind of op takes of a step of decoding."`
 	JSON       bool     `name:"json" env:"-" help:"Print one JSON object."`
@@ -53,9 +57,10 @@ func (c *benchModelCmd) Run(ctx context.Context) error { return c.run(ctx, stand
 
 func (c *benchModelCmd) run(ctx context.Context, std streams) error {
 	cfg := measure.ModelConfig{
-		KVType:  kvType(c.KVType),
-		Backend: cpu.Config{Threads: cmp.Or(c.Threads, cgroup.Threads()), Variant: c.CPUVariant},
-		Prompt:  c.Prompt, Decode: c.Decode, Context: c.Context, Batches: c.Batch, Repeat: c.Repeat, Ops: c.Ops, Ranks: c.Ranks,
+		KVType:   kvType(c.KVType),
+		Backend:  cpu.Config{Threads: cmp.Or(c.Threads, cgroup.Threads()), Variant: c.CPUVariant},
+		Sampling: sample.Params{Temperature: c.Sample, TopP: c.TopP},
+		Prompt:   c.Prompt, Decode: c.Decode, Context: c.Context, Batches: c.Batch, Repeat: c.Repeat, Ops: c.Ops, Ranks: c.Ranks,
 	}
 	if name, number, _ := strings.Cut(c.Device, ":"); name == "cuda" {
 		n, err := strconv.Atoi(cmp.Or(number, "0"))
@@ -74,6 +79,12 @@ func (c *benchModelCmd) run(ctx context.Context, std streams) error {
 			return fmt.Errorf("--ranks, --prompt, --decode, --context, --batch, --repeat: %d; a number from 1 on belongs here", n)
 		}
 	}
+	if !(c.Sample >= 0) || !(c.TopP > 0 && c.TopP <= 1) {
+		return fmt.Errorf("--sample %v, --top-p %v: a temperature from 0 on and a probability above 0 and up to 1 belong here", c.Sample, c.TopP)
+	}
+	if c.Vocab != 0 && c.Dir != "" {
+		return errors.New("--vocab: of a preset alone; a model's folder has its own")
+	}
 	name := c.Preset
 	if c.Dir != "" {
 		m, err := openModel(c.Dir)
@@ -83,7 +94,7 @@ func (c *benchModelCmd) run(ctx context.Context, std streams) error {
 		defer m.Close()
 		cfg.Spec, cfg.Source, name = m.Spec(), m, m.Name()
 	} else {
-		src, err := synth.NewSource(synth.Options{Preset: c.Preset})
+		src, err := synth.NewSource(synth.Options{Preset: c.Preset, Vocab: c.Vocab})
 		if err != nil {
 			return err
 		}

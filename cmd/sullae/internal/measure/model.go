@@ -22,19 +22,20 @@ import (
 
 // ModelConfig is what to measure of a model.
 type ModelConfig struct {
-	Spec    *model.Spec
-	Source  checkpoint.Source
-	Formats []kernels.Format
-	KVType  kernels.KVType
-	Backend cpu.Config
-	GPU     *cuda.Config // to measure a GPU; nil: the CPU
-	Ranks   int          // that share the model, in this process over gRPC; 0 is 1
-	Prompt  int          // tokens of the prefill that is timed
-	Decode  int          // steps of decoding that are timed
-	Context int          // tokens in each sequence's cache when they begin
-	Batches []int        // sequences decoded together
-	Repeat  int          // prefills, of which the best counts
-	Ops     bool         // tell what each op takes of a step of decoding, on the CPU
+	Spec     *model.Spec
+	Source   checkpoint.Source
+	Formats  []kernels.Format
+	KVType   kernels.KVType
+	Backend  cpu.Config
+	GPU      *cuda.Config // to measure a GPU; nil: the CPU
+	Ranks    int          // that share the model, in this process over gRPC; 0 is 1
+	Sampling sample.Params
+	Prompt   int   // tokens of the prefill that is timed
+	Decode   int   // steps of decoding that are timed
+	Context  int   // tokens in each sequence's cache when they begin
+	Batches  []int // sequences decoded together
+	Repeat   int   // prefills, of which the best counts
+	Ops      bool  // tell what each op takes of a step of decoding, on the CPU
 	// OnResult is told each result as it comes.
 	OnResult func(ModelResult)
 }
@@ -221,7 +222,7 @@ func (m *modelRun) forward(ctx context.Context, started, seqs []*sequence, count
 	}
 	m.finished = nil
 	for _, q := range started {
-		s.Started = append(s.Started, engine.NewSequence{ID: q.id, Tokens: q.tokens, PromptLen: len(q.tokens), Sampling: sample.Params{TopP: 1}, Logprobs: -1, PromptLogprobs: -1})
+		s.Started = append(s.Started, engine.NewSequence{ID: q.id, Tokens: q.tokens, PromptLen: len(q.tokens), Sampling: m.cfg.Sampling, Logprobs: -1, PromptLogprobs: -1})
 	}
 	for _, q := range seqs {
 		part := engine.SequenceStep{ID: q.id, NumComputed: q.computed, Count: count, Sample: q.computed+count == len(q.tokens),
