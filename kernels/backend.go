@@ -255,30 +255,6 @@ type Backend interface {
 	ExpSums(dst, logits Buffer, rows, n, block int)
 }
 
-// Product is one matrix of a MultiMatMuler's call.
-type Product struct {
-	Dst Buffer
-	W   Weight
-}
-
-// MultiMatMuler is a Backend that multiplies several matrices by the same x
-// faster than one after the other, to the same bits.
-type MultiMatMuler interface {
-	// MatMuls is Backend.MatMul(p.Dst, x, p.W, rows) for each product.
-	MatMuls(x Buffer, rows int, products ...Product)
-}
-
-// MatMuls does b.MatMul for each product, at once where b can.
-func MatMuls(b Backend, x Buffer, rows int, products ...Product) {
-	if m, ok := b.(MultiMatMuler); ok {
-		m.MatMuls(x, rows, products...)
-		return
-	}
-	for _, p := range products {
-		b.MatMul(p.Dst, x, p.W, rows)
-	}
-}
-
 // Storer is a Backend whose packed matrices can be kept as bytes, from which
 // pieces of later ones are made.
 type Storer interface {

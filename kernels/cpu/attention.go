@@ -58,14 +58,14 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 	whole := b.items
 	items := a.split(whole)
 	b.pool.run(len(items), 1, func(worker, lo, hi int) {
-		s := &b.scratch[worker].attn
+		s := &b.threads[worker].attn
 		for i := lo; i < hi; i++ {
 			a.item(s, &items[i])
 		}
 	})
 	if len(items) > len(whole) {
 		for i := range whole {
-			a.combine(&b.scratch[0].attn.sums, &whole[i])
+			a.combine(&b.threads[0].attn.sums, &whole[i])
 		}
 	}
 }

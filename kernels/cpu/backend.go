@@ -24,7 +24,7 @@ type Config struct {
 type Backend struct {
 	v       *variant
 	pool    *pool
-	scratch []scratch // of each worker of the pool
+	threads []thread // the workers of the pool
 	items   []attnItem
 	parts   []attnItem // of items, where they are split
 	apart   []sums
@@ -33,25 +33,10 @@ type Backend struct {
 	products []matmul
 }
 
-var _ kernels.Backend = (*Backend)(nil)
-
-// scratch is one worker's memory for partial results; it grows to what the
-// largest op needed.
-type scratch struct {
-	product  []float32
-	unpacked []byte // groups of quantized weights
-	attn     attnScratch
-	row      []float32
-	squares  [16]float64
-}
-
-// grow returns s with at least n elements, whose values are arbitrary.
-func grow[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
-}
+var (
+	_ kernels.Backend    = (*Backend)(nil)
+	_ kernels.Multiplier = (*Backend)(nil)
+)
 
 // New starts a Backend; Close ends its goroutines.
 func New(cfg Config) (*Backend, error) {
@@ -65,7 +50,11 @@ func New(cfg Config) (*Backend, error) {
 	if cfg.Threads == 0 {
 		cfg.Threads = runtime.GOMAXPROCS(0)
 	}
-	return &Backend{v: v, pool: newPool(cfg.Threads), scratch: make([]scratch, cfg.Threads)}, nil
+	b := &Backend{v: v, pool: newPool(cfg.Threads), threads: make([]thread, cfg.Threads)}
+	for i := range b.threads {
+		b.threads[i].v, b.threads[i].index = v, i
+	}
+	return b, nil
 }
 
 // Info describes the backend.

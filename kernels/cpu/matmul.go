@@ -1,9 +1,6 @@
 package cpu
 
 import (
-	"slices"
-
-	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tensor"
 )
 
@@ -34,93 +31,6 @@ const (
 	smallProduct = 1 << 15
 )
 
-// MatMul: dst[node, t, :] = sum over the node's leaves of x[t, leaf]·W[:, leaf]ᵀ.
-//
-//	x [rows, K]   dst [nodes, rows, Out], must not overlap x
-//
-// For a quantized W see variant.quantGemm: the order is the same, of groups
-// instead of single values.
-//
-// Each output is one float32 lane: in a leaf acc = fma(x_k, w_k, acc) from zero
-// for k ascending; leaves are added by the fixed tree of package tree.
-func (b *Backend) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
-	b.MatMuls(x, rows, kernels.Product{Dst: dst, W: w})
-}
-
-// MatMuls is MatMul for several matrices of one x: their panels are one loop over
-// the threads, and x is quantized once for all that take it alike.
-func (b *Backend) MatMuls(x kernels.Buffer, rows int, list ...kernels.Product) {
-	for len(list) > 0 {
-		first := list[0].W.(*weight)
-		n := 1
-		for n < len(list) && first.takesAlike(list[n].W.(*weight)) {
-			n++
-		}
-		b.matMuls(host(x), rows, list[:n])
-		list = list[n:]
-	}
-}
-
-// takesAlike reports whether two matrices take the same rows of activations.
-func (w *weight) takesAlike(o *weight) bool {
-	return w.spec.Format == o.spec.Format && w.spec.K == o.spec.K &&
-		(w.spec.Format == kernels.AsStored || slices.Equal(w.leaves, o.leaves))
-}
-
-func (b *Backend) matMuls(x []float32, rows int, list []kernels.Product) {
-	b.products = b.products[:0]
-	var quant *quantRows
-	if w := list[0].W.(*weight); w.spec.Format != kernels.AsStored {
-		must(rows >= 0 && len(x) >= rows*w.spec.K, "MatMul", "%s [%d, %d], %d rows: x has %d values", w.spec.Name, w.spec.Out, w.spec.K, rows, len(x))
-		quant = b.quantizeRows(x, rows, w)
-	}
-	work, groups := 0, 0
-	for _, p := range list {
-		m := matmul{v: b.v, w: p.W.(*weight), dst: host(p.Dst), x: x, rows: rows, quant: quant, group: groupPanels, first: groups}
-		out, k := m.w.spec.Out, m.w.spec.K
-		must(rows >= 0 && len(m.x) >= rows*k && len(m.dst) >= len(m.w.nodes)*rows*out,
-			"MatMul", "%s [%d, %d], %d nodes, %d rows: x has %d values, dst %d",
-			m.w.spec.Name, out, k, len(m.w.nodes), rows, len(m.x), len(m.dst))
-		if rows <= maxTileRows || m.w.panels < 8*b.pool.threads || quant != nil {
-			m.group = 1
-		}
-		work += rows * out * k
-		groups += (m.w.panels + m.group - 1) / m.group
-		b.products = append(b.products, m)
-	}
-	grain := 1
-	if work <= smallProduct {
-		grain = groups
-	}
-	most := rowBlock
-	if quant != nil && b.v.quantTall != nil {
-		most = tallBlock
-	}
-	blocks := (rows + most - 1) / most
-	for i := range blocks {
-		r0, r1 := rows*i/blocks&^(tileMultiple-1), rows*(i+1)/blocks
-		if i+1 < blocks {
-			r1 &^= tileMultiple - 1
-		}
-		b.pool.run(groups, grain, func(worker, lo, hi int) {
-			s := &b.scratch[worker]
-			p := 0
-			for g := lo; g < hi; g++ {
-				for p+1 < len(b.products) && b.products[p+1].first <= g {
-					p++
-				}
-				m := &b.products[p]
-				s.product = grow(s.product, m.w.levels()*(r1-r0)*m.group*panelWidth+m.w.decodeScratch())
-				if quant != nil && b.v.quantTall != nil {
-					s.unpacked = grow(s.unpacked, 2*quantBlock*quantGroupBytes(m.w.spec.Format))
-				}
-				at := (g - m.first) * m.group
-				m.panels(s.product, s.unpacked, r0, r1-r0, at, min(at+m.group, m.w.panels))
-			}
-		})
-	}
-}
-
 // matmul is one matrix of a call.
 type matmul struct {
 	v      *variant
@@ -130,6 +40,20 @@ type matmul struct {
 	quant  *quantRows // x, if w is quantized
 	group  int        // panels worked on together
 	first  int        // groups of the matrices before it
+}
+
+func (m *matmul) groups() int { return (m.w.panels + m.group - 1) / m.group }
+
+// work computes rows [r0, r0+n) of group g, which is outputs [o0, o1).
+func (m *matmul) work(t *thread, r0, n, g int) (o0, o1 int) {
+	t.product = grow(t.product, m.w.levels()*n*m.group*panelWidth+m.w.decodeScratch())
+	if m.quant != nil && m.v.quantTall != nil {
+		t.unpacked = grow(t.unpacked, 2*quantBlock*quantGroupBytes(m.w.spec.Format))
+	}
+	p0 := g * m.group
+	p1 := min(p0+m.group, m.w.panels)
+	m.panels(t.product, t.unpacked, r0, n, p0, p1)
+	return p0 * panelWidth, min(p1*panelWidth, m.w.spec.Out)
 }
 
 // panels computes rows [r0, r0+n) of the outputs of panels [p0, p1). partial is

@@ -48,16 +48,20 @@ func quantOffset(f kernels.Format) int32 {
 	return 128
 }
 
-// quantizeRows quantizes x [rows, K] for w.
-func (b *Backend) quantizeRows(x []float32, rows int, w *weight) *quantRows {
+// quantizeRows quantizes x [rows, K] for w, each row once norm has made it, if there
+// is one.
+func (b *Backend) quantizeRows(x []float32, rows int, w *weight, norm *normRows) *quantRows {
 	q := &b.rows
 	q.tileRows, q.groups = b.v.tileRows, w.groupOf[len(w.leaves)-1]
 	q.wide = b.v.wide8 && w.spec.Format == kernels.Q8 && rows > 1
 	tiles := (rows + q.tileRows - 1) / q.tileRows
 	q.mem = grow(q.mem, tiles*q.groups*q.stride())
 	k := w.spec.K
-	b.pool.run(tiles, rowGrain(4*q.tileRows*k), func(_, lo, hi int) {
+	b.pool.run(tiles, rowGrain(4*q.tileRows*k), func(worker, lo, hi int) {
 		for r := lo * q.tileRows; r < min(hi*q.tileRows, rows); r++ {
+			if norm != nil {
+				norm.row(&b.threads[worker], r)
+			}
 			q.quantize(b.v, x[r*k:(r+1)*k], r, w)
 		}
 	})

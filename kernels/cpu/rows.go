@@ -21,22 +21,48 @@ func rowGrain(n int) int { return elementGrain/max(n, 1) + 1 }
 // dst = (x·r)·w, each product rounded.
 // After: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019.
 func (b *Backend) RMSNorm(dst, x, w kernels.Buffer, rows int, eps float32) {
-	out, in, scale := host(dst), host(x), host(w)
-	c := len(scale)
-	must(c > 0 && len(in) >= rows*c && len(out) >= rows*c, "RMSNorm", "%d rows of %d: x has %d values, dst %d", rows, c, len(in), len(out))
-	b.pool.run(rows, rowGrain(c), func(worker, lo, hi int) {
-		lanes := &b.scratch[worker].squares
-		for t := lo; t < hi; t++ {
-			row := in[t*c : (t+1)*c]
-			clear(lanes[:])
-			whole := c &^ 15
-			b.v.sumSquares(row[:whole], lanes)
-			sumSquaresGo(row[whole:], lanes)
-			mean := sumLanes(lanes[:]) / float64(c)
-			r := float32(1 / math.Sqrt(mean+float64(eps)))
-			b.v.mulScaled(out[t*c:(t+1)*c], row, scale, r)
+	b.normAll(newNormRows(host(dst), kernels.Norm{X: x, W: w, Eps: eps}, rows), rows)
+}
+
+// normRows is a norm of rows, one at a time.
+type normRows struct {
+	dst, x, add, w []float32
+	eps            float32
+}
+
+func newNormRows(dst []float32, n kernels.Norm, rows int) *normRows {
+	r := &normRows{dst: dst, x: host(n.X), w: host(n.W), eps: n.Eps}
+	c := len(r.w)
+	must(c > 0 && len(r.x) >= rows*c && len(dst) >= rows*c, "RMSNorm", "%d rows of %d: x has %d values, dst %d", rows, c, len(r.x), len(dst))
+	if n.Add != nil {
+		r.add = host(n.Add)
+		must(len(r.add) >= rows*c, "RMSNorm", "%d rows of %d, %d values to be added", rows, c, len(r.add))
+	}
+	return r
+}
+
+func (b *Backend) normAll(n *normRows, rows int) {
+	b.pool.run(rows, rowGrain(len(n.w)), func(worker, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			n.row(&b.threads[worker], r)
 		}
 	})
+}
+
+// row norms row r.
+func (n *normRows) row(t *thread, r int) {
+	c := len(n.w)
+	x := n.x[r*c : (r+1)*c]
+	if n.add != nil {
+		t.v.add(x, x, n.add[r*c:(r+1)*c])
+	}
+	lanes := &t.squares
+	clear(lanes[:])
+	whole := c &^ 15
+	t.v.sumSquares(x[:whole], lanes)
+	sumSquaresGo(x[whole:], lanes)
+	mean := sumLanes(lanes[:]) / float64(c)
+	t.v.mulScaled(n.dst[r*c:(r+1)*c], x, n.w, float32(1/math.Sqrt(mean+float64(n.eps))))
 }
 
 // sumLanes adds lanes pairwise, halves to halves, in place. len is a power of two.
@@ -130,10 +156,7 @@ func (b *Backend) Add(dst, x kernels.Buffer) {
 }
 
 // ExpSums: for each row of logits [rows, n] and each block of columns,
-// dst[row, block] = (the maximum, the sum of exp(logit - maximum)). The
-// exponentials are exp32's, summed in float64 in 8 lanes (element i of the
-// block in lane i mod 8), the lanes pairwise. NaN is not the maximum of
-// anything but makes the sum NaN; a block of -Inf alone sums to 0.
+// dst[row, block] = thread.ExpSum of it.
 //
 //	dst [rows, ceil(n/block), 2]
 func (b *Backend) ExpSums(dst, logits kernels.Buffer, rows, n, block int) {
@@ -142,12 +165,9 @@ func (b *Backend) ExpSums(dst, logits kernels.Buffer, rows, n, block int) {
 	blocks := (n + block - 1) / block
 	must(len(l) >= rows*n && len(d) >= 2*rows*blocks, "ExpSums", "%d rows of %d in %d values, dst %d", rows, n, len(l), len(d))
 	b.pool.run(rows*blocks, elementGrain/4/block+1, func(worker, lo, hi int) {
-		s := &b.scratch[worker]
-		s.row = grow(s.row, block+8)
 		for i := lo; i < hi; i++ {
 			row, c := i/blocks, i%blocks*block
-			v := s.row[:copy(s.row[:block], l[row*n+c:row*n+min(c+block, n)])]
-			d[2*i], d[2*i+1] = b.v.softmax(v, 1, &s.attn.lanes)
+			d[2*i], d[2*i+1] = b.threads[worker].ExpSum(l[row*n+c : row*n+min(c+block, n)])
 		}
 	})
 }

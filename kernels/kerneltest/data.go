@@ -155,6 +155,16 @@ func (o output) take(t *testing.T, b kernels.Backend) []float32 {
 	return v[o.off : o.off+n]
 }
 
+// get reads a buffer that put made.
+func get(t *testing.T, b kernels.Backend, buf kernels.Buffer) []float32 {
+	t.Helper()
+	v := make([]float32, buf.Len())
+	if err := b.Download(v, buf); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
 func pack(t *testing.T, b kernels.Backend, spec kernels.WeightSpec, raw []byte) kernels.Weight {
 	t.Helper()
 	w, err := b.Pack(spec, memory{raw, spec.DType.Size(), spec.K})

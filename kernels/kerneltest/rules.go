@@ -23,6 +23,7 @@ var rules = []rule{
 	{"rule/MatMulRows", matMulRowsRule, nil},
 	{"rule/MatMulTree", matMulTreeRule, nil},
 	{"rule/MatMuls", matMulsRule, nil},
+	{"rule/Products", productsRule, smallProductsRule},
 	{"rule/Coded", codedRule, nil},
 	{"rule/Pieces", piecesRule, nil},
 	{"rule/Chunking", chunkingRule, smallChunkingRule},
@@ -56,10 +57,6 @@ func matMulRowsRule(t *testing.T, b kernels.Backend) {
 // matMulsRule: several products of one x are each what it is alone, whatever
 // their formats and leaves.
 func matMulsRule(t *testing.T, b kernels.Backend) {
-	m, ok := b.(kernels.MultiMatMuler)
-	if !ok {
-		t.Skip("products are one after the other")
-	}
 	s := seeded("products")
 	const rows, k = 9, 96
 	x := put(t, b, s.floats(rows*k), 1)
@@ -80,7 +77,7 @@ func matMulsRule(t *testing.T, b kernels.Backend) {
 		together = append(together, newOutput(t, b, rows*spec.Out, 1))
 		list = append(list, kernels.Product{Dst: together[len(together)-1].buf, W: w})
 	}
-	m.MatMuls(x, rows, list...)
+	kernels.Multiply(b, kernels.Products{X: x, Rows: rows, List: list})
 	for i, o := range together {
 		same(t, o.take(t, b), alone[i])
 	}

@@ -16,6 +16,7 @@ type activations struct {
 	views
 	output, scaled                                                      scratch // of choose
 	summary                                                             []byte
+	locals                                                              []locals // of the product's threads
 	hostParts, hostSum, hostRows, hostLogits, hostProcessed, hostScaled []float32
 }
 

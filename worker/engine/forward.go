@@ -29,6 +29,7 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 	if err := e.embed(ctx, tag, a.x, b); err != nil {
 		return Result{}, err
 	}
+	var add kernels.Buffer // to x, what the last half of a layer came to
 	for i := range m.layers {
 		if err := ctx.Err(); err != nil {
 			return Result{}, err
@@ -36,8 +37,9 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 		ly := &m.layers[i]
 		tag.Layer = uint16(i)
 
-		h := e.norm(a, ly.attnNorm, rows)
-		kernels.MatMuls(e.b, h, rows, kernels.Product{Dst: a.q, W: ly.q}, kernels.Product{Dst: a.k, W: ly.k}, kernels.Product{Dst: a.v, W: ly.v})
+		p := e.half(a, add, ly.attnNorm, rows)
+		p.List = []kernels.Product{{Dst: a.q, W: ly.q}, {Dst: a.k, W: ly.k}, {Dst: a.v, W: ly.v}}
+		kernels.Multiply(e.b, p)
 		e.adjust(a.q, ly.qBias, ly.qNorm, rows)
 		e.adjust(a.k, ly.kBias, ly.kNorm, rows)
 		e.adjust(a.v, ly.vBias, nil, rows)
@@ -53,24 +55,30 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 		}, b.seqs[group])
 		e.b.MatMul(a.attnParts, a.attn, ly.o, rows)
 		tag.Op = collective.OpAttn
-		if err := e.sum(ctx, tag, a, b.rows, a.attnParts, ly.attnPostNorm, spec.Heads, headShare); err != nil {
+		var err error
+		if add, err = e.sum(ctx, tag, a, b.rows, a.attnParts, ly.attnPostNorm, spec.Heads, headShare); err != nil {
 			return Result{}, err
 		}
 
-		h = e.norm(a, ly.mlpNorm, rows)
-		if ly.down != nil {
-			kernels.MatMuls(e.b, h, rows, kernels.Product{Dst: a.gate, W: ly.gate}, kernels.Product{Dst: a.up, W: ly.up})
+		if ly.down == nil { // nothing of the MLP is this rank's
+			e.b.Add(a.x, add)
+		} else {
+			p = e.half(a, add, ly.mlpNorm, rows)
+			p.List = []kernels.Product{{Dst: a.gate, W: ly.gate}, {Dst: a.up, W: ly.up}}
+			p.Gate = kernels.SiLUGate
 			if spec.Activation == model.GELUTanh {
-				e.b.GELUMul(a.gate, a.gate, a.up)
-			} else {
-				e.b.SiLUMul(a.gate, a.gate, a.up)
+				p.Gate = kernels.GELUGate
 			}
+			kernels.Multiply(e.b, p)
 			e.b.MatMul(a.mlpParts, a.gate, ly.down, rows)
 		}
 		tag.Op = collective.OpMLP
-		if err := e.sum(ctx, tag, a, b.rows, a.mlpParts, ly.mlpPostNorm, m.plan.Units.MLPLeaves(), mlpShare); err != nil {
+		if add, err = e.sum(ctx, tag, a, b.rows, a.mlpParts, ly.mlpPostNorm, m.plan.Units.MLPLeaves(), mlpShare); err != nil {
 			return Result{}, err
 		}
+	}
+	if add != nil {
+		e.b.Add(a.x, add)
 	}
 	for i := range b.items {
 		it := &b.items[i]
@@ -88,14 +96,16 @@ func padded(v []int32, n int) []int32 {
 	return append(v, make([]int32, n-len(v))...)
 }
 
-// norm is what a half of a layer reads: x under the norm before it, or x itself
-// where there is none.
-func (e *Engine) norm(a views, w kernels.Buffer, rows int) kernels.Buffer {
-	if w == nil {
-		return a.x
+// half is the products that begin a half of a layer, of x with what is to be added to
+// it, under the norm before them if there is one.
+func (e *Engine) half(a views, add, norm kernels.Buffer, rows int) kernels.Products {
+	if norm != nil {
+		return kernels.Products{X: a.h, Rows: rows, Norm: &kernels.Norm{X: a.x, Add: add, W: norm, Eps: e.m.spec.NormEps}}
 	}
-	e.b.RMSNorm(a.h, a.x, w, rows, e.m.spec.NormEps)
-	return a.h
+	if add != nil {
+		e.b.Add(a.x, add)
+	}
+	return kernels.Products{X: a.x, Rows: rows}
 }
 
 // adjust gives the queries, keys or values of all heads the bias and the norm over
@@ -112,17 +122,17 @@ func (e *Engine) adjust(dst, bias, norm kernels.Buffer, rows int) {
 func headShare(s plan.Share) tree.Range { return s.Heads }
 func mlpShare(s plan.Share) tree.Range  { return s.MLP }
 
-// sum finishes a row-parallel product over the ranks and adds it to the
+// sum finishes a row-parallel product over the ranks: what is to be added to the
 // residual stream, under the norm after it if there is one. The first rows are
 // sequences'.
-func (e *Engine) sum(ctx context.Context, tag collective.Tag, a views, rows int, parts, norm kernels.Buffer, leaves int, of func(plan.Share) tree.Range) error {
+func (e *Engine) sum(ctx context.Context, tag collective.Tag, a views, rows int, parts, norm kernels.Buffer, leaves int, of func(plan.Share) tree.Range) (kernels.Buffer, error) {
 	size := a.x.Len()
 	total := parts
 	if e.comm.WorldSize() == 1 {
 		total = parts.Slice(0, size)
 	} else {
 		if err := e.reduce(ctx, tag, a, rows, parts, leaves, of); err != nil {
-			return err
+			return nil, err
 		}
 		total = a.h
 	}
@@ -130,8 +140,7 @@ func (e *Engine) sum(ctx context.Context, tag collective.Tag, a views, rows int,
 		e.b.RMSNorm(a.h, total, norm, size/norm.Len(), e.m.spec.NormEps)
 		total = a.h
 	}
-	e.b.Add(a.x, total)
-	return nil
+	return total, nil
 }
 
 // reduce sums a row-parallel product's parts, of sequences' rows, over the ranks into

@@ -200,15 +200,14 @@ func settled(top []candidate, parts []summary) int {
 
 // winner is the Gumbel-max choice among the kept tokens.
 func winner(w Want, kept []candidate) candidate {
-	t := float64(w.Params.Temperature)
-	win, key := kept[0], math.Inf(-1)
+	var r race
+	r.reset(w)
+	r.winner = kept[0]
 	for _, c := range kept {
-		k := float64(float64(c.logit)/t) + gumbel(w.Params.Seed, w.Position, c.id)
-		if k > key || k == key && c.id < win.id {
-			win, key = c, k
-		}
+		group, at := r.noise.group(c.id)
+		r.consider(c, group[at])
 	}
-	return win
+	return r.winner
 }
 
 // merged is all ranks' candidates of one kind, likeliest first.

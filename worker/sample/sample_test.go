@@ -1,10 +1,10 @@
 package sample
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
-	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -40,7 +40,7 @@ func choose(t *testing.T, w Want, logits []float32, cuts ...int) (int32, *Scores
 		for _, hi := range append(slices.Clone(cuts), v.Blocks) {
 			v.Ranks = append(v.Ranks, tree.Range{Lo: lo, Hi: hi})
 			part := logits[min(lo*blockSize, len(logits)):min(hi*blockSize, len(logits))]
-			data = append(data, Local(nil, w, rowOf(w, part, int32(lo*blockSize)), whole))
+			data = append(data, summaryOf(w, part, int32(lo*blockSize), whole))
 			lo = hi
 		}
 		m := NewMerger(v, data)
@@ -60,8 +60,12 @@ func choose(t *testing.T, w Want, logits []float32, cuts ...int) (int32, *Scores
 	return 0, nil
 }
 
-func rowOf(w Want, part []float32, base int32) Row {
-	return Row{Base: base, Raw: part, Processed: part, Sums: sums(part, 1), Scaled: sums(part, float64(max(w.Params.Temperature, 1e-9)))}
+// summaryOf is what a rank tells of its part of a row.
+func summaryOf(w Want, part []float32, base int32, whole bool) []byte {
+	var l Local
+	l.Reset(w, len(part), whole)
+	l.Take(base, part, part)
+	return l.Append(nil, sums(part, 1), sums(part, float64(max(w.Params.Temperature, 1e-9))))
 }
 
 func randomLogits(rng *rand.Rand, n int, spread float64) []float32 {
@@ -205,7 +209,7 @@ func TestTopPFallsBack(t *testing.T) {
 	w := Want{Sample: true, Target: -1, Scores: -1, Params: Params{Temperature: 1, TopP: 0.95, Seed: 9}}
 	part := func(whole bool) error {
 		m := NewMerger(Vocab{Blocks: 256, Ranks: []tree.Range{{Lo: 0, Hi: 256}}},
-			[][]byte{Local(nil, w, rowOf(w, logits, 0), whole)})
+			[][]byte{summaryOf(w, logits, 0, whole)})
 		_, _, err := m.Next(w, false, whole)
 		return err
 	}
@@ -221,7 +225,7 @@ func TestTopPFallsBack(t *testing.T) {
 func TestMinPFallsBack(t *testing.T) {
 	logits := make([]float32, 4096)
 	w := Want{Sample: true, Target: -1, Scores: -1, Params: Params{Temperature: 1, TopP: 1, MinP: 0.5, Seed: 9}}
-	m := NewMerger(Vocab{Blocks: 256, Ranks: []tree.Range{{Lo: 0, Hi: 256}}}, [][]byte{Local(nil, w, rowOf(w, logits, 0), false)})
+	m := NewMerger(Vocab{Blocks: 256, Ranks: []tree.Range{{Lo: 0, Hi: 256}}}, [][]byte{summaryOf(w, logits, 0, false)})
 	if _, _, err := m.Next(w, false, false); !errors.Is(err, ErrWhole) {
 		t.Errorf("candidates: %v, want ErrWhole", err)
 	}
@@ -287,7 +291,7 @@ func TestNotFinite(t *testing.T) {
 		{Target: 2, Scores: 0},
 	} {
 		logits := []float32{nan, nan, nan}
-		m := NewMerger(Vocab{Blocks: 1, Ranks: []tree.Range{{Lo: 0, Hi: 1}}}, [][]byte{Local(nil, w, Row{Raw: logits, Processed: logits, Sums: []float32{nan, nan}, Scaled: []float32{nan, nan}}, false)})
+		m := NewMerger(Vocab{Blocks: 1, Ranks: []tree.Range{{Lo: 0, Hi: 1}}}, [][]byte{summaryOf(w, logits, 0, false)})
 		if _, _, err := m.Next(w, true, false); !errors.Is(err, ErrNotFinite) {
 			t.Errorf("%+v: %v, want ErrNotFinite", w, err)
 		}
@@ -335,7 +339,7 @@ func gumbelMax() float64 { return -ln(-ln((float64(^uint32(0)) + 0.5) * (1.0 / (
 func FuzzMerge(f *testing.F) {
 	w := Want{Sample: true, Target: 3, Scores: 2, Params: Params{Temperature: 1, TopP: 0.9}}
 	logits := []float32{1, 2, 3, 4}
-	f.Add(Local(nil, w, rowOf(w, logits, 0), false), uint8(0))
+	f.Add(summaryOf(w, logits, 0, false), uint8(0))
 	f.Fuzz(func(t *testing.T, data []byte, kind uint8) {
 		w := w
 		if kind&1 != 0 {
@@ -347,6 +351,58 @@ func FuzzMerge(f *testing.F) {
 		m := NewMerger(Vocab{Blocks: 1, Ranks: []tree.Range{{Lo: 0, Hi: 1}}}, [][]byte{data})
 		_, _, _ = m.Next(w, true, false)
 	})
+}
+
+// TestRuns: a summary has the same bytes whatever the runs in which a row is taken,
+// their order, and by how many.
+func TestRuns(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	odd := []float32{float32(math.NaN()), float32(math.Inf(-1)), 0, float32(math.Copysign(0, -1)), 3, 3, float32(math.Inf(1))}
+	for i := range 2000 {
+		n := 1 + rng.IntN(5000)
+		logits := randomLogits(rng, n, math.Exp2(float64(i%9)-4))
+		raw := logits
+		if i%3 == 0 {
+			raw = randomLogits(rng, n, 1)
+		}
+		for range i % 4 * 10 {
+			logits[rng.IntN(n)] = odd[rng.IntN(len(odd)-1+i%2)]
+		}
+		w := Want{Sample: true, Position: i, Scores: i%6 - 1, Target: int32(i%5) - 1, Params: Params{Seed: uint64(i), TopP: 1, Temperature: []float32{0, 0.3, 1, 1, 4}[i%5]}}
+		switch i % 7 {
+		case 1:
+			w.Params.TopK = 1 + rng.IntN(300)
+		case 2:
+			w.Params.TopP = 0.9
+		}
+		const base = 48
+		whole := i%11 == 0
+		var one Local
+		one.Reset(w, n, whole)
+		one.Take(base, raw, logits)
+		want := one.Append(nil, nil, nil)
+
+		parts := make([]Local, 1+rng.IntN(3))
+		for p := range parts {
+			parts[p].Reset(w, n, whole)
+		}
+		type run struct{ lo, hi int }
+		var runs []run
+		for lo := 0; lo < n; {
+			hi := min(n, lo+1+rng.IntN(700))
+			runs, lo = append(runs, run{lo, hi}), hi
+		}
+		rng.Shuffle(len(runs), func(a, b int) { runs[a], runs[b] = runs[b], runs[a] })
+		for _, r := range runs {
+			parts[rng.IntN(len(parts))].Take(base+int32(r.lo), raw[r.lo:r.hi], logits[r.lo:r.hi])
+		}
+		for p := range parts[1:] {
+			parts[0].Join(&parts[1+p])
+		}
+		if got := parts[0].Append(nil, nil, nil); !bytes.Equal(got, want) {
+			t.Fatalf("%d: %+v: runs %v in %d parts give another summary", i, w, runs, len(parts))
+		}
+	}
 }
 
 // TestNoiseBound: no noise is above its bound, at the edges of each number of
@@ -365,8 +421,34 @@ func TestNoiseBound(t *testing.T) {
 				r = ^(uint32(1) << (31 - ones)) // the largest
 			}
 		}
-		if g, b := gumbelOf(r), gumbelBounds[bits.LeadingZeros32(^r)]; g > b {
+		if g, b := gumbelOf(r), noiseBound(r); g > b {
 			t.Fatalf("noise %v of %#x is above its bound %v", g, r, b)
+		}
+	}
+}
+
+// TestNoiseBits: no token with fewer bits than are needed has the key.
+func TestNoiseBits(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	spared := 0
+	for i := range 200_000 {
+		best := rng.NormFloat64() * math.Exp2(float64(i%40)-5)
+		key := best + maxGumbel*(1.2*rng.Float64()-0.2)
+		least := noiseBits(best, key)
+		if least == 0 {
+			continue
+		}
+		spared++
+		if k := best + gumbelOf(least-1); k >= key {
+			t.Fatalf("logit %v, bits %#x: key %v, not below %v", best, least-1, k, key)
+		}
+	}
+	if spared < 100_000 {
+		t.Errorf("%d of 200,000 spare anything", spared)
+	}
+	for _, key := range []float64{math.Inf(-1), math.NaN(), math.Inf(1)} {
+		if least := noiseBits(key, key); least != 0 {
+			t.Errorf("key and logit %v: bits %#x are needed", key, least)
 		}
 	}
 }
@@ -382,9 +464,12 @@ func BenchmarkLocal(b *testing.B) {
 				logits[i] = (rng.Float32() - 0.5) * spread
 			}
 			w := Want{Sample: true, Params: Params{Temperature: 1, TopP: 1, Seed: 7}, Target: -1, Scores: -1}
+			var l Local
 			for i := 0; b.Loop(); i++ {
 				w.Position = i
-				Local(nil, w, Row{Raw: logits, Processed: logits}, false)
+				l.Reset(w, len(logits), false)
+				l.Take(0, logits, logits)
+				l.Append(nil, nil, nil)
 			}
 		})
 	}

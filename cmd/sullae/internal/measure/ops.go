@@ -68,18 +68,28 @@ func (t *timed) ops() (list []Op) {
 
 // MatMul implements kernels.Backend.
 func (t *timed) MatMul(dst, x kernels.Buffer, w kernels.Weight, rows int) {
-	t.MatMuls(x, rows, kernels.Product{Dst: dst, W: w})
+	t.Multiply(kernels.Products{X: x, Rows: rows, List: []kernels.Product{{Dst: dst, W: w}}})
 }
 
-// MatMuls implements kernels.MultiMatMuler.
-func (t *timed) MatMuls(x kernels.Buffer, rows int, products ...kernels.Product) {
+// Multiply implements kernels.Multiplier.
+func (t *timed) Multiply(p kernels.Products) {
 	start := time.Now()
-	t.Backend.MatMuls(x, rows, products...)
-	out, k := 0, products[0].W.Spec().K
-	for _, p := range products {
-		out += p.W.Spec().Out
+	t.Backend.Multiply(p)
+	out, k := 0, p.List[0].W.Spec().K
+	for _, l := range p.List {
+		out += l.W.Spec().Out
 	}
-	t.note(fmt.Sprintf("product [%d, %d]", out, k), start, 2*float64(rows)*float64(out)*float64(k))
+	name := fmt.Sprintf("product [%d, %d]", out, k)
+	if p.Norm != nil {
+		name = "norm, " + name
+	}
+	if p.Gate != kernels.NoGate {
+		name += ", gate"
+	}
+	if p.Take != nil {
+		name += ", candidates"
+	}
+	t.note(name, start, 2*float64(p.Rows)*float64(out)*float64(k))
 }
 
 // Gather implements kernels.Backend.
