@@ -44,54 +44,69 @@ type matmul struct {
 
 func (m *matmul) groups() int { return (m.w.panels + m.group - 1) / m.group }
 
-// work computes rows [r0, r0+n) of group g, which is outputs [o0, o1).
-func (m *matmul) work(t *thread, r0, n, g int) (o0, o1 int) {
+// room makes the memory that sums of n rows need.
+func (m *matmul) room(t *thread, n int) {
 	t.product = grow(t.product, m.w.levels()*n*m.group*panelWidth+m.w.decodeScratch())
 	if m.quant != nil && m.v.quantTall != nil {
 		t.unpacked = grow(t.unpacked, 2*quantBlock*quantGroupBytes(m.w.spec.Format))
 	}
-	p0 := g * m.group
-	p1 := min(p0+m.group, m.w.panels)
-	m.panels(t.product, t.unpacked, r0, n, p0, p1)
-	return p0 * panelWidth, min(p1*panelWidth, m.w.spec.Out)
 }
 
-// panels computes rows [r0, r0+n) of the outputs of panels [p0, p1). partial is
-// a stack of sums of subtrees, each [n, 16·(p1-p0)]; like the carries of a
-// binary counter, two subtrees of a size are added as soon as both are there.
-// Behind the stack is room to decode weights.
-func (m *matmul) panels(partial []float32, unpacked []byte, r0, n, p0, p1 int) {
-	ldc := (p1 - p0) * panelWidth
-	size := n * ldc
-	for i, node := range m.w.nodes {
-		top := 0
-		fold := func() {
-			top--
-			left := partial[(top-1)*size : top*size]
-			m.v.add(left, left, partial[top*size:(top+1)*size])
-		}
-		for leaf := node.Lo; leaf < node.Hi; leaf++ {
-			c := partial[top*size : (top+1)*size]
-			clear(c)
-			if m.quant != nil {
-				m.quantLeaf(c, unpacked, ldc, r0, n, p0, p1, m.w.groupOf[leaf], m.w.groupOf[leaf+1])
-			} else {
-				m.leaf(c, partial[m.w.levels()*size:], ldc, r0, n, p0, p1, m.w.leaves[leaf], m.w.leaves[leaf+1])
-			}
-			top++
-			for count := leaf - node.Lo + 1; count&1 == 0; count >>= 1 {
-				fold()
-			}
-		}
-		for top > 1 {
-			fold()
-		}
-		out := m.w.spec.Out
-		o0, o1 := p0*panelWidth, min(p1*panelWidth, out)
+// outputs are those of group g, [o0, o1), and the width of their sums' rows.
+func (m *matmul) outputs(g int) (o0, o1, ldc int) {
+	p0, p1 := m.span(g)
+	return p0 * panelWidth, min(p1*panelWidth, m.w.spec.Out), (p1 - p0) * panelWidth
+}
+
+// span is the panels of group g.
+func (m *matmul) span(g int) (p0, p1 int) { return g * m.group, min((g+1)*m.group, m.w.panels) }
+
+// work computes rows [r0, r0+n) of group g, which is outputs [o0, o1).
+func (m *matmul) work(t *thread, r0, n, g int) (o0, o1 int) {
+	o0, o1, ldc := m.outputs(g)
+	for i := range m.w.nodes {
+		sums := m.sums(t, r0, n, g, i)
 		for r := range n {
-			copy(m.dst[(i*m.rows+r0+r)*out+o0:][:o1-o0], partial[r*ldc:])
+			copy(m.dst[(i*m.rows+r0+r)*m.w.spec.Out+o0:][:o1-o0], sums[r*ldc:])
 		}
 	}
+	return o0, o1
+}
+
+// sums computes rows [r0, r0+n) of a node's sums for the panels of group g, in
+// t.product. That is a stack of sums of subtrees; like the carries of a binary counter,
+// two subtrees of a size are added as soon as both are there. Behind the stack is room
+// to decode weights.
+func (m *matmul) sums(t *thread, r0, n, g, node int) []float32 {
+	m.room(t, n)
+	p0, p1 := m.span(g)
+	partial := t.product
+	ldc := (p1 - p0) * panelWidth
+	size := n * ldc
+	top := 0
+	fold := func() {
+		top--
+		left := partial[(top-1)*size : top*size]
+		m.v.add(left, left, partial[top*size:(top+1)*size])
+	}
+	leaves := m.w.nodes[node]
+	for leaf := leaves.Lo; leaf < leaves.Hi; leaf++ {
+		c := partial[top*size : (top+1)*size]
+		clear(c)
+		if m.quant != nil {
+			m.quantLeaf(c, t.unpacked, ldc, r0, n, p0, p1, m.w.groupOf[leaf], m.w.groupOf[leaf+1])
+		} else {
+			m.leaf(c, partial[m.w.levels()*size:], ldc, r0, n, p0, p1, m.w.leaves[leaf], m.w.leaves[leaf+1])
+		}
+		top++
+		for count := leaf - leaves.Lo + 1; count&1 == 0; count >>= 1 {
+			fold()
+		}
+	}
+	for top > 1 {
+		fold()
+	}
+	return partial[:size]
 }
 
 // leaf adds the products over [k0, k1) to c [n, ldc].

@@ -151,27 +151,28 @@ func (c *call) plain(t *thread, r0, n, lo, hi int) {
 	}
 }
 
-// gatedBytes of a gate and of what it is multiplied by are made before they meet: long
-// runs of weights, and results that are in the cache still.
-const gatedBytes = 128 << 10
+// gatedBytes of a gate wait in the cache for what they are multiplied by: so that runs
+// of weights are long.
+const gatedBytes = 64 << 10
 
-// gated computes rows [r0, r0+n) of groups [lo, hi) of both matrices, and of the gate.
+// gated computes rows [r0, r0+n) of groups [lo, hi) of a gate and of what it is
+// multiplied by, and of these what the gate makes of them alone is stored.
 func (c *call) gated(t *thread, r0, n, lo, hi int) {
 	gate, up := &c.products[0], &c.products[1]
-	out := gate.w.spec.Out
-	step := max(1, gatedBytes/(8*n*gate.group*panelWidth))
+	size := n * gate.group * panelWidth
+	step := max(1, gatedBytes/(4*size))
 	for ; lo < hi; lo += step {
 		end := min(lo+step, hi)
+		t.gate = grow(t.gate, (end-lo)*size)
 		for g := lo; g < end; g++ {
-			gate.work(t, r0, n, g)
+			copy(t.gate[(g-lo)*size:], gate.sums(t, r0, n, g, 0))
 		}
 		for g := lo; g < end; g++ {
-			up.work(t, r0, n, g)
-		}
-		o0, o1 := lo*gate.group*panelWidth, min(end*gate.group*panelWidth, out)
-		for r := r0; r < r0+n; r++ {
-			row := gate.dst[r*out+o0 : r*out+o1]
-			c.gate(row, row, up.dst[r*out+o0:r*out+o1])
+			sums := up.sums(t, r0, n, g, 0)
+			o0, o1, ldc := up.outputs(g)
+			for r := range n {
+				c.gate(gate.dst[(r0+r)*up.w.spec.Out+o0:][:o1-o0], t.gate[(g-lo)*size+r*ldc:][:o1-o0], sums[r*ldc:][:o1-o0])
+			}
 		}
 	}
 }

@@ -6,7 +6,8 @@ type thread struct {
 	v        *variant
 	index    int
 	product  []float32
-	unpacked []byte // groups of quantized weights
+	gate     []float32 // sums of a gate, while what it is multiplied by is computed
+	unpacked []byte    // groups of quantized weights
 	attn     attnScratch
 	row      []float32
 	squares  [16]float64
