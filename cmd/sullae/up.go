@@ -18,12 +18,14 @@ import (
 
 	"github.com/sullae/sullae/coordinator"
 	"github.com/sullae/sullae/ops/cgroup"
+	"github.com/sullae/sullae/ops/numa"
 )
 
 // upCmd serves a model on this machine.
 type upCmd struct {
-	Model   string `placeholder:"PATH" help:"Model folder as Hugging Face publishes it, or a .gguf file; default: the built-in demo model."`
-	Threads int    `short:"t" help:"Compute threads of each worker; default: all cores, or the CPU quota, shared out."`
+	Model    string `placeholder:"PATH" help:"Model folder as Hugging Face publishes it, or a .gguf file; default: the built-in demo model."`
+	Threads  int    `short:"t" help:"Compute threads of each worker; default: all cores, or the CPU quota, shared out."`
+	NUMANode string `name:"numa-node" default:"auto" enum:"auto,off" help:"\"auto\" spreads the workers over the machine's NUMA nodes, each bound to one, where there are no fewer workers than nodes; \"off\" binds none."`
 	servingFlags
 	edgeFlags
 	CPUVariant string `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
@@ -133,9 +135,11 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 	if err != nil {
 		return err
 	}
+	count := c.Groups * c.Workers
+	nodes := c.nodes(count)
 	threads := c.Threads
 	if threads == 0 {
-		threads = max(1, cgroup.Threads()/(c.Groups*c.Workers))
+		threads = max(1, cgroup.Threads()/count)
 	}
 	model := c.Model
 	if model == "" {
@@ -143,11 +147,16 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for i := range c.Groups * c.Workers {
+	for i := range count {
 		args := []string{"worker", "--model", model, "--threads", strconv.Itoa(threads),
 			"--listen", "127.0.0.1:0", "--gossip", "127.0.0.1:0",
 			"--etcd", strings.Join(etcd, ","), "--etcd-prefix", c.EtcdPrefix, "--cluster", cluster,
 			"--log-level", c.LogLevel.String(), "--log-format", c.LogFormat}
+		var node *numa.Node
+		if len(nodes) > 0 {
+			node = &nodes[i*len(nodes)/count]
+			args = append(args, "--numa-node", strconv.Itoa(node.ID))
+		}
 		args = append(args, certs.args()...)
 		args = append(args, c.traceFlags.args()...)
 		if c.CUDAExact {
@@ -162,7 +171,7 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 		wg.Go(func() {
 			id := "worker-" + strconv.Itoa(i)
 			for again := 1; ctx.Err() == nil; again++ {
-				err := runChild(ctx, exe, append(args, "--id", id), "SULLAE_ETCD_PASSWORD="+c.EtcdPassword)
+				err := runChild(ctx, exe, node, append(args, "--id", id), "SULLAE_ETCD_PASSWORD="+c.EtcdPassword)
 				if ctx.Err() != nil {
 					return
 				}
@@ -180,9 +189,22 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 	return nil
 }
 
+// nodes are the NUMA nodes over which so many workers are spread; none where the machine
+// has one, or too few workers for all.
+func (c *upCmd) nodes(workers int) []numa.Node {
+	if c.NUMANode == "off" || strings.HasPrefix(c.Device, "cuda") {
+		return nil
+	}
+	nodes, err := numa.Nodes()
+	if err != nil || len(nodes) < 2 || workers < len(nodes) {
+		return nil // where nothing is known of nodes, nothing is lost
+	}
+	return nodes
+}
+
 // runChild runs a process until it ends or ctx does; then it is asked to end,
-// and after a while made to.
-func runChild(ctx context.Context, exe string, args []string, env ...string) error {
+// and after a while made to. Where there is a node it is bound to that.
+func runChild(ctx context.Context, exe string, node *numa.Node, args []string, env ...string) error {
 	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
@@ -191,7 +213,11 @@ func runChild(ctx context.Context, exe string, args []string, env ...string) err
 	// Should this process be killed outright, the kernel ends the child. That is
 	// tied to the thread that starts it, so the thread is kept.
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	if node == nil {
+		defer runtime.UnlockOSThread()
+	} else if err := numa.BindThread(*node); err != nil { // the thread ends with the goroutine
+		return fmt.Errorf("--numa-node auto: %w; off binds no worker", err)
+	}
 	cmd.SysProcAttr = childAttr()
 	return cmd.Run()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/sullae/sullae/coordinator"
+	"github.com/sullae/sullae/ops/numa"
 	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/worker/node"
 )
@@ -15,7 +16,8 @@ type workerCmd struct {
 	Listen    string   `default:"0.0.0.0:0" placeholder:"HOST:PORT" help:"Address for the coordinator and other workers; port 0 takes a free one."`
 	Advertise string   `placeholder:"HOST" help:"Name or address of this host for other nodes."`
 	Model     string   `placeholder:"PATH" help:"Model folder or .gguf file on this host, or \"demo\"; without it weights come from the coordinator."`
-	Threads   int      `short:"t" help:"Compute threads; default: all cores, or the CPU quota."`
+	Threads   int      `short:"t" help:"Compute threads; default: all cores (of the NUMA node), or the CPU quota."`
+	NUMANode  string   `name:"numa-node" default:"off" placeholder:"N" help:"NUMA node to bind this worker's threads and memory to: its number, \"auto\" for the one with the most free memory where there are several, or \"off\"."`
 	Memory    byteSize `placeholder:"SIZE" help:"Most memory for weights and KV cache, such as 8GB; default: what is free."`
 	Capacity  float64  `help:"Speed relative to the other workers, 1 being like most: shares are dealt by it. Default: as measured while the group works."`
 	deviceFlags
@@ -33,6 +35,14 @@ type workerCmd struct {
 // Run serves until the context ends.
 func (c *workerCmd) Run(ctx context.Context) error {
 	log := c.logger()
+	if node, err := numaNode(c.NUMANode); err != nil {
+		return err
+	} else if node != nil {
+		if err := numa.Bind(*node); err != nil {
+			return fmt.Errorf("--numa-node %s: %w", c.NUMANode, err)
+		}
+		log.Info("bound to a NUMA node", "node", node.ID, "cpus", len(node.CPUs))
+	}
 	key, err := c.key()
 	if err != nil {
 		return err
@@ -62,4 +72,20 @@ func (c *workerCmd) Run(ctx context.Context) error {
 		cfg.Checkpoint = ckpt
 	}
 	return node.Run(ctx, cfg)
+}
+
+// numaNode is the node that --numa-node means; nil is none.
+func numaNode(name string) (*numa.Node, error) {
+	if name == "off" {
+		return nil, nil
+	}
+	nodes, err := numa.Nodes()
+	var node *numa.Node
+	if err == nil {
+		node, err = numa.Choose(name, nodes)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--numa-node %s: %w", name, err)
+	}
+	return node, nil
 }

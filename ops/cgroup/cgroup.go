@@ -96,8 +96,9 @@ func each(root, controller string, f func(dir string, v2 bool)) {
 // where there is none.
 func Field(file, name string) int64 {
 	for line := range strings.Lines(content(file)) {
-		if f := strings.Fields(line); len(f) >= 2 && f[0] == name {
-			return parse(f[1])
+		rest, ok := strings.CutPrefix(line, name)
+		if f := strings.Fields(rest); ok && len(f) > 0 && strings.TrimLeft(rest, " \t") != rest {
+			return parse(f[0])
 		}
 	}
 	return 0

@@ -1,13 +1,18 @@
 package node
 
-import "github.com/sullae/sullae/ops/cgroup"
+import (
+	"github.com/sullae/sullae/ops/cgroup"
+	"github.com/sullae/sullae/ops/numa"
+)
 
-// freeMemory is how many bytes the system and the container leave; 0 where
-// neither tells.
+// freeMemory is how many bytes the system, the container and the NUMA node that the
+// process is bound to leave; 0 where none tells.
 func freeMemory() int64 {
 	free := cgroup.Field("/proc/meminfo", "MemAvailable:") << 10
-	if c := cgroup.Free(); c > 0 && (free == 0 || c < free) {
-		free = c
+	for _, n := range []int64{cgroup.Free(), numa.Free()} {
+		if n > 0 && (free == 0 || n < free) {
+			free = n
+		}
 	}
 	return free
 }
