@@ -42,7 +42,7 @@ func (b *Backend) Multiply(p kernels.Products) {
 			n++
 		}
 		c.gate = nil
-		if gate != kernels.NoGate && n == 2 && pairs(first, list[1].W.(*weight)) {
+		if gate != kernels.NoGate && n == 2 && p.Rows <= gatedRows && pairs(first, list[1].W.(*weight)) {
 			c.gate, gate = b.gateFunc(gate), kernels.NoGate
 		}
 		c.run(list[:n])
@@ -150,6 +150,10 @@ func (c *call) plain(t *thread, r0, n, lo, hi int) {
 		}
 	}
 }
+
+// gatedRows are the most whose gate is applied by who made it: with more, threads wait
+// longer for the last pair of panels than is saved.
+const gatedRows = 256
 
 // gatedBytes of a gate wait in the cache for what they are multiplied by: so that runs
 // of weights are long.
