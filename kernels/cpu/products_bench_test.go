@@ -20,7 +20,7 @@ func BenchmarkMLP(b *testing.B) {
 			for _, rows := range []int{1, 8, 32, 512} {
 				b.Run(fmt.Sprintf("%s/%v/rows=%d", v.name, f, rows), func(b *testing.B) {
 					be := newTest(b, v.name, 2)
-					var pairs [][2]kernels.Weight // more than the cache holds
+					var pairs [][2]kernels.Weight // more than the cache holds; each way has its own half
 					for range 6 {
 						var pair [2]kernels.Weight
 						for i := range pair {
@@ -41,7 +41,7 @@ func BenchmarkMLP(b *testing.B) {
 					fill(norm, 1)
 					var took [2][]float64
 					for i := 0; b.Loop(); i++ {
-						w := pairs[i/2%len(pairs)]
+						w := pairs[i%len(pairs)]
 						p := kernels.Products{X: h, Rows: rows, Norm: &kernels.Norm{X: x, Add: add, W: norm, Eps: 1e-5},
 							List: []kernels.Product{{Dst: gate, W: w[0]}, {Dst: up, W: w[1]}}, Gate: kernels.SiLUGate}
 						start := time.Now()
