@@ -3,6 +3,8 @@
 package cpu
 
 import (
+	"math/bits"
+
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tensor"
 )
@@ -28,6 +30,34 @@ var scoreTiles512 = scoreTiles{
 	kernels.KVF16:  {1: {scoreF16_1x1_512, scoreF16_1x2_512, scoreF16_1x4_512}, 2: {scoreF16_2x1_512, scoreF16_2x2_512, scoreF16_2x4_512}, 3: {scoreF16_3x1_512, scoreF16_3x2_512, scoreF16_3x4_512}, 4: {scoreF16_4x1_512, scoreF16_4x2_512, scoreF16_4x4_512}, 5: {scoreF16_5x1_512, scoreF16_5x2_512, scoreF16_5x4_512}, 6: {scoreF16_6x1_512, scoreF16_6x2_512, scoreF16_6x4_512}},
 	kernels.KVBF16: {1: {scoreBF16_1x1_512, scoreBF16_1x2_512, scoreBF16_1x4_512}, 2: {scoreBF16_2x1_512, scoreBF16_2x2_512, scoreBF16_2x4_512}, 3: {scoreBF16_3x1_512, scoreBF16_3x2_512, scoreBF16_3x4_512}, 4: {scoreBF16_4x1_512, scoreBF16_4x2_512, scoreBF16_4x4_512}, 5: {scoreBF16_5x1_512, scoreBF16_5x2_512, scoreBF16_5x4_512}, 6: {scoreBF16_6x1_512, scoreBF16_6x2_512, scoreBF16_6x4_512}},
 	kernels.KVQ8:   {1: {scoreQ8_1x1_512, scoreQ8_1x2_512, scoreQ8_1x4_512}, 2: {scoreQ8_2x1_512, scoreQ8_2x2_512, scoreQ8_2x4_512}, 3: {scoreQ8_3x1_512, scoreQ8_3x2_512, scoreQ8_3x4_512}, 4: {scoreQ8_4x1_512, scoreQ8_4x2_512, scoreQ8_4x4_512}, 5: {scoreQ8_5x1_512, scoreQ8_5x2_512, scoreQ8_5x4_512}, 6: {scoreQ8_6x1_512, scoreQ8_6x2_512, scoreQ8_6x4_512}},
+}
+
+var gemmLeavesTiles512 = [...][maxTileRows + 1]func(c *float32, size, ldc int, a *float32, lda int, b *byte, k, leaves, first, ahead int){
+	tensor.F32:  {1: gemmLeavesF32_1_512, gemmLeavesF32_2_512, gemmLeavesF32_3_512, gemmLeavesF32_4_512, gemmLeavesF32_5_512, gemmLeavesF32_6_512},
+	tensor.BF16: {1: gemmLeavesBF16_1_512, gemmLeavesBF16_2_512, gemmLeavesBF16_3_512, gemmLeavesBF16_4_512, gemmLeavesBF16_5_512, gemmLeavesBF16_6_512},
+	tensor.F16:  {1: gemmLeavesF16_1_512, gemmLeavesF16_2_512, gemmLeavesF16_3_512, gemmLeavesF16_4_512, gemmLeavesF16_5_512, gemmLeavesF16_6_512},
+}
+
+func gemmLeavesAVX512(d tensor.DType, c []float32, size, ldc int, a []float32, lda int, b []byte, m, k, leaves, first, ahead int) {
+	if k%2 != 0 || k == 0 || leaves < 1 {
+		panic("cpu: gemmLeaves: no such leaves")
+	}
+	depth := 0 // of the stack, at most
+	for done := first; done < first+leaves; done++ {
+		depth = max(depth, bits.OnesCount(uint(done)))
+	}
+	last := place(leaves*k-1, panelStrips-1, d) + stripWidth*d.Size() - 1
+	_, _, _ = c[depth*size+(m-1)*ldc+panelWidth-1], a[(m-1)*lda+leaves*k-1], b[last]
+	if raceEnabled {
+		raceRead(b[:last+1])
+		for r := range m {
+			raceRead(a[r*lda:][:leaves*k])
+			for s := range depth + 1 {
+				raceWrite(c[s*size+r*ldc:][:panelWidth])
+			}
+		}
+	}
+	gemmLeavesTiles512[d][m](&c[0], size, ldc, &a[0], lda, &b[0], k, leaves, first, ahead)
 }
 
 func gemmAVX512(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, ahead int) {

@@ -5,6 +5,7 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -126,6 +127,9 @@ func guardTiles(f *fences, v *variant) {
 			for k := 1; k <= 19; k++ {
 				guardGemm(f, v, d, m, k)
 			}
+			for leaves := 1; v.gemmLeaves != nil && leaves <= 5; leaves++ {
+				guardLeaves(f, v, d, m, 2*(1+(m+leaves)%4), leaves, (3*leaves+m)%8)
+			}
 		}
 		for t := range kernels.KVQ8 + 1 {
 			for d := 8; d <= 56; d += 8 {
@@ -158,6 +162,47 @@ func guardGemm(f *fences, asm *variant, d tensor.DType, m, k int) {
 	}
 	f.both(fmt.Sprintf("%s: gemm %v m=%d k=%d", asm.name, d, m, k), asm, portable, c, func(v *variant) {
 		v.gemm(d, c, stripWidth*p, a, k, b, m, p, k, 1<<16)
+	})
+}
+
+// guardLeaves holds gemmLeaves to gemm and add, leaf by leaf.
+func guardLeaves(f *fences, asm *variant, d tensor.DType, m, k, leaves, first int) {
+	const p = panelStrips
+	ldc := panelWidth
+	size := m * ldc
+	b := f.next().bytes(place(leaves*k-1, p-1, d) + stripWidth*d.Size())
+	for i := range b {
+		b[i] = byte(f.rng.Uint32())
+		if i%d.Size() == d.Size()-1 {
+			b[i] = b[i]&0x83 | 0x38
+		}
+	}
+	depth := 0
+	for done := first; done < first+leaves; done++ {
+		depth = max(depth, bits.OnesCount(uint(done)))
+	}
+	a, c := f.random(m*leaves*k), f.random((depth+1)*size)
+	f.both(fmt.Sprintf("%s: gemmLeaves %v m=%d k=%d leaves=%d first=%d", asm.name, d, m, k, leaves, first), asm, portable, c, func(v *variant) {
+		if v.gemmLeaves != nil {
+			v.gemmLeaves(d, c, size, ldc, a, leaves*k, b, m, k, leaves, first, 1<<16)
+			clear(c[bits.OnesCount(uint(first+leaves))*size:]) // what has been carried
+			return
+		}
+		for i := range leaves {
+			top := bits.OnesCount(uint(first + i))
+			sums := c[top*size:][:size]
+			clear(sums)
+			for r := range m {
+				for q := 0; q < p; q += v.strips[1] {
+					v.gemm(d, sums[r*ldc+q*stripWidth:], ldc, a[r*leaves*k+i*k:], leaves*k, b[place(i*k, q, d):], 1, v.strips[1], k, 0)
+				}
+			}
+			for count := first + i + 1; count&1 == 0; count >>= 1 {
+				top--
+				v.add(c[top*size:][:size], c[top*size:][:size], c[(top+1)*size:])
+			}
+		}
+		clear(c[bits.OnesCount(uint(first+leaves))*size:])
 	})
 }
 

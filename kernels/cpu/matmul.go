@@ -91,6 +91,11 @@ func (m *matmul) sums(t *thread, r0, n, g, node int) []float32 {
 	}
 	leaves := m.w.nodes[node]
 	for leaf := leaves.Lo; leaf < leaves.Hi; leaf++ {
+		if run := m.leafRun(leaf, leaves.Hi, n); run > 0 {
+			top = m.leafBlock(partial, ldc, r0, n, p0, p1, leaf, run, leaf-leaves.Lo)
+			leaf += run - 1
+			continue
+		}
 		c := partial[top*size : (top+1)*size]
 		clear(c)
 		if m.quant != nil {
@@ -119,16 +124,20 @@ func (m *matmul) leaf(c, scratch []float32, ldc, r0, n, p0, p1, k0, k1 int) {
 		m.block(c, ldc, r0, n, p0, p1, k0, k0+1) // up to the next whole line
 		k0++
 	}
-	step := kBlock
-	switch d := m.w.spec.DType; {
-	case n == 1: // reads all as one stream, which the CPU fetches ahead by itself
-		step = k1 - k0
-	case n <= fewRows:
-		step = blockBytes / (panelWidth * d.Size())
-	}
-	for ; k0 < k1; k0 += step {
+	for step := m.step(n, k1-k0); k0 < k1; k0 += step {
 		m.block(c, ldc, r0, n, p0, p1, k0, min(k0+step, k1))
 	}
+}
+
+// step is how many values of K, of whole many, are worked on together for n rows.
+func (m *matmul) step(n, whole int) int {
+	switch {
+	case n == 1: // reads all as one stream, which the CPU fetches ahead by itself
+		return whole
+	case n <= fewRows:
+		return blockBytes / (panelWidth * m.w.spec.DType.Size())
+	}
+	return kBlock
 }
 
 // block is leaf over a run of K that begins at a line or is a single k.

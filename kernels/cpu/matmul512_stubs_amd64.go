@@ -13,11 +13,21 @@ func fmaProbe512(n int)
 //go:noescape
 func gemmF32_1x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
+// gemmLeavesF32_1_512 is variant.gemmLeaves for m = 1 and F32 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesF32_1_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
+
 // gemmF32_2x4_512 is variant.gemm for m = 2, p = 4 and F32 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
 func gemmF32_2x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
+
+// gemmLeavesF32_2_512 is variant.gemmLeaves for m = 2 and F32 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesF32_2_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
 
 // gemmF32_3x4_512 is variant.gemm for m = 3, p = 4 and F32 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
@@ -25,11 +35,21 @@ func gemmF32_2x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, a
 //go:noescape
 func gemmF32_3x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
+// gemmLeavesF32_3_512 is variant.gemmLeaves for m = 3 and F32 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesF32_3_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
+
 // gemmF32_4x4_512 is variant.gemm for m = 4, p = 4 and F32 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
 func gemmF32_4x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
+
+// gemmLeavesF32_4_512 is variant.gemmLeaves for m = 4 and F32 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesF32_4_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
 
 // gemmF32_5x4_512 is variant.gemm for m = 5, p = 4 and F32 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
@@ -37,11 +57,21 @@ func gemmF32_4x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, a
 //go:noescape
 func gemmF32_5x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
+// gemmLeavesF32_5_512 is variant.gemmLeaves for m = 5 and F32 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesF32_5_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
+
 // gemmF32_6x4_512 is variant.gemm for m = 6, p = 4 and F32 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
 func gemmF32_6x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
+
+// gemmLeavesF32_6_512 is variant.gemmLeaves for m = 6 and F32 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesF32_6_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
 
 // gemmBF16_1x4_512 is variant.gemm for m = 1, p = 4 and BF16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
@@ -49,11 +79,21 @@ func gemmF32_6x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, a
 //go:noescape
 func gemmBF16_1x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
+// gemmLeavesBF16_1_512 is variant.gemmLeaves for m = 1 and BF16 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesBF16_1_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
+
 // gemmBF16_2x4_512 is variant.gemm for m = 2, p = 4 and BF16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
 func gemmBF16_2x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
+
+// gemmLeavesBF16_2_512 is variant.gemmLeaves for m = 2 and BF16 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesBF16_2_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
 
 // gemmBF16_3x4_512 is variant.gemm for m = 3, p = 4 and BF16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
@@ -61,11 +101,21 @@ func gemmBF16_2x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, 
 //go:noescape
 func gemmBF16_3x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
+// gemmLeavesBF16_3_512 is variant.gemmLeaves for m = 3 and BF16 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesBF16_3_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
+
 // gemmBF16_4x4_512 is variant.gemm for m = 4, p = 4 and BF16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
 func gemmBF16_4x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
+
+// gemmLeavesBF16_4_512 is variant.gemmLeaves for m = 4 and BF16 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesBF16_4_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
 
 // gemmBF16_5x4_512 is variant.gemm for m = 5, p = 4 and BF16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
@@ -73,11 +123,21 @@ func gemmBF16_4x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, 
 //go:noescape
 func gemmBF16_5x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
+// gemmLeavesBF16_5_512 is variant.gemmLeaves for m = 5 and BF16 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesBF16_5_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
+
 // gemmBF16_6x4_512 is variant.gemm for m = 6, p = 4 and BF16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
 func gemmBF16_6x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
+
+// gemmLeavesBF16_6_512 is variant.gemmLeaves for m = 6 and BF16 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesBF16_6_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
 
 // gemmF16_1x4_512 is variant.gemm for m = 1, p = 4 and F16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
@@ -85,11 +145,21 @@ func gemmBF16_6x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, 
 //go:noescape
 func gemmF16_1x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
+// gemmLeavesF16_1_512 is variant.gemmLeaves for m = 1 and F16 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesF16_1_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
+
 // gemmF16_2x4_512 is variant.gemm for m = 2, p = 4 and F16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
 func gemmF16_2x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
+
+// gemmLeavesF16_2_512 is variant.gemmLeaves for m = 2 and F16 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesF16_2_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
 
 // gemmF16_3x4_512 is variant.gemm for m = 3, p = 4 and F16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
@@ -97,11 +167,21 @@ func gemmF16_2x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, a
 //go:noescape
 func gemmF16_3x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
+// gemmLeavesF16_3_512 is variant.gemmLeaves for m = 3 and F16 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesF16_3_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
+
 // gemmF16_4x4_512 is variant.gemm for m = 4, p = 4 and F16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
 func gemmF16_4x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
+
+// gemmLeavesF16_4_512 is variant.gemmLeaves for m = 4 and F16 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesF16_4_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
 
 // gemmF16_5x4_512 is variant.gemm for m = 5, p = 4 and F16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
@@ -109,8 +189,18 @@ func gemmF16_4x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, a
 //go:noescape
 func gemmF16_5x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 
+// gemmLeavesF16_5_512 is variant.gemmLeaves for m = 5 and F16 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesF16_5_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)
+
 // gemmF16_6x4_512 is variant.gemm for m = 6, p = 4 and F16 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //
 //go:noescape
 func gemmF16_6x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
+
+// gemmLeavesF16_6_512 is variant.gemmLeaves for m = 6 and F16 weights, k even, k and leaves >= 1.
+//
+//go:noescape
+func gemmLeavesF16_6_512(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)

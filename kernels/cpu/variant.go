@@ -27,6 +27,13 @@ type variant struct {
 	// read are wanted next.
 	gemm func(d tensor.DType, c []float32, ldc int, a []float32, lda int, b []byte, m, p, k, ahead int)
 
+	// gemmLeaves, where it is not nil, sums leaves of k values each, k even, for a tile of m
+	// rows and a panel's 64 outputs; b begins at the first one's weights, at an even place
+	// along K. c is a stack of sums of subtrees, size apart, of a node's first leaves done
+	// before; each leaf's sums are from zero as gemm's, and then carried as the binary
+	// counter carries: left subtree + right subtree (matmul.sums).
+	gemmLeaves func(d tensor.DType, c []float32, size, ldc int, a []float32, lda int, b []byte, m, k, leaves, first, ahead int)
+
 	// quantGemm adds to a tile of m rows and a panel's 64 outputs the products of
 	// quantized rows and weights: for each group in order
 	//

@@ -16,6 +16,7 @@ func matmul512() {
 	for _, d := range []string{"F32", "BF16", "F16"} {
 		for m, p := range strips512 {
 			gemm512(d, m+1, p)
+			gemmLeaves512(d, m+1)
 		}
 	}
 }
@@ -32,6 +33,32 @@ func gemm512(dtype string, m, p int) {
 	t := newTile(avx512, m, p)
 	t.load()
 	a, b, k, ahead := loadRows(m), Load(Param("b"), GP64()), Load(Param("k"), GP64()), Load(Param("ahead"), GP64())
+	steps, odd := t.steps512(dtype, a, b, ahead)
+	SUBQ(Imm(4), k)
+	JL(LabelRef("rest"))
+	Label("four")
+	steps(4)
+	SUBQ(Imm(4), k)
+	JGE(LabelRef("four"))
+	Label("rest")
+	Comment("k is 4 less than what is left, which bits 0 and 1 do not show")
+	TESTQ(U32(2), k)
+	JZ(LabelRef("odd"))
+	steps(2)
+	Label("odd")
+	TESTQ(U32(1), k)
+	JZ(LabelRef("end"))
+	odd()
+	Label("end")
+	t.store()
+	VZEROUPPER()
+	RET()
+}
+
+// steps512 gives the code that adds the products over n values of K, whole lines, to a
+// tile of a whole panel, and over one value; both read from a and b, the first moves them.
+func (t tile) steps512(dtype string, a rows, b, ahead Register) (steps func(n int), odd func()) {
+	m, p := t.m, t.p
 	perLine := 2
 	if dtype == "F32" {
 		perLine = 1
@@ -84,13 +111,37 @@ func gemm512(dtype string, m, p int) {
 			}
 		}
 	}
-	steps := func(n int) {
+	return func(n int) {
 		for i := range n {
 			step(i, false)
 		}
 		a.advance(n)
 		ADDQ(U32(n/perLine*lineStep), b)
-	}
+	}, func() { step(0, true) }
+}
+
+// gemmLeaves512 writes gemmLeaves<type>_<m>_512, the tile of variant.gemmLeaves for m
+// rows and a whole panel.
+func gemmLeaves512(dtype string, m int) {
+	name := fmt.Sprintf("gemmLeaves%s_%d%s", dtype, m, avx512.suffix)
+	TEXT(name, NOSPLIT, "func(c *float32, size int, ldc int, a *float32, lda int, b *byte, k int, leaves int, first int, ahead int)")
+	Doc(fmt.Sprintf("%s is variant.gemmLeaves for m = %d and %s weights, k even, k and leaves >= 1.", name, m, dtype))
+	Pragma("noescape")
+	t := newTile(avx512, m, stripCount)
+	a, b, ahead := loadRows(m), Load(Param("b"), GP64()), Load(Param("ahead"), GP64())
+	size, done := Load(Param("size"), GP64()), Load(Param("first"), GP64())
+	SHLQ(Imm(2), size)
+	Comment("c is where the next leaf's sums go: behind a subtree's for each bit of the leaves done")
+	depth := GP64()
+	POPCNTQ(done, depth)
+	IMULQ(size, depth)
+	ADDQ(depth, t.c)
+	last := Load(Param("leaves"), GP64())
+	ADDQ(done, last)
+	steps, _ := t.steps512(dtype, a, b, ahead)
+	Label("leaf")
+	t.zero()
+	k := Load(Param("k"), GP64())
 	SUBQ(Imm(4), k)
 	JL(LabelRef("rest"))
 	Label("four")
@@ -98,16 +149,26 @@ func gemm512(dtype string, m, p int) {
 	SUBQ(Imm(4), k)
 	JGE(LabelRef("four"))
 	Label("rest")
-	Comment("k is 4 less than what is left, which bits 0 and 1 do not show")
 	TESTQ(U32(2), k)
-	JZ(LabelRef("odd"))
+	JZ(LabelRef("whole"))
 	steps(2)
-	Label("odd")
-	TESTQ(U32(1), k)
-	JZ(LabelRef("end"))
-	step(0, true)
-	Label("end")
+	Label("whole")
+	Comment("As a binary counter carries, the subtrees before it are added: left + right.")
+	INCQ(done)
+	carry := GP64()
+	MOVQ(done, carry)
+	Label("carry")
+	TESTQ(U32(1), carry)
+	JNZ(LabelRef("push"))
+	SUBQ(size, t.c)
+	t.each(func(r, v int, at Mem) { VADDPS(at, t.acc[r][v], t.acc[r][v]) })
+	SHRQ(Imm(1), carry)
+	JMP(LabelRef("carry"))
+	Label("push")
 	t.store()
+	ADDQ(size, t.c)
+	CMPQ(done, last)
+	JLT(LabelRef("leaf"))
 	VZEROUPPER()
 	RET()
 }
