@@ -25,14 +25,29 @@ type helper struct {
 	wake   chan struct{} // capacity 1
 }
 
-// job is one loop over [0, n), claimed in runs from the front.
+// job is one loop over [0, n), in units of grain (the last may be shorter).
 type job struct {
-	n, grain, threads int
-	fn                func(worker, lo, hi int)
-	next              atomic.Int64
+	n, grain int
+	fn       func(worker, lo, hi int)
+	parts    []part // of each thread that may find work
 	// active counts the helpers inside; closed is added when no more may enter.
 	active atomic.Int64
 }
+
+// part is the units [lo, hi) that are a thread's and not begun, as lo<<32 | hi. They
+// begin as an equal share, so that a thread reads the memory in one stretch; one that has
+// none left takes half of another's, from its end.
+type part struct {
+	left atomic.Uint64
+	_    [56]byte // a cache line of its own
+}
+
+func (p *part) load() (lo, hi int, left uint64) {
+	left = p.left.Load()
+	return int(left >> 32), int(left & (1<<32 - 1)), left
+}
+
+func units(lo, hi int) uint64 { return uint64(lo)<<32 | uint64(hi) }
 
 const (
 	jobClosed = 1 << 32
@@ -67,9 +82,14 @@ func (p *pool) run(n, grain int, fn func(worker, lo, hi int)) {
 		}
 		return
 	}
-	j := &job{n: n, grain: max(grain, 1), threads: p.threads, fn: fn}
+	j := &job{n: n, grain: max(grain, 1), fn: fn}
+	all := (n + j.grain - 1) / j.grain
+	j.parts = make([]part, min(p.threads, all))
+	for i := range j.parts {
+		j.parts[i].left.Store(units(all*i/len(j.parts), all*(i+1)/len(j.parts)))
+	}
 	p.job.Store(j)
-	for i := range min(len(p.helpers), (n-1)/j.grain) {
+	for i := range len(j.parts) - 1 {
 		p.rouse(i)
 	}
 	j.work(0)
@@ -134,17 +154,46 @@ func (j *job) enter() bool {
 	}
 }
 
-// work claims runs that shrink towards the end, so that the memory is read in
-// long stretches and nobody waits long for the last one.
+// work does what is left of the job: runs that shrink towards the end, so that the
+// memory is read in long stretches and nobody waits long for the last one.
 func (j *job) work(worker int) {
+	if worker >= len(j.parts) {
+		return
+	}
+	own := &j.parts[worker]
 	for {
-		lo := int(j.next.Load())
-		if lo >= j.n {
-			return
+		lo, hi, left := own.load()
+		if lo == hi {
+			if !j.steal(own) {
+				return
+			}
+			continue
 		}
-		take := min(max((j.n-lo)/(2*j.threads), j.grain), j.n-lo)
-		if j.next.CompareAndSwap(int64(lo), int64(lo+take)) {
-			j.fn(worker, lo, lo+take)
+		next := lo + (hi-lo+1)/2
+		if own.left.CompareAndSwap(left, units(next, hi)) {
+			j.fn(worker, lo*j.grain, min(next*j.grain, j.n))
+		}
+	}
+}
+
+// steal moves half of what is left of the longest part to one that is empty.
+func (j *job) steal(to *part) bool {
+	for {
+		var from *part
+		var most, at, end int
+		var left uint64
+		for i := range j.parts {
+			if lo, hi, l := j.parts[i].load(); hi-lo > most {
+				from, most, at, end, left = &j.parts[i], hi-lo, lo, hi, l
+			}
+		}
+		if from == nil {
+			return false
+		}
+		mid := at + most/2
+		if from.left.CompareAndSwap(left, units(at, mid)) {
+			to.left.Store(units(mid, end))
+			return true
 		}
 	}
 }
