@@ -29,9 +29,10 @@ type Info struct {
 	// and only they may share a group.
 	Class   string // "cpu-f32"
 	Threads int
-	// RoundsBF16: a product with a matrix of BF16 rounds the other operand to it;
-	// attention over keys and values in it may round queries and weights.
-	RoundsBF16 bool
+	// Rounds: a product with a matrix of BF16 or F16 rounds the other operand to 11
+	// significant bits, and to 2^-39 of the largest value near by; attention over keys
+	// and values in BF16 may round queries and weights to it.
+	Rounds bool
 }
 
 // Buffer is a run of float32 values in the device's memory.

@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Device int
 	// Exact takes activations as they are, where the default rounds them to
-	// bfloat16 for bfloat16 weights: slower, and the same bits on every device.
+	// binary16 for the tensor cores: slower, and the same bits on every device.
 	Exact bool
 }
 
@@ -40,7 +40,7 @@ type Backend struct {
 	pass  *rowPass
 	turns []turn
 
-	parts, rounded, sums *memory // scratch of products, and of attention
+	parts, rounded, scales *memory // scratch of products, and of attention
 	ropes                map[*kernels.RopeTable]*ropeTable
 }
 
@@ -75,8 +75,8 @@ func New(cfg Config) (*Backend, error) {
 func (b *Backend) Info() kernels.Info {
 	i := kernels.Info{Name: "cuda", Variant: fmt.Sprintf("sm_%d", b.device.cc), Class: "cuda-f32", Threads: 1}
 	if !b.exact {
-		i.Class = fmt.Sprintf("cuda-bf16-sm%d", b.device.cc)
-		i.RoundsBF16 = true
+		i.Class = fmt.Sprintf("cuda-f16-sm%d", b.device.cc)
+		i.Rounds = true
 	}
 	return i
 }
@@ -101,7 +101,7 @@ func (b *Backend) Close() error {
 	for _, t := range b.ropes {
 		t.mem.free()
 	}
-	for _, m := range []*memory{b.parts, b.rounded, b.sums, b.args.mirror} {
+	for _, m := range []*memory{b.parts, b.rounded, b.scales, b.args.mirror} {
 		m.free()
 	}
 	b.graphs.drop(b)

@@ -94,7 +94,7 @@ func TestAll(t *testing.T) {
 					attention++
 					return exact && attention%3 == 0 || !exact && attention%2 == 0 && strings.Contains(name, "kv=bf16")
 				}
-				return exact || strings.Contains(name, "MatMul/BF16") || strings.Contains(name, "rule/MatMul") || name == "rule/Chunking" || name == "rule/Poison"
+				return exact || strings.Contains(name, "MatMul/BF16") || strings.Contains(name, "MatMul/F16") || strings.Contains(name, "rule/MatMul") || name == "rule/Chunking" || name == "rule/Poison"
 			})
 		})
 	}

@@ -16,8 +16,10 @@
 // changes no bit (rowPass, turn).
 //
 // Classes: "cuda-f32" takes activations as they are and gives the same bits on
-// every device. "cuda-bf16-smXY" rounds them to bfloat16 where the weights are, for
-// the tensor cores, whose sums differ from one architecture to the next.
+// every device. "cuda-f16-smXY" rounds them to binary16 where weights are of 16 bits, for
+// the tensor cores, whose sums differ from one architecture to the next: each 512
+// values along K relative to their largest, so that none is too large and the
+// rounding is 2^-12 of a value, an eighth of bfloat16's.
 //
 // What has run where is in docs/gpu.md.
 package cuda

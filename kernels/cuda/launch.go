@@ -21,9 +21,9 @@ var ptx embed.FS
 var kernelThreads = map[string]int{
 	"gather": 256, "gather_coded": 256, "pass_rows": 256, "add": 256, "add_bias": 256, "scale": 256, "soft_cap": 256,
 	"silu_mul": 256, "gelu_mul": 256, "exp_sums": 256,
-	"matmul_f32_1": 128, "matmul_f32_8": 128, "matmul_bf16x_1": 128, "matmul_bf16x_8": 128, "matmul_f16_1": 128, "matmul_f16_8": 128,
+	"matmul_f32_1": 128, "matmul_f32_8": 128, "matmul_bf16_1": 128, "matmul_bf16_8": 128, "matmul_f16_1": 128, "matmul_f16_8": 128,
 	"matmul_i8_1": 128, "matmul_i8_8": 128, "matmul_u4_1": 128, "matmul_u4_8": 128, "matmul_f8_1": 128, "matmul_f8_8": 128,
-	"matmul_bf16_8": 128, "matmul_bf16_16": 128, "matmul_bf16_32": 128, "matmul_bf16_64": 128, "matmul_bf16_128": 256,
+	"matmul_mma_8": 128, "matmul_mma_16": 128, "matmul_mma_32": 128, "matmul_mma_64": 128, "matmul_mma_128": 256,
 	"matmul_q8_1": 128, "matmul_q8_8": 128, "matmul_q4_1": 128, "matmul_q4_8": 128, "fold": 256,
 	"rope": 64, "write_kv": 64, "rope_write": 64, "attend": 128, "attend_mma": 128, "attend_merge": 128,
 	"probe_mma": 256, "probe_fma": 256, "probe_dp4a": 256, "probe_nothing": 32,

@@ -17,13 +17,13 @@ type method uint8
 
 const (
 	panel method = iota // panels of 32 outputs, values or codes as stored
-	bf16                // mma's fragments, tiles of 16 outputs x 32 k
+	mma                 // its fragments of binary16, tiles of 16 outputs x 32 k
 	quant               // panels of 32 outputs, groups of 32 k
 )
 
 // width is how many outputs lie side by side.
 func (m method) width() int {
-	if m == bf16 {
+	if m == mma {
 		return 16
 	}
 	return 32
@@ -34,8 +34,8 @@ func (b *Backend) methodOf(spec kernels.WeightSpec) method {
 	switch {
 	case spec.Format != kernels.AsStored:
 		return quant
-	case spec.DType == tensor.BF16 && !b.exact:
-		return bf16
+	case (spec.DType == tensor.BF16 || spec.DType == tensor.F16) && !b.exact:
+		return mma
 	}
 	return panel
 }
@@ -79,6 +79,8 @@ type layout struct {
 	// from and ends tell for each step where its values begin in a row of
 	// activations, and where their leaf ends.
 	from, ends []int32
+	// chunks are the first steps of all chunks, and the number of steps.
+	chunks []int32
 }
 
 func (l *layout) steps() int { return l.starts[len(l.starts)-1] }
@@ -91,8 +93,12 @@ func newLayout(leaves []int, nodes []tree.Range, step int) *layout {
 		for s := range steps {
 			l.from = append(l.from, int32(leaves[i]+s*step))
 			l.ends = append(l.ends, int32(leaves[i+1]))
+			if s*step%chunk == 0 {
+				l.chunks = append(l.chunks, int32(l.starts[i]+s))
+			}
 		}
 	}
+	l.chunks = append(l.chunks, int32(l.steps()))
 	l.split, l.whole = l.deal(chunk, step), l.deal(1<<30, step)
 	return l
 }
@@ -125,6 +131,19 @@ func foldSteps(node tree.Range, slots [][]int32) []int32 {
 	mid := node.Lo + tree.Split(node.Len())
 	steps := append(foldSteps(tree.Range{Lo: node.Lo, Hi: mid}, slots), foldSteps(tree.Range{Lo: mid, Hi: node.Hi}, slots)...)
 	return append(steps, foldJoin)
+}
+
+// mmaShift is what bfloat16 weights are multiplied by, as an exponent of two, to be
+// binary16: those of 2^-23 to 2^10 keep all their bits, smaller ones are rounded to
+// multiples of 2^-30, larger ones are refused.
+const mmaShift = 6
+
+// mmaScale is what the sums of products with weights of a type are multiplied by.
+func mmaScale(d tensor.DType) float32 {
+	if d == tensor.BF16 {
+		return 1.0 / (1 << mmaShift)
+	}
+	return 1
 }
 
 // deviceType is a stored type as device.h numbers it.

@@ -72,14 +72,14 @@ type tile struct {
 
 func (w *weight) tile(rows int) tile {
 	size := 8
-	if w.method == bf16 {
+	if w.method == mma {
 		for size < 64 && size < rows {
 			size *= 2
 		}
 		if rows >= manyRows {
 			size = 128
 		}
-		return tile{fmt.Sprint("matmul_bf16_", size), size, max(size, 64)}
+		return tile{fmt.Sprint("matmul_mma_", size), size, max(size, 64)}
 	}
 	if rows == 1 {
 		size = 1
@@ -91,13 +91,13 @@ func (w *weight) tile(rows int) tile {
 	return tile{fmt.Sprint("matmul_", name, "_", size), size, 128}
 }
 
-var panelNames = [...]string{tensor.F32: "f32", tensor.BF16: "bf16x", tensor.F16: "f16", tensor.I8: "i8", tensor.U4: "u4", tensor.I4: "u4", tensor.F8: "f8"}
+var panelNames = [...]string{tensor.F32: "f32", tensor.BF16: "bf16", tensor.F16: "f16", tensor.I8: "i8", tensor.U4: "u4", tensor.I4: "u4", tensor.F8: "f8"}
 
 // operand is activations as a method takes them.
 type operand struct {
-	at, sums uint64
-	rowBytes int // of a row, of each of eight where they lie together
-	sumBytes int
+	at, scales uint64
+	rowBytes   int // of a row, of each of eight where they lie together
+	scaleBytes int
 }
 
 // operand rounds or quantizes activations, in the same pass as the ops before that
@@ -105,15 +105,15 @@ type operand struct {
 func (b *Backend) operand(w *weight, x kernels.Buffer, rows int) operand {
 	steps := w.steps()
 	switch w.method {
-	case bf16:
+	case mma:
 		tile := w.tile(rows).rows
 		padded := ceilDiv(rows, tile) * tile
-		in := operand{at: b.scratch(&b.rounded, padded*steps*64), rowBytes: steps * 64}
-		b.passRows(rowPass{x: dev(x).at, n: rows * w.spec.K, rows: rows, c: w.spec.K, rounded: in.at, from: w.atFrom, ends: w.atEnds, steps: steps, padded: padded})
+		in := operand{at: b.scratch(&b.rounded, padded*steps*64), scales: b.scratch(&b.scales, padded*steps*4), rowBytes: steps * 64, scaleBytes: steps * 4}
+		b.passRows(rowPass{x: dev(x).at, n: rows * w.spec.K, rows: rows, c: w.spec.K, rounded: in.at, scales: in.scales, from: w.atFrom, ends: w.atEnds, chunks: w.atChunks, steps: steps, padded: padded, nChunks: len(w.chunks) - 1})
 		return in
 	case quant:
-		in := operand{at: b.scratch(&b.rounded, rows*steps*32), sums: b.scratch(&b.sums, rows*steps*8), rowBytes: steps * 32, sumBytes: steps * 8}
-		b.passRows(rowPass{x: dev(x).at, n: rows * w.spec.K, rows: rows, c: w.spec.K, rounded: in.at, sums: in.sums, from: w.atFrom, ends: w.atEnds, steps: steps, padded: rows})
+		in := operand{at: b.scratch(&b.rounded, rows*steps*32), scales: b.scratch(&b.scales, rows*steps*8), rowBytes: steps * 32, scaleBytes: steps * 8}
+		b.passRows(rowPass{x: dev(x).at, n: rows * w.spec.K, rows: rows, c: w.spec.K, rounded: in.at, scales: in.scales, from: w.atFrom, ends: w.atEnds, steps: steps, padded: rows})
 		return in
 	}
 	return operand{at: dev(x).at, rowBytes: w.spec.K * 4}
@@ -126,6 +126,8 @@ type deviceProduct struct {
 	out, first             int32
 	codes, offsets         int32
 	bias, scales           int32
+	scale                  float32
+	unused                 int32
 }
 
 type folded struct {
@@ -180,8 +182,8 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 			}
 		}
 		at := []uint64{send(b, launch), uint64(len(list)), in.at + uint64(row*in.rowBytes)}
-		if first.method == quant {
-			at = append(at, in.sums+uint64(row*in.sumBytes))
+		if first.method != panel {
+			at = append(at, in.scales+uint64(row*in.scaleBytes))
 		}
 		along := first.steps()
 		if first.method == panel {
@@ -197,7 +199,7 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 // product is a matrix as the kernels take it.
 func (w *weight) product(d *deal) deviceProduct {
 	p := deviceProduct{w: w.mem.at, ranges: d.atSpans, groups: w.atGroups, stride: int64(w.blockBytes), out: int32(w.spec.Out),
-		codes: int32(w.codes), offsets: int32(w.offsets)}
+		codes: int32(w.codes), offsets: int32(w.offsets), scale: mmaScale(w.spec.DType)}
 	if w.spec.DType == tensor.I4 {
 		p.bias = 8
 	}

@@ -22,8 +22,8 @@ type weight struct {
 	mem    *memory
 	host   []byte  // FromPacked's; then there is no mem
 	tables *memory // of the layout: spans, programs, from, ends, groups
-	// Where from, ends and the group of each k are.
-	atFrom, atEnds, atGroups uint64
+	// Where from, ends, chunks and the group of each k are.
+	atFrom, atEnds, atChunks, atGroups uint64
 	// blockBytes is the size of the outputs that lie side by side.
 	blockBytes, blocks int
 	// Of a coded panel: where offsets and codes begin.
@@ -58,7 +58,7 @@ func (b *Backend) newWeight(spec kernels.WeightSpec) (*weight, error) {
 			}
 		}
 		w.blockBytes = w.codes + w.steps()*lineBytes
-	case bf16:
+	case mma:
 		w.blockBytes = w.steps() * stepBytes
 	case quant:
 		w.blockBytes = w.steps() * groupBytes(spec.Format)
@@ -112,11 +112,11 @@ func (w *weight) placeTables(b *Backend) error {
 		}
 	}
 	parts := [][]byte{bytesOf(l.split.spans), bytesOf(l.split.program), bytesOf(l.split.starts),
-		bytesOf(l.whole.spans), bytesOf(l.whole.program), bytesOf(l.whole.starts), nil, nil, bytesOf(groups)}
+		bytesOf(l.whole.spans), bytesOf(l.whole.program), bytesOf(l.whole.starts), nil, nil, nil, bytesOf(groups)}
 	if w.method != panel {
-		parts[6], parts[7] = bytesOf(l.from), bytesOf(l.ends)
+		parts[6], parts[7], parts[8] = bytesOf(l.from), bytesOf(l.ends), bytesOf(l.chunks)
 	}
-	at := []*uint64{&l.split.atSpans, &l.split.atProg, &l.split.atStarts, &l.whole.atSpans, &l.whole.atProg, &l.whole.atStarts, &w.atFrom, &w.atEnds, &w.atGroups}
+	at := []*uint64{&l.split.atSpans, &l.split.atProg, &l.split.atStarts, &l.whole.atSpans, &l.whole.atProg, &l.whole.atStarts, &w.atFrom, &w.atEnds, &w.atChunks, &w.atGroups}
 	var all []byte
 	for i, p := range parts {
 		*at[i] = uint64(len(all))
@@ -265,12 +265,17 @@ func (w *weight) putRow(dst []byte, row []float32, j int, leaves tree.Range) err
 				put(at[k/per*lineBytes+k%per*size:], v, w.spec.DType)
 			}
 		}
-	case bf16:
+	case mma:
+		up := 1 / mmaScale(w.spec.DType)
 		for s := w.starts[leaves.Lo]; s < w.starts[leaves.Hi]; s++ {
 			for k, v := range row[int(w.from[s])-col : int(min(w.from[s]+32, w.ends[s]))-col] {
 				// Its place in an A fragment of mma.m16n8k16.
 				lane, half := j%8*4+k%8/2, k%16/8*4+j/8*2+k%2
-				put(dst[s*stepBytes+k/16*512+lane*16+half*2:], v, tensor.BF16)
+				h := tensor.Float32ToF16(v * up)
+				if h&0x7fff == 0x7c00 {
+					return fmt.Errorf("element %d is %v: too large for the tensor cores; use --cuda-exact", int(w.from[s])+k, v)
+				}
+				binary.LittleEndian.PutUint16(dst[s*stepBytes+k/16*512+lane*16+half*2:], h)
 			}
 		}
 	case quant:

@@ -19,7 +19,7 @@ type atom struct{ at, n int }
 // stepSize is the size of a step of a block.
 func (w *weight) stepSize() int {
 	switch w.method {
-	case bf16:
+	case mma:
 		return stepBytes
 	case quant:
 		return groupBytes(w.spec.Format)
@@ -32,7 +32,7 @@ func (w *weight) atoms(j int) (out []atom) {
 	switch w.method {
 	case panel:
 		return []atom{{4 * j, 4}}
-	case bf16: // pairs of k = 16u + 8h + 2t
+	case mma: // pairs of k = 16u + 8h + 2t
 		for u := range 2 {
 			for t := range 4 {
 				for h := range 2 {
@@ -135,7 +135,7 @@ func (b *Backend) Layout() string {
 	if b.exact {
 		return "cuda-exact-1"
 	}
-	return "cuda-bf16-1"
+	return "cuda-f16-1"
 }
 
 // Extract implements kernels.Storer.

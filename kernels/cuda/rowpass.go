@@ -13,8 +13,8 @@ type rowPass struct {
 	n        int // elements
 	rows, c  int // 0 for ops that know elements only
 	// The result as a product takes it; rows are padded to so many.
-	rounded, sums, from, ends uint64
-	steps, padded             int
+	rounded, scales, from, ends, chunks uint64
+	steps, padded, nChunks              int
 }
 
 // result is what the ops before rounding make.
@@ -49,7 +49,7 @@ func (b *Backend) passRows(next rowPass) {
 	}
 	b.pass, b.idle = p, false
 	if next.rounded != 0 {
-		p.rounded, p.sums, p.from, p.ends, p.steps, p.padded = next.rounded, next.sums, next.from, next.ends, next.steps, next.padded
+		p.rounded, p.scales, p.from, p.ends, p.chunks, p.steps, p.padded, p.nChunks = next.rounded, next.scales, next.from, next.ends, next.chunks, next.steps, next.padded, next.nChunks
 		b.settle()
 	}
 }
@@ -84,7 +84,7 @@ func (b *Backend) launchPass(p *rowPass) {
 	if p.gelu {
 		gelu = 1
 	}
-	b.launch("pass_rows", grid{max(p.rows, p.padded), 1, 1}, p.x, p.add, p.up, p.norm, p.dst, p.rounded, p.sums, p.from, p.ends,
+	b.launch("pass_rows", grid{max(p.rows, p.padded), 1, 1}, p.x, p.add, p.up, p.norm, p.dst, p.rounded, p.scales, p.from, p.ends, p.chunks, uint64(p.nChunks),
 		uint64(p.rows), uint64(p.c), gelu, uint64(p.steps), f32(p.eps))
 }
 

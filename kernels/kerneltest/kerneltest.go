@@ -26,7 +26,7 @@ type testCase struct {
 	// check holds run's outputs to the reference; nil where another case does.
 	check func(t *testing.T, got []float32)
 	// rounded, where it is not nil, is check for a backend that rounds the other
-	// operand of a BF16 product (kernels.Info).
+	// operand of a product of 16-bit weights (kernels.Info).
 	rounded func(t *testing.T, got []float32)
 }
 
@@ -64,7 +64,7 @@ func runAll(t *testing.T, newBackend func(t *testing.T) kernels.Backend, rules [
 		t.Run(c.name, func(t *testing.T) {
 			b := newBackend(t)
 			check := c.check
-			if c.rounded != nil && b.Info().RoundsBF16 {
+			if c.rounded != nil && b.Info().Rounds {
 				check = c.rounded
 			}
 			check(t, c.run(t, b))

@@ -264,10 +264,10 @@ static const entry entries[] = {
 	PLAIN(gather, 256), PLAIN(gather_coded, 256), FIBERS(pass_rows, 256), PLAIN(add, 256),
 	PLAIN(add_bias, 256), PLAIN(scale, 256), PLAIN(soft_cap, 256), PLAIN(silu_mul, 256),
 	PLAIN(gelu_mul, 256), FIBERS(exp_sums, 256),
-	BOTH(matmul_f32, 128), BOTH(matmul_bf16x, 128), BOTH(matmul_f16, 128), BOTH(matmul_i8, 128),
+	BOTH(matmul_f32, 128), BOTH(matmul_bf16, 128), BOTH(matmul_f16, 128), BOTH(matmul_i8, 128),
 	BOTH(matmul_u4, 128), BOTH(matmul_f8, 128),
-	FIBERS(matmul_bf16_8, 128), FIBERS(matmul_bf16_16, 128), FIBERS(matmul_bf16_32, 128), FIBERS(matmul_bf16_64, 128),
-	FIBERS(matmul_bf16_128, 256), BOTH(matmul_q8, 128), BOTH(matmul_q4, 128), PLAIN(fold, 256),
+	FIBERS(matmul_mma_8, 128), FIBERS(matmul_mma_16, 128), FIBERS(matmul_mma_32, 128), FIBERS(matmul_mma_64, 128),
+	FIBERS(matmul_mma_128, 256), BOTH(matmul_q8, 128), BOTH(matmul_q4, 128), PLAIN(fold, 256),
 	PLAIN(rope, 64), FIBERS(write_kv, 64), FIBERS(rope_write, 64), FIBERS(attend, 128), FIBERS(attend_mma, 128), PLAIN(attend_merge, 128),
 	FIBERS(probe_mma, 256), PLAIN(probe_fma, 256), PLAIN(probe_dp4a, 256), PLAIN(probe_nothing, 32),
 };

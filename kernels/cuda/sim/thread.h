@@ -59,31 +59,38 @@ DEVICE int dp4a(uint32_t a, uint32_t b, int c) {
 	return c;
 }
 
-// mma_bf16: products are exact in float32; their sum is one float64 sum in order
-// of k, rounded once. (The order that a device takes is its own, and fixed.)
-DEVICE void mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+// mma: products are exact in float32; their sum is one float64 sum in order of k,
+// rounded once. (The order that a device takes is its own, and fixed.) widen is the
+// operands' type.
+template <class F>
+DEVICE void mma(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1, F widen) {
 	uint32_t *x = sim::warp_exchange();
 	int lane = sim::now.thread % 32, g = lane / 4, t = lane % 4;
 	for (int i = 0; i < 4; i++) x[lane * 16 + i] = a[i];
 	x[lane * 16 + 4] = b0;
 	x[lane * 16 + 5] = b1;
 	sim::warp_barrier();
-	auto half = [](uint32_t w, int hi) {
-		uint32_t u = hi ? w & 0xffff0000u : w << 16;
-		float f;
-		__builtin_memcpy(&f, &u, 4);
-		return f;
-	};
 	for (int i = 0; i < 4; i++) {
 		int row = i / 2, col = 2 * t + i % 2; // row 0: g, 1: g + 8
 		double sum = c[i];
 		for (int k = 0; k < 16; k++) {
 			int owner = k % 8 / 2; // the lane of its group that has this k
-			float av = half(x[(g * 4 + owner) * 16 + row + k / 8 * 2], k % 2);
-			float bv = half(x[(col * 4 + owner) * 16 + 4 + k / 8], k % 2);
+			float av = widen(x[(g * 4 + owner) * 16 + row + k / 8 * 2] >> 16 * (k % 2));
+			float bv = widen(x[(col * 4 + owner) * 16 + 4 + k / 8] >> 16 * (k % 2));
 			sum += (double)av * (double)bv;
 		}
 		c[i] = (float)sum;
 	}
 	sim::warp_barrier();
+}
+
+static float from_bf16(uint16_t h);
+static float from_f16(uint16_t h);
+
+DEVICE void mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+	mma(c, a, b0, b1, [](uint32_t w) { return from_bf16((uint16_t)w); });
+}
+
+DEVICE void mma_f16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+	mma(c, a, b0, b1, [](uint32_t w) { return from_f16((uint16_t)w); });
 }

@@ -36,10 +36,16 @@ DEVICE int dp4a(uint32_t a, uint32_t b, int c) {
 	return d;
 }
 
-// mma_bf16: c[16x8] += a[16x16] * b[16x8], fragments as in the PTX manual,
-// "mma.m16n8k16 with .bf16".
+// mma_bf16, mma_f16: c[16x8] += a[16x16] * b[16x8], fragments as in the PTX manual,
+// "mma.m16n8k16 with floating point type".
 DEVICE void mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
 	asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+		: "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+		: "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+DEVICE void mma_f16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+	asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
 		: "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
 		: "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
@@ -55,10 +61,17 @@ DEVICE void commit_async() { asm volatile("cp.async.commit_group;" : : : "memory
 template <int N>
 DEVICE void wait_async() { asm volatile("cp.async.wait_group %0;" : : "n"(N) : "memory"); }
 
-// pack_bf16 rounds two values to bfloat16, the first in the low half.
+// pack_bf16 and pack_f16 round two values to bfloat16 or binary16, the first in the low
+// half.
 DEVICE uint32_t pack_bf16(float a, float b) {
 	uint32_t d;
 	asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(b), "f"(a));
+	return d;
+}
+
+DEVICE uint32_t pack_f16(float a, float b) {
+	uint32_t d;
+	asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(b), "f"(a));
 	return d;
 }
 
@@ -116,11 +129,6 @@ DEVICE uint16_t to_bf16(float f) {
 	return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 
-#ifndef __CUDA__
-DEVICE uint32_t pack_bf16(float a, float b) { return (uint32_t)to_bf16(a) | (uint32_t)to_bf16(b) << 16; }
-DEVICE uint32_t halves(uint32_t a, uint32_t b, int high) { return high ? a >> 16 | (b & 0xffff0000u) : (a & 0xffff) | b << 16; }
-#endif
-
 // from_f16 widens binary16, subnormals too.
 DEVICE float from_f16(uint16_t h) {
 	uint32_t sign = (uint32_t)(h & 0x8000) << 16, body = (uint32_t)(h & 0x7fff) << 13;
@@ -141,6 +149,12 @@ DEVICE uint16_t to_f16(float f) {
 	u += 0xfff + (u >> 13 & 1);
 	return (uint16_t)(sign | ((u - 0x38000000) >> 13));
 }
+
+#ifndef __CUDA__
+DEVICE uint32_t pack_bf16(float a, float b) { return (uint32_t)to_bf16(a) | (uint32_t)to_bf16(b) << 16; }
+DEVICE uint32_t pack_f16(float a, float b) { return (uint32_t)to_f16(a) | (uint32_t)to_f16(b) << 16; }
+DEVICE uint32_t halves(uint32_t a, uint32_t b, int high) { return high ? a >> 16 | (b & 0xffff0000u) : (a & 0xffff) | b << 16; }
+#endif
 
 // from_f8 widens e4m3; its subnormals are float32's, times 2^120.
 DEVICE float from_f8(uint32_t b) { return from_bits((b & 0x80) << 24 | (b & 0x7f) << 20) * 0x1p120f; }

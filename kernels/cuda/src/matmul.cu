@@ -28,6 +28,8 @@ struct product {
 	int out, first;    // first: the block of outputs with which it begins
 	int codes, offsets; // where in a coded panel they begin; offsets 0: none
 	int bias, scales;    // what a 4-bit code is too large by; the type of scales
+	float scale;         // of matmul_mma: what its sums are multiplied by
+	int unused;
 };
 
 DEVICE product find(const product *list, int n) {
@@ -159,17 +161,18 @@ DEVICE void matmul_panel(const product *list, int products, const float *x, int 
 	}
 
 PANELS(f32, F32)
-PANELS(bf16x, BF16)
+PANELS(bf16, BF16)
 PANELS(f16, F16)
 PANELS(i8, I8)
 PANELS(u4, U4)
 PANELS(f8, F8)
 
-// Weights and activations bfloat16 on the tensor cores. Weights are, for each tile
+// Weights and activations binary16 on the tensor cores. Weights are, for each tile
 // of 16 outputs and step of 32 k, two of mma's A fragments, 16 bytes a lane;
 // activations are, for each tile of 8 rows and step, two of its B fragments, 16
-// bytes a lane (rows.cu, emit_bf16). Each leaf begins with a step and is padded
-// with zeros.
+// bytes a lane, and for each row and chunk what its sum is multiplied by, at
+// back[row, the chunk's first step] (rows.cu, emit_f16): powers of two, which change no
+// bit. Each leaf begins with a step and is padded with zeros.
 enum { STEP = 32, CHUNK_STEPS = SPLIT / STEP, A_BYTES = 1024, B_BYTES = 512 };
 
 template <int TILES>
@@ -177,14 +180,23 @@ DEVICE void store(const product &p, const range &r, const float sum[TILES][4], i
 	int g = thread() % 32 / 4, t = thread() % 4;
 	EACH(j, TILES) EACH(i, 4) {
 		int to = row + 8 * j + 2 * t + i % 2, out = col + g + i / 2 * 8;
-		if (to < rows && out < p.out) p.dst[((long)r.slot * rows + to) * p.out + out] = sum[j][i];
+		if (to < rows && out < p.out) p.dst[((long)r.slot * rows + to) * p.out + out] = sum[j][i] * p.scale;
 	}
 }
 
-// matmul_bf16: few rows, bound by the weights' memory. A warp has a tile of
+// add_chunk adds a chunk's sums of TILES tiles of 8 rows, of which back has the factors.
+template <int TILES>
+DEVICE void add_chunk(float sum[TILES][4], const float acc[TILES][4], const float *back, int steps) {
+	EACH(j, TILES) EACH(e, 2) {
+		float f = back[(long)(8 * j + thread() % 4 * 2 + e) * steps];
+		EACH(h, 2) sum[j][2 * h + e] = fma32(acc[j][2 * h + e], f, sum[j][2 * h + e]);
+	}
+}
+
+// matmul_mma: few rows, bound by the weights' memory. A warp has a tile of
 // outputs and 8 * TILES rows; 128 threads.
 template <int TILES>
-DEVICE void matmul_bf16(const product *list, int products, const uint8_t *x, int rows, int steps) {
+DEVICE void matmul_mma(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps) {
 	enum { STAGES = 8 };
 	SHARED uint8_t rings[WARPS][STAGES * A_BYTES];
 	product p = find(list, products);
@@ -202,29 +214,29 @@ DEVICE void matmul_bf16(const product *list, int products, const uint8_t *x, int
 			quad a0 = *(const quad *)a, a1 = *(const quad *)(a + 512);
 			EACH(j, TILES) {
 				quad q = *(const quad *)(b + ((long)j * steps + i) * B_BYTES);
-				mma_bf16(acc[j], a0.v, q.v[0], q.v[1]);
-				mma_bf16(acc[j], a1.v, q.v[2], q.v[3]);
+				mma_f16(acc[j], a0.v, q.v[0], q.v[1]);
+				mma_f16(acc[j], a1.v, q.v[2], q.v[3]);
 			}
 		}
-		EACH(j, TILES) EACH(i, 4) sum[j][i] += acc[j][i];
+		add_chunk<TILES>(sum, acc, back + (long)row * steps + r.lo + c, steps);
 	}
 	wait_async<0>();
 	store<TILES>(p, r, sum, tile * 16, row, rows);
 }
 
 #define FEW(n, tiles) \
-	KERNEL(128) matmul_bf16_##n(const product *list, int products, const uint8_t *x, int rows, int steps) { \
-		matmul_bf16<tiles>(list, products, x, rows, steps); \
+	KERNEL(128) matmul_mma_##n(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps) { \
+		matmul_mma<tiles>(list, products, x, back, rows, steps); \
 	}
 FEW(8, 1)
 FEW(16, 2)
 FEW(32, 4)
 FEW(64, 8)
 
-// matmul_bf16_128: many rows, bound by the tensor cores. A block has 128 outputs and
+// matmul_mma_128: many rows, bound by the tensor cores. A block has 128 outputs and
 // 128 rows, a warp 32 of those and 64 of these; steps pass through three stages of
 // shared memory. 256 threads.
-KERNEL(256) matmul_bf16_128(const product *list, int products, const uint8_t *x, int rows, int steps) {
+KERNEL(256) matmul_mma_128(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps) {
 	enum { STAGES = 3, A = 8 * A_BYTES, B = 16 * B_BYTES };
 	SHARED uint8_t ring[STAGES][A + B];
 	product p = find(list, products);
@@ -257,11 +269,11 @@ KERNEL(256) matmul_bf16_128(const product *list, int products, const uint8_t *x,
 			EACH(m, 2) EACH(h, 2) left[m][h] = *(const quad *)(a + m * A_BYTES + h * 512);
 			EACH(j, 8) {
 				quad q = *(const quad *)(b + j * B_BYTES);
-				EACH(m, 2) mma_bf16(acc[m][j], left[m][0].v, q.v[0], q.v[1]);
-				EACH(m, 2) mma_bf16(acc[m][j], left[m][1].v, q.v[2], q.v[3]);
+				EACH(m, 2) mma_f16(acc[m][j], left[m][0].v, q.v[0], q.v[1]);
+				EACH(m, 2) mma_f16(acc[m][j], left[m][1].v, q.v[2], q.v[3]);
 			}
 		}
-		EACH(m, 2) EACH(j, 8) EACH(i, 4) sum[m][j][i] += acc[m][j][i];
+		EACH(m, 2) add_chunk<8>(sum[m], acc[m], back + (long)(row + to * 8) * steps + r.lo + c, steps);
 	}
 	wait_async<0>();
 	EACH(m, 2) store<8>(p, r, sum[m], (tile + out + m) * 16, row + to * 8, rows);

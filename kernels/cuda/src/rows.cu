@@ -30,14 +30,35 @@ KERNEL(256) gather_coded(float *dst, const uint8_t *table, const int *ids, const
 	}
 }
 
-// emit_bf16 rounds a row for matmul_bf16: in the order of mma's B fragments, [tile of
-// 8 rows][step of 32 k][lane][8]. from[s] is where the values of step s lie in the
-// row, ends[s] where their leaf ends; a row that is null is zero.
-DEVICE void emit_bf16(uint16_t *dst, const float *row, int number, const int *from, const int *ends, int steps) {
-	for (int i = thread(); i < steps * 32; i += 256) {
-		int s = i / 32, k = i % 32, at = from[s] + k;
-		int lane = number % 8 * 4 + k % 8 / 2, place = k / 16 * 4 + k % 16 / 8 * 2 + k % 2;
-		dst[((long)(number / 8) * steps + s) * 256 + lane * 8 + place] = row && at < ends[s] ? to_bf16(row[at]) : 0;
+// emit_f16 rounds a row for matmul_mma: each of n chunks (chunks[i] is its first step,
+// chunks[n] the number of steps) times the power of two that brings its largest value near
+// 2^15, in the order of mma's B fragments, [tile of 8 rows][step of 32 k][lane][8]; what
+// the chunk's sum is to be multiplied by goes to back[its first step]. Values that are
+// not finite stay what they are. from[s] is where the values of step s lie in the row,
+// ends[s] where their leaf ends; a row that is null is zero. A warp a chunk.
+DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int n, int steps) {
+	int lane = thread() % 32;
+	for (int c = thread() / 32; c < n; c += 8) {
+		int lo = chunks[c], hi = chunks[c + 1];
+		float top = 0;
+		for (int s = lo; row && s < hi; s++) {
+			float v = from[s] + lane < ends[s] ? from_bits(bits(row[from[s] + lane]) & 0x7fffffffu) : 0.0f;
+			if (v - v == 0 && v > top) top = v;
+		}
+		for (int m = 1; m < 32; m *= 2) {
+			float o = shuffle_xor(top, m);
+			if (o > top) top = o;
+		}
+		int up = min_i(14 + 127 - (int)(bits(top) >> 23), 120); // so that its reciprocal is normal
+		if (top == 0) up = 0;
+		float scale = from_bits((uint32_t)(127 + up) << 23);
+		if (lane == 0) back[lo] = from_bits((uint32_t)(127 - up) << 23);
+		for (int i = lane; i < (hi - lo) * 16; i += 32) {
+			int s = lo + i / 16, k = i % 16 * 2, at = from[s] + k;
+			float v[2];
+			EACH(e, 2) v[e] = row && at + e < ends[s] ? row[at + e] * scale : 0.0f;
+			dst[((long)(number / 8) * steps + s) * 128 + (number % 8 * 4 + k % 8 / 2) * 4 + k / 16 * 2 + k % 16 / 8] = pack_f16(v[0], v[1]);
+		}
 	}
 }
 
@@ -69,11 +90,12 @@ DEVICE void emit_int8(int8_t *dst, group_sum *scales, const float *row, const in
 //	add    x += add
 //	up     dst = gate's function (gelu or SiLU) of x, times up
 //	norm   dst = x / sqrt(mean(x^2) + eps) * norm; squares and their sum in double
-//	rounded   the last of these as a product takes it, quantized where there are sums
+//	rounded   the last of these as a product takes it: emit_f16's where there are chunks
+//	          (then scales are its back), else emit_int8's
 //
 // dst may be x. Grid: rows, and those by which a product's rows are padded.
-KERNEL(256) pass_rows(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, group_sum *sums,
-	const int *from, const int *ends, int rows, int c, int gelu, int steps, float eps) {
+KERNEL(256) pass_rows(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, void *scales,
+	const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps) {
 	SHARED double space[8];
 	int number = block_x();
 	const float *row = nullptr;
@@ -96,8 +118,8 @@ KERNEL(256) pass_rows(float *xs, const float *add, const float *up, const float 
 		sync();
 	}
 	if (!rounded) return;
-	if (!sums) emit_bf16((uint16_t *)rounded, row, number, from, ends, steps);
-	else if (row) emit_int8((int8_t *)rounded + (long)number * steps * 32, sums + (long)number * steps, row, from, ends, steps);
+	if (chunks) emit_f16((uint32_t *)rounded, (float *)scales + (long)number * steps, row, number, from, ends, chunks, n_chunks, steps);
+	else if (row) emit_int8((int8_t *)rounded + (long)number * steps * 32, (group_sum *)scales + (long)number * steps, row, from, ends, steps);
 }
 
 KERNEL(256) add(float *dst, const float *x, long n) {
