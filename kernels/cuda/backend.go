@@ -28,10 +28,13 @@ type Backend struct {
 	idle    bool // nothing was queued since all was waited for
 	args    args
 	staging staging
-	side    side
-	err     error // the first; ops after it do nothing
-	timed   bool  // TimeCopies
-	copied  time.Duration
+	// copies is the stream of copies beside the ops, reached where these are when one
+	// begins.
+	copies, reached uintptr
+	side            side
+	err             error // the first; ops after it do nothing
+	timed           bool  // TimeCopies
+	copied          time.Duration
 	// stepRows and stepPadded are the rows of the step that BeginStep began, and for
 	// how many it is laid out.
 	stepRows, stepPadded int
@@ -41,7 +44,7 @@ type Backend struct {
 	turns []turn
 
 	parts, rounded, scales *memory // scratch of products, and of attention
-	ropes                map[*kernels.RopeTable]*ropeTable
+	ropes                  map[*kernels.RopeTable]*ropeTable
 }
 
 var (
@@ -108,6 +111,7 @@ func (b *Backend) Close() error {
 	b.unpin(b.args.host)
 	b.freeStaging()
 	b.freeSide()
+	b.freeCopies()
 	b.device.close()
 	return b.err
 }

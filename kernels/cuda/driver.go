@@ -43,6 +43,7 @@ type driver struct {
 	cuMemsetD8Async                                                      uintptr
 	cuStreamCreate, cuStreamDestroy, cuStreamSynchronize, cuLaunchKernel uintptr
 	cuEventCreate, cuEventDestroy, cuEventRecord, cuEventSynchronize     uintptr
+	cuStreamWaitEvent                                                    uintptr
 	cuStreamBeginCapture, cuStreamEndCapture                             uintptr
 	cuGraphInstantiateWithFlags, cuGraphLaunch                           uintptr
 	cuGraphDestroy, cuGraphExecDestroy                                   uintptr
@@ -78,7 +79,7 @@ func openDriver() (*driver, error) {
 		{&d.cuStreamCreate, "cuStreamCreate"}, {&d.cuStreamDestroy, "cuStreamDestroy_v2"}, {&d.cuStreamSynchronize, "cuStreamSynchronize"},
 		{&d.cuLaunchKernel, "cuLaunchKernel"},
 		{&d.cuEventCreate, "cuEventCreate"}, {&d.cuEventDestroy, "cuEventDestroy_v2"}, {&d.cuEventRecord, "cuEventRecord"},
-		{&d.cuEventSynchronize, "cuEventSynchronize"},
+		{&d.cuEventSynchronize, "cuEventSynchronize"}, {&d.cuStreamWaitEvent, "cuStreamWaitEvent"},
 		{&d.cuStreamBeginCapture, "cuStreamBeginCapture_v2"}, {&d.cuStreamEndCapture, "cuStreamEndCapture"},
 		{&d.cuGraphInstantiateWithFlags, "cuGraphInstantiateWithFlags"}, {&d.cuGraphLaunch, "cuGraphLaunch"},
 		{&d.cuGraphDestroy, "cuGraphDestroy"}, {&d.cuGraphExecDestroy, "cuGraphExecDestroy"},

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/ebitengine/purego"
+
+	"github.com/sullae/sullae/kernels"
 )
 
 // TestFaults: what a driver can fail at is an error that names the call and the
@@ -36,6 +38,8 @@ func TestFaults(t *testing.T) {
 		{"ECC", []string{"SULLAE_SIM_FAIL=cuStreamSynchronize:1:214"}, "cuStreamSynchronize: CUDA_ERROR_ECC_UNCORRECTABLE (214)"},
 		{"copy", []string{"SULLAE_SIM_FAIL=cuMemcpyHtoDAsync:1:719"}, "cuMemcpyHtoDAsync: CUDA_ERROR_LAUNCH_FAILED (719)"},
 		{"event", []string{"SULLAE_SIM_FAIL=cuEventSynchronize:1:719"}, "cuEventSynchronize: CUDA_ERROR_LAUNCH_FAILED (719)"},
+		{"fault beside the ops", []string{"SULLAE_SIM_FAIL=cuStreamWaitEvent:2:719"}, "cuStreamWaitEvent: CUDA_ERROR_LAUNCH_FAILED (719)"},
+		{"no memory of the host", []string{"SULLAE_SIM_FAIL=cuMemHostAlloc:3:2"}, "pinned memory: cuMemHostAlloc: CUDA_ERROR_OUT_OF_MEMORY (2)"},
 		{"no capture", []string{"SULLAE_SIM_FAIL=cuStreamBeginCapture:1:801"}, "fine, 0 graphs"},
 		{"no graph", []string{"SULLAE_SIM_FAIL=cuStreamEndCapture:1:801"}, "fine, 0 graphs"},
 		{"no memory for a graph", []string{"SULLAE_SIM_FAIL=cuGraphInstantiateWithFlags:1:2"}, "fine, 0 graphs"},
@@ -102,6 +106,9 @@ func TestFaultsChild(t *testing.T) {
 		y.Free()
 	}
 	if err == nil {
+		err = there(b, x)
+	}
+	if err == nil {
 		err = b.Download(ones, x)
 	}
 	if err != nil {
@@ -112,6 +119,24 @@ func TestFaultsChild(t *testing.T) {
 		t.Errorf("twenty doublings of 1: %v, %v", ones[0], ones[99])
 	}
 	t.Logf("fine, %d graphs launched", b.graphs.launched)
+}
+
+// there takes a buffer's values to the host and back, beside the ops.
+func there(b *Backend, x kernels.Buffer) error {
+	h, err := b.NewHostBuffer(x.Len())
+	if err != nil {
+		return err
+	}
+	defer h.Free()
+	b.Fetch(h, x)
+	if err := h.Wait(); err != nil {
+		if b.Sync() == nil {
+			return errors.New("Wait failed and Sync did not")
+		}
+		return err
+	}
+	b.Put(x, h)
+	return b.Sync()
 }
 
 // simLeft is what the simulated device still has.

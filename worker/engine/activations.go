@@ -14,10 +14,11 @@ import (
 type activations struct {
 	rows int // capacity
 	views
-	output, scaled                                                      scratch // of choose
-	summary                                                             []byte
-	locals                                                              []locals // of the product's threads
-	hostParts, hostSum, hostRows, hostLogits, hostProcessed, hostScaled []float32
+	output, scaled                                             scratch // of choose
+	summary                                                    []byte
+	locals                                                     []locals // of the product's threads
+	hostEmbed, hostRows, hostLogits, hostProcessed, hostScaled []float32
+	host                                                       []*hostParts // of each part
 }
 
 // scratch is device memory that grows to what was asked for most, and is kept.
@@ -91,12 +92,13 @@ func (a *activations) reserve(e *Engine, rows int) error {
 	return nil
 }
 
-// view cuts the buffers to a step's rows.
-func (a *activations) view(e *Engine, rows int) views {
+// view cuts the buffers to rows [lo, hi) of a step; those of several nodes lie
+// [nodes, hi-lo, C].
+func (a *activations) view(e *Engine, lo, hi int) views {
 	v := a.views
 	w := e.widths()
 	for i, b := range v.all() {
-		*b = (*b).Slice(0, rows*w[i])
+		*b = (*b).Slice(lo*w[i], (hi-lo)*w[i])
 	}
 	return v
 }
@@ -110,7 +112,14 @@ func (a *activations) free() {
 	}
 	a.output.free()
 	a.scaled.free()
-	a.rows = 0
+	for _, h := range a.host {
+		for _, m := range []kernels.HostBuffer{h.terms, h.total} {
+			if m != nil {
+				m.Free()
+			}
+		}
+	}
+	a.host, a.rows = nil, 0
 }
 
 func grow(s *[]float32, n int) []float32 {

@@ -45,6 +45,10 @@ type Config struct {
 	BlockSize int
 	// KVType is how keys and values are kept, the same on all ranks.
 	KVType kernels.KVType
+	// Parts is the most parts in which a step's rows go through the layers, each of
+	// PartRows or more, so that one is computed while another's sums are exchanged: the
+	// same on all ranks. 0 is what is usual.
+	Parts, PartRows int
 }
 
 // Engine runs the steps of one epoch on one rank. One goroutine uses it.

@@ -14,7 +14,7 @@ import (
 
 // forward runs the layers over a batch and chooses tokens.
 func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) {
-	m, spec := e.m, e.m.spec
+	m := e.m
 	rows := b.rows // with those that the backend wants beside them
 	if st, ok := e.b.(kernels.Stepper); ok {
 		rows = st.BeginStep(b.rows)
@@ -22,63 +22,18 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 	if err := e.act.reserve(e, rows); err != nil {
 		return Result{}, err
 	}
-	a := e.act.view(e, rows)
-	angles := padded(b.angles, rows)
+	a := e.act.view(e, 0, rows)
+	parts, err := e.cut(b, rows, padded(b.angles, rows))
+	if err != nil {
+		return Result{}, err
+	}
 	tag := collective.Tag{Step: s.ID, Check: b.check}
 
 	if err := e.embed(ctx, tag, a.x, b); err != nil {
 		return Result{}, err
 	}
-	var add kernels.Buffer // to x, what the last half of a layer came to
-	for i := range m.layers {
-		if err := ctx.Err(); err != nil {
-			return Result{}, err
-		}
-		ly := &m.layers[i]
-		tag.Layer = uint16(i)
-
-		p := e.half(a, add, ly.attnNorm, rows)
-		p.List = []kernels.Product{{Dst: a.q, W: ly.q}, {Dst: a.k, W: ly.k}, {Dst: a.v, W: ly.v}}
-		kernels.Multiply(e.b, p)
-		e.adjust(a.q, ly.qBias, ly.qNorm, rows)
-		e.adjust(a.k, ly.kBias, ly.kNorm, rows)
-		e.adjust(a.v, ly.vBias, nil, rows)
-		if spec.Layers[i].Rope {
-			e.b.Rope(a.q, m.share.Heads.Len(), spec.HeadDim, angles, m.rope)
-			e.b.Rope(a.k, e.kv.Config().KVHeads, spec.HeadDim, angles, m.rope)
-		}
-		group, at := e.groups.Of(i)
-		e.b.WriteKV(e.kv, at, a.k, a.v, b.seqs[group])
-		e.b.Attention(a.attn, a.q, e.kv, kernels.AttentionSpec{
-			Layer: at, Heads: m.share.Heads.Len(), HeadDim: spec.HeadDim,
-			KVHead: m.kvHead, Scale: spec.AttnScale, Window: spec.Layers[i].Window, Cap: spec.AttnCap,
-		}, b.seqs[group])
-		e.b.MatMul(a.attnParts, a.attn, ly.o, rows)
-		tag.Op = collective.OpAttn
-		var err error
-		if add, err = e.sum(ctx, tag, a, b.rows, a.attnParts, ly.attnPostNorm, spec.Heads, headShare); err != nil {
-			return Result{}, err
-		}
-
-		if ly.down == nil { // nothing of the MLP is this rank's
-			e.b.Add(a.x, add)
-		} else {
-			p = e.half(a, add, ly.mlpNorm, rows)
-			p.List = []kernels.Product{{Dst: a.gate, W: ly.gate}, {Dst: a.up, W: ly.up}}
-			p.Gate = kernels.SiLUGate
-			if spec.Activation == model.GELUTanh {
-				p.Gate = kernels.GELUGate
-			}
-			kernels.Multiply(e.b, p)
-			e.b.MatMul(a.mlpParts, a.gate, ly.down, rows)
-		}
-		tag.Op = collective.OpMLP
-		if add, err = e.sum(ctx, tag, a, b.rows, a.mlpParts, ly.mlpPostNorm, m.plan.Units.MLPLeaves(), mlpShare); err != nil {
-			return Result{}, err
-		}
-	}
-	if add != nil {
-		e.b.Add(a.x, add)
+	if err := e.layers(ctx, tag, parts); err != nil {
+		return Result{}, err
 	}
 	for i := range b.items {
 		it := &b.items[i]
@@ -89,6 +44,86 @@ func (e *Engine) forward(ctx context.Context, s Step, b *batch) (Result, error) 
 	}
 	tag.Layer, tag.Op = uint16(len(m.layers)), collective.OpSample
 	return e.choose(ctx, tag, a, b)
+}
+
+// layers runs a step's parts through the layers, in turn.
+func (e *Engine) layers(ctx context.Context, tag collective.Tag, parts []part) error {
+	ctx, cancel := context.WithCancel(ctx)
+	x := &exchanges{e: e, ctx: ctx, beside: len(parts) > 1}
+	defer x.wait()
+	defer cancel() // an exchange that nobody wants any more
+	for i := range e.m.layers {
+		tag.Layer = uint16(i)
+		for _, half := range []func(*part, int, kernels.Buffer) sum{e.attention, e.mlp} {
+			for j := range parts {
+				p := &parts[j]
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				add, err := x.finish(p)
+				if err != nil {
+					return err
+				}
+				s := half(p, i, add)
+				s.tag.Step, s.tag.Check, s.tag.Layer = tag.Step, tag.Check, tag.Layer
+				if err := x.begin(p, s); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for j := range parts {
+		p := &parts[j]
+		add, err := x.finish(p)
+		if err != nil {
+			return err
+		}
+		e.b.Add(p.x, add)
+	}
+	return nil
+}
+
+// attention is a layer's first half: to the product over the heads' outputs. add is to
+// be added to the residual stream first, unless it is nil.
+func (e *Engine) attention(p *part, layer int, add kernels.Buffer) sum {
+	m, spec := e.m, e.m.spec
+	ly, rows := &m.layers[layer], len(p.angles)
+	in := e.half(p.views, add, ly.attnNorm, rows)
+	in.List = []kernels.Product{{Dst: p.q, W: ly.q}, {Dst: p.k, W: ly.k}, {Dst: p.v, W: ly.v}}
+	kernels.Multiply(e.b, in)
+	e.adjust(p.q, ly.qBias, ly.qNorm, rows)
+	e.adjust(p.k, ly.kBias, ly.kNorm, rows)
+	e.adjust(p.v, ly.vBias, nil, rows)
+	if spec.Layers[layer].Rope {
+		e.b.Rope(p.q, m.share.Heads.Len(), spec.HeadDim, p.angles, m.rope)
+		e.b.Rope(p.k, e.kv.Config().KVHeads, spec.HeadDim, p.angles, m.rope)
+	}
+	group, at := e.groups.Of(layer)
+	e.b.WriteKV(e.kv, at, p.k, p.v, p.seqs[group])
+	e.b.Attention(p.attn, p.q, e.kv, kernels.AttentionSpec{
+		Layer: at, Heads: m.share.Heads.Len(), HeadDim: spec.HeadDim,
+		KVHead: m.kvHead, Scale: spec.AttnScale, Window: spec.Layers[layer].Window, Cap: spec.AttnCap,
+	}, p.seqs[group])
+	e.b.MatMul(p.attnParts, p.attn, ly.o, rows)
+	return sum{tag: collective.Tag{Op: collective.OpAttn}, parts: p.attnParts, norm: ly.attnPostNorm, leaves: spec.Heads, of: headShare}
+}
+
+// mlp is a layer's second half: to the down product. add is attention's.
+func (e *Engine) mlp(p *part, layer int, add kernels.Buffer) sum {
+	ly, rows := &e.m.layers[layer], len(p.angles)
+	if ly.down == nil { // nothing of the MLP is this rank's
+		e.b.Add(p.x, add)
+	} else {
+		in := e.half(p.views, add, ly.mlpNorm, rows)
+		in.List = []kernels.Product{{Dst: p.gate, W: ly.gate}, {Dst: p.up, W: ly.up}}
+		in.Gate = kernels.SiLUGate
+		if e.m.spec.Activation == model.GELUTanh {
+			in.Gate = kernels.GELUGate
+		}
+		kernels.Multiply(e.b, in)
+		e.b.MatMul(p.mlpParts, p.gate, ly.down, rows)
+	}
+	return sum{tag: collective.Tag{Op: collective.OpMLP}, parts: p.mlpParts, norm: ly.mlpPostNorm, leaves: e.m.plan.Units.MLPLeaves(), of: mlpShare}
 }
 
 // padded is v with zeros up to n.
@@ -121,61 +156,6 @@ func (e *Engine) adjust(dst, bias, norm kernels.Buffer, rows int) {
 
 func headShare(s plan.Share) tree.Range { return s.Heads }
 func mlpShare(s plan.Share) tree.Range  { return s.MLP }
-
-// sum finishes a row-parallel product over the ranks: what is to be added to the
-// residual stream, under the norm after it if there is one. The first rows are
-// sequences'.
-func (e *Engine) sum(ctx context.Context, tag collective.Tag, a views, rows int, parts, norm kernels.Buffer, leaves int, of func(plan.Share) tree.Range) (kernels.Buffer, error) {
-	size := a.x.Len()
-	total := parts
-	if e.comm.WorldSize() == 1 {
-		total = parts.Slice(0, size)
-	} else {
-		if err := e.reduce(ctx, tag, a, rows, parts, leaves, of); err != nil {
-			return nil, err
-		}
-		total = a.h
-	}
-	if norm != nil {
-		e.b.RMSNorm(a.h, total, norm, size/norm.Len(), e.m.spec.NormEps)
-		total = a.h
-	}
-	return total, nil
-}
-
-// reduce sums a row-parallel product's parts, of sequences' rows, over the ranks into
-// a.h.
-func (e *Engine) reduce(ctx context.Context, tag collective.Tag, a views, rows int, parts kernels.Buffer, leaves int, of func(plan.Share) tree.Range) error {
-	stride, size := a.x.Len(), rows*e.m.spec.Hidden // of a part, and of what counts of it
-	s := collective.Summands{Leaves: leaves}
-	for _, sh := range e.m.plan.Shares {
-		s.Shares = append(s.Shares, of(sh))
-	}
-	nodes := len(tree.Maximal(leaves, s.Shares[e.comm.Rank()]))
-	if nodes > 0 {
-		host, err := e.onHost(parts.Slice(0, (nodes-1)*stride+size), &e.act.hostParts)
-		if err != nil {
-			return err
-		}
-		for n := range nodes {
-			s.Parts = append(s.Parts, host[n*stride:n*stride+size])
-		}
-	}
-	dst := e.b.Host(a.h) // free between the product and the next norm
-	if dst == nil {
-		dst = grow(&e.act.hostSum, size)
-	}
-	start := time.Now()
-	err := e.comm.AllReduce(ctx, tag, s, dst[:size])
-	e.collectiveNanos += time.Since(start).Nanoseconds()
-	if err != nil {
-		return err
-	}
-	if e.b.Host(a.h) == nil {
-		return e.b.Upload(a.h, dst[:size])
-	}
-	return nil
-}
 
 // embed fills x with the rows' embeddings, scaled as the model has it.
 func (e *Engine) embed(ctx context.Context, tag collective.Tag, x kernels.Buffer, b *batch) error {
@@ -214,7 +194,7 @@ func (e *Engine) gatherRows(ctx context.Context, tag collective.Tag, x kernels.B
 	var data []byte
 	if len(mine) > 0 {
 		e.b.Gather(x, m.embed, mine)
-		host, err := e.onHost(x.Slice(0, len(mine)*c), &e.act.hostParts)
+		host, err := e.onHost(x.Slice(0, len(mine)*c), &e.act.hostEmbed)
 		if err != nil {
 			return err
 		}

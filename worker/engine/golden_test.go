@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sullae/sullae/collective"
 	"github.com/sullae/sullae/collective/digest"
 	memlink "github.com/sullae/sullae/collective/link/mem"
 	"github.com/sullae/sullae/kernels"
@@ -30,6 +31,7 @@ import (
 type cluster struct {
 	t       testing.TB
 	engines []*engine.Engine
+	comms   []collective.Communicator
 	step    uint64
 	blocks  int32 // next free KV block: sequences never give theirs back
 	// longAfter is the model's Rope.LongAfter.
@@ -60,22 +62,31 @@ func startAs(t testing.TB, ckpt *checkpoint.Checkpoint, variant string, format k
 // startSpec is startAs for another description of the checkpoint.
 func startSpec(t testing.TB, ckpt *checkpoint.Checkpoint, spec *model.Spec, variant string, format kernels.Format, kv kernels.KVType, capacities ...float64) *cluster {
 	t.Helper()
+	return startCut(t, ckpt, spec, variant, format, engine.Config{KVType: kv}, capacities...)
+}
+
+// startCut is startSpec with what cfg says of keys and values and of parts.
+func startCut(t testing.TB, ckpt *checkpoint.Checkpoint, spec *model.Spec, variant string, format kernels.Format, cfg engine.Config, capacities ...float64) *cluster {
+	t.Helper()
 	p, err := plan.Make(plan.UnitsOf(spec), capacities)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &cluster{t: t, longAfter: spec.Rope.LongAfter(), groups: len(spec.KVGroups().Windows)}
-	for r, comm := range memlink.NewGroup(len(capacities)) {
+	comms, _ := memlink.New(len(capacities), memlink.Options{Tuning: collective.Tuning{Timeout: stepTime}})
+	for r, comm := range comms {
 		b := newBackend(t, variant, r)
 		m, err := engine.Load(t.Context(), engine.LoadConfig{Backend: b, Spec: spec, Plan: p, Rank: r, Source: ckpt, Format: format})
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := engine.New(engine.Config{Model: m, Backend: b, Comm: comm, Epoch: 1, Blocks: testBlocks, BlockSize: testBlockSize, KVType: kv})
+		cfg := cfg
+		cfg.Model, cfg.Backend, cfg.Comm, cfg.Epoch, cfg.Blocks, cfg.BlockSize = m, b, comm, 1, testBlocks, testBlockSize
+		e, err := engine.New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.engines = append(c.engines, e)
+		c.engines, c.comms = append(c.engines, e), append(c.comms, comm)
 		t.Cleanup(func() { comm.Close(); e.Close(); m.Free(); b.Close() })
 	}
 	return c

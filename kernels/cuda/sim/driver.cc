@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
@@ -279,31 +280,46 @@ static int sticky;
 
 enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901 };
 
-// What was queued on the stream. It is done when it is waited for, or before, at
-// random: memory of the host that changes while a copy from it is on its way gives
-// other results.
+struct graph;
+
+// What was queued on a stream. It is done when it is waited for, or before, at
+// random: memory of the host that changes while a copy from it is on its way, or a
+// stream that should wait for another, gives other results.
 struct work {
 	long number;
 	std::function<int()> run;
 };
-static std::deque<work> stream;
-static long queued, finished;
+struct cuda_stream {
+	graph *capturing = nullptr;
+	bool broken = false;
+	std::deque<work> queue;
+};
+struct event {
+	cuda_stream *on = nullptr;
+	long number = 0;
+};
+static std::vector<cuda_stream *> streams;
+static long queued;
 
-// drain does what is queued up to a number, and returns the first error.
-static int drain(long to) {
-	while (!stream.empty() && stream.front().number <= to) {
-		work w = std::move(stream.front());
-		stream.pop_front();
-		finished = w.number;
+// drain does what is queued on a stream up to a number, and returns the first error.
+static int drain(cuda_stream *s, long to = queued) {
+	while (!s->queue.empty() && s->queue.front().number <= to) {
+		work w = std::move(s->queue.front());
+		s->queue.pop_front();
 		if (sticky) continue;
 		if (int e = w.run()) sticky = e;
 	}
 	return sticky;
 }
 
-static int enqueue(std::function<int()> run) {
-	stream.push_back({++queued, std::move(run)});
-	if (random(4) == 0) drain(queued - random(3));
+static int drain_all() {
+	for (cuda_stream *s : streams) drain(s);
+	return sticky;
+}
+
+static int enqueue(void *on, std::function<int()> run) {
+	((cuda_stream *)on)->queue.push_back({++queued, std::move(run)});
+	if (random(4) == 0) drain(streams[random(streams.size())], queued - random(3));
 	return 0;
 }
 
@@ -336,10 +352,6 @@ static int run_launch(const launch &l) {
 // A graph, while it is captured, and after.
 struct graph {
 	std::vector<launch> launches;
-};
-struct cuda_stream {
-	graph *capturing = nullptr;
-	bool broken = false;
 };
 static thread_local cuda_stream *capturing; // by this thread
 static long graphs_alive, events_alive;
@@ -462,7 +474,7 @@ API cuMemAlloc_v2(uint64_t *p, size_t n) {
 API cuMemFree_v2(uint64_t p) {
 	LOCK;
 	if (int e = forbidden()) return e;
-	drain(queued); // as a driver does
+	drain_all(); // as a driver does
 	auto it = allocations.find(p);
 	if (it == allocations.end()) return INVALID_VALUE;
 	allocated -= it->second;
@@ -477,68 +489,82 @@ API cuMemHostAlloc(void **p, size_t n, unsigned) {
 }
 API cuMemFreeHost(void *p) {
 	LOCK;
-	drain(queued);
+	drain_all();
 	free(p);
 	return 0;
 }
-API cuMemcpyHtoDAsync_v2(uint64_t dst, const void *src, size_t n, void *) {
+API cuMemcpyHtoDAsync_v2(uint64_t dst, const void *src, size_t n, void *on) {
 	ENTER("cuMemcpyHtoDAsync");
 	if (int e = forbidden()) return e;
 	if (!inside(dst, n)) return INVALID_VALUE;
-	return enqueue([=] { memcpy((void *)dst, src, n); return 0; });
+	return enqueue(on, [=] { memcpy((void *)dst, src, n); return 0; });
 }
-API cuMemcpyDtoHAsync_v2(void *dst, uint64_t src, size_t n, void *) {
+API cuMemcpyDtoHAsync_v2(void *dst, uint64_t src, size_t n, void *on) {
 	ENTER("cuMemcpyDtoHAsync");
 	if (int e = forbidden()) return e;
 	if (!inside(src, n)) return INVALID_VALUE;
-	return enqueue([=] { memcpy(dst, (void *)src, n); return 0; });
+	return enqueue(on, [=] { memcpy(dst, (void *)src, n); return 0; });
 }
-API cuMemsetD8Async(uint64_t dst, unsigned char v, size_t n, void *) {
+API cuMemsetD8Async(uint64_t dst, unsigned char v, size_t n, void *on) {
 	ENTER("cuMemsetD8Async");
 	if (int e = forbidden()) return e;
 	if (!inside(dst, n)) return INVALID_VALUE;
-	return enqueue([=] { memset((void *)dst, v, n); return 0; });
+	return enqueue(on, [=] { memset((void *)dst, v, n); return 0; });
 }
-API cuStreamCreate(void **s, unsigned) { *s = new cuda_stream; return 0; }
+API cuStreamCreate(void **s, unsigned) {
+	LOCK;
+	streams.push_back(new cuda_stream);
+	*s = streams.back();
+	return 0;
+}
 API cuStreamDestroy_v2(void *s) {
 	LOCK;
-	drain(queued);
+	drain_all();
+	streams.erase(std::find(streams.begin(), streams.end(), s));
 	delete (cuda_stream *)s;
 	return 0;
 }
-API cuStreamSynchronize(void *) {
+API cuStreamSynchronize(void *s) {
 	ENTER("cuStreamSynchronize");
 	if (int e = forbidden()) return e;
-	return drain(queued);
+	return drain((cuda_stream *)s);
+}
+API cuStreamWaitEvent(void *s, void *e, unsigned) {
+	ENTER("cuStreamWaitEvent");
+	if (int f = forbidden()) return f;
+	event at = *(event *)e;
+	if (!at.on) return 0;
+	return enqueue(s, [=] { return drain(at.on, at.number); });
 }
 API cuEventCreate(void **e, unsigned) {
 	ENTER("cuEventCreate");
 	events_alive++;
-	*e = new long(0);
+	*e = new event;
 	return 0;
 }
 API cuEventDestroy_v2(void *e) {
 	LOCK;
 	events_alive--;
-	delete (long *)e;
+	delete (event *)e;
 	return 0;
 }
-API cuEventRecord(void *e, void *) {
+API cuEventRecord(void *e, void *s) {
 	ENTER("cuEventRecord");
 	if (int f = forbidden()) return f;
-	*(long *)e = queued;
+	*(event *)e = {(cuda_stream *)s, queued};
 	return 0;
 }
 API cuEventSynchronize(void *e) {
 	ENTER("cuEventSynchronize");
 	if (int f = forbidden()) return f;
-	return drain(*(long *)e);
+	event at = *(event *)e;
+	return at.on ? drain(at.on, at.number) : 0;
 }
-API cuMemcpyDtoDAsync_v2(uint64_t dst, uint64_t src, size_t n, void *) {
+API cuMemcpyDtoDAsync_v2(uint64_t dst, uint64_t src, size_t n, void *on) {
 	ENTER("cuMemcpyDtoDAsync");
 	if (int e = forbidden()) return e;
 	if (!inside(dst, n) || !inside(src, n)) return INVALID_VALUE;
-	return enqueue([=] { memmove((void *)dst, (void *)src, n); return 0; });
+	return enqueue(on, [=] { memmove((void *)dst, (void *)src, n); return 0; });
 }
 API cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned, void *on, void **params, void **) {
 	ENTER("cuLaunchKernel");
@@ -550,7 +576,7 @@ API cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, 
 		g->launches.push_back(std::move(l));
 		return 0;
 	}
-	return enqueue([l = std::move(l)] { return run_launch(l); });
+	return enqueue(on, [l = std::move(l)] { return run_launch(l); });
 }
 API cuStreamBeginCapture_v2(void *on, int) {
 	ENTER("cuStreamBeginCapture");
@@ -583,10 +609,10 @@ API cuGraphInstantiateWithFlags(void **exec, void *g, unsigned long long) {
 	*exec = new graph(*(graph *)g);
 	return 0;
 }
-API cuGraphLaunch(void *exec, void *) {
+API cuGraphLaunch(void *exec, void *on) {
 	ENTER("cuGraphLaunch");
 	if (int e = forbidden()) return e;
-	return enqueue([launches = ((graph *)exec)->launches] {
+	return enqueue(on, [launches = ((graph *)exec)->launches] {
 		for (const launch &l : launches)
 			if (int e = run_launch(l)) return e;
 		return 0;

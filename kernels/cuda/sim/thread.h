@@ -64,20 +64,17 @@ DEVICE int dp4a(uint32_t a, uint32_t b, int c) {
 // operands' type.
 template <class F>
 DEVICE void mma(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1, F widen) {
-	uint32_t *x = sim::warp_exchange();
+	float *x = (float *)sim::warp_exchange(), *mine = x + sim::now.thread % 32 * 16;
 	int lane = sim::now.thread % 32, g = lane / 4, t = lane % 4;
-	for (int i = 0; i < 4; i++) x[lane * 16 + i] = a[i];
-	x[lane * 16 + 4] = b0;
-	x[lane * 16 + 5] = b1;
+	for (int i = 0; i < 8; i++) mine[i] = widen(a[i / 2] >> 16 * (i % 2));
+	for (int i = 0; i < 4; i++) mine[8 + i] = widen((i < 2 ? b0 : b1) >> 16 * (i % 2));
 	sim::warp_barrier();
 	for (int i = 0; i < 4; i++) {
 		int row = i / 2, col = 2 * t + i % 2; // row 0: g, 1: g + 8
 		double sum = c[i];
 		for (int k = 0; k < 16; k++) {
 			int owner = k % 8 / 2; // the lane of its group that has this k
-			float av = widen(x[(g * 4 + owner) * 16 + row + k / 8 * 2] >> 16 * (k % 2));
-			float bv = widen(x[(col * 4 + owner) * 16 + 4 + k / 8] >> 16 * (k % 2));
-			sum += (double)av * (double)bv;
+			sum += (double)x[(g * 4 + owner) * 16 + row * 2 + k / 8 * 4 + k % 2] * (double)x[(col * 4 + owner) * 16 + 8 + k / 8 * 2 + k % 2];
 		}
 		c[i] = (float)sum;
 	}
