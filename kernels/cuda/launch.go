@@ -24,9 +24,9 @@ var kernelThreads = map[string]int{
 	"matmul_f32_1": 128, "matmul_f32_8": 128, "matmul_bf16_1": 128, "matmul_bf16_8": 128, "matmul_f16_1": 128, "matmul_f16_8": 128,
 	"matmul_i8_1": 128, "matmul_i8_8": 128, "matmul_u4_1": 128, "matmul_u4_8": 128, "matmul_f8_1": 128, "matmul_f8_8": 128,
 	"matmul_mma_8": 128, "matmul_mma_16": 128, "matmul_mma_32": 128, "matmul_mma_64": 128, "matmul_mma_128": 256,
-	"matmul_q8_1": 128, "matmul_q8_8": 128, "matmul_q4_1": 128, "matmul_q4_8": 128, "fold": 256,
+	"matmul_q8_1": 128, "matmul_q8_8": 128, "matmul_q4_1": 128, "matmul_q4_8": 128, "matmul_q8_64": 256, "matmul_q4_64": 256, "fold": 256,
 	"rope": 64, "write_kv": 64, "rope_write": 64, "attend": 128, "attend_mma": 128, "attend_merge": 128,
-	"probe_mma": 256, "probe_fma": 256, "probe_dp4a": 256, "probe_nothing": 32,
+	"probe_mma": 256, "probe_fma": 256, "probe_mma_s8": 256, "probe_nothing": 32,
 }
 
 // kernelNames are all kernels, in the order of device.kernels; kernelIndex is where

@@ -12,7 +12,7 @@ type Limits struct {
 	Copy float64 // on the device: bytes read and written
 	BF16 float64 // operations of mma.sync on bfloat16
 	F32  float64 // operations of fused multiply-adds
-	Int8 float64 // operations of dp4a
+	Int8 float64 // operations of mma.sync on int8
 	// Host to device and back, through pinned memory.
 	In, Out float64
 	// A kernel that does nothing, launched alone and as one of a graph, in µs.
@@ -50,7 +50,7 @@ func (b *Backend) Limits(bytes int) (l Limits, err error) {
 	}
 	l.BF16 = b.rate(threads/32*8*2*16*8*16, rounds("probe_mma", 3))
 	l.F32 = b.rate(threads*16*2, rounds("probe_fma", f32(0.5)))
-	l.Int8 = b.rate(threads*16*4*2, rounds("probe_dp4a", 5))
+	l.Int8 = b.rate(threads/32*8*2*16*8*32, rounds("probe_mma_s8", 5))
 
 	host := b.staging.host[:min(len(b.staging.host), bytes)]
 	l.In = b.rate(float64(len(host)), func(n int) {

@@ -13,6 +13,8 @@ import (
 const (
 	// manyRows is from how many rows on a product is bound by the tensor cores.
 	manyRows = 65
+	// someRows is from how many rows on int8 is multiplied by the tensor cores.
+	someRows = 17
 	// partBytes bounds the partial sums of products, and of attention: what is
 	// beyond is done in turns.
 	partBytes = 64 << 20
@@ -83,6 +85,9 @@ func (w *weight) tile(rows int) tile {
 	}
 	if rows == 1 {
 		size = 1
+	}
+	if w.method == quant && rows >= someRows {
+		size = 64
 	}
 	name := w.spec.Format.String()
 	if w.method == panel {
@@ -199,7 +204,10 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 // product is a matrix as the kernels take it.
 func (w *weight) product(d *deal) deviceProduct {
 	p := deviceProduct{w: w.mem.at, ranges: d.atSpans, groups: w.atGroups, stride: int64(w.blockBytes), out: int32(w.spec.Out),
-		codes: int32(w.codes), offsets: int32(w.offsets), scale: mmaScale(w.spec.DType)}
+		codes: int32(w.codes), offsets: int32(w.offsets), scale: 1}
+	if w.method == mma {
+		p.scale = mmaScale(w.spec.DType)
+	}
 	if w.spec.DType == tensor.I4 {
 		p.bias = 8
 	}

@@ -66,6 +66,7 @@ enum { STACK = 64 << 10, MAX_THREADS = 1024 };
 struct copy {
 	void *to;
 	const void *from;
+	int bytes;
 };
 
 struct fiber {
@@ -134,14 +135,14 @@ void warp_barrier() {
 	while (w.passed == mine) yield();
 }
 
-void copy_async(void *to, const void *from) {
+void copy_async(void *to, const void *from, int bytes) {
 	need_fiber();
-	if (((uintptr_t)to | (uintptr_t)from) % 16 != 0) {
-		fprintf(stderr, "sim: a copy of 16 bytes from or to an address that is no multiple of 16\n");
+	if (((uintptr_t)to | (uintptr_t)from) % bytes != 0) {
+		fprintf(stderr, "sim: a copy of %d bytes from or to an address that is no multiple of them\n", bytes);
 		abort();
 	}
-	if (random(2)) memcpy(to, from, 16);
-	else fibers[current].open.push_back({to, from});
+	if (random(2)) memcpy(to, from, bytes);
+	else fibers[current].open.push_back({to, from, bytes});
 }
 
 void commit_async() {
@@ -152,7 +153,7 @@ void commit_async() {
 void wait_async(int groups) {
 	fiber &f = fibers[current];
 	for (; (int)f.copies.size() > groups; f.copies.pop_front())
-		for (const copy &c : f.copies.front()) memcpy(c.to, c.from, 16);
+		for (const copy &c : f.copies.front()) memcpy(c.to, c.from, c.bytes);
 }
 
 // A thread that returns leaves the barriers to the others.
@@ -268,9 +269,9 @@ static const entry entries[] = {
 	BOTH(matmul_f32, 128), BOTH(matmul_bf16, 128), BOTH(matmul_f16, 128), BOTH(matmul_i8, 128),
 	BOTH(matmul_u4, 128), BOTH(matmul_f8, 128),
 	FIBERS(matmul_mma_8, 128), FIBERS(matmul_mma_16, 128), FIBERS(matmul_mma_32, 128), FIBERS(matmul_mma_64, 128),
-	FIBERS(matmul_mma_128, 256), BOTH(matmul_q8, 128), BOTH(matmul_q4, 128), PLAIN(fold, 256),
+	FIBERS(matmul_mma_128, 256), BOTH(matmul_q8, 128), BOTH(matmul_q4, 128), FIBERS(matmul_q8_64, 256), FIBERS(matmul_q4_64, 256), PLAIN(fold, 256),
 	PLAIN(rope, 64), FIBERS(write_kv, 64), FIBERS(rope_write, 64), FIBERS(attend, 128), FIBERS(attend_mma, 128), PLAIN(attend_merge, 128),
-	FIBERS(probe_mma, 256), PLAIN(probe_fma, 256), PLAIN(probe_dp4a, 256), PLAIN(probe_nothing, 32),
+	FIBERS(probe_mma, 256), PLAIN(probe_fma, 256), FIBERS(probe_mma_s8, 256), PLAIN(probe_nothing, 32),
 };
 
 static std::map<uint64_t, size_t> allocations;

@@ -21,7 +21,7 @@ void warp_barrier();
 // Copies into shared memory land at once or, at the latest, when they are waited
 // for, at random: a kernel that reads too early, or writes where one is still to
 // land, gives other results.
-void copy_async(void *to, const void *from);
+void copy_async(void *to, const void *from, int bytes);
 void commit_async();
 void wait_async(int groups);
 
@@ -39,7 +39,8 @@ DEVICE int block_z() { return sim::now.block[2]; }
 DEVICE int blocks_x() { return sim::now.blocks[0]; }
 DEVICE void sync() { sim::barrier(); }
 DEVICE void sync_warp() { sim::warp_barrier(); }
-DEVICE void copy_async(void *to, const void *from) { sim::copy_async(to, from); }
+DEVICE void copy_async(void *to, const void *from) { sim::copy_async(to, from, 16); }
+DEVICE void copy_async_8(void *to, const void *from) { sim::copy_async(to, from, 8); }
 DEVICE void commit_async() { sim::commit_async(); }
 template <int N>
 DEVICE void wait_async() { sim::wait_async(N); }
@@ -90,4 +91,17 @@ DEVICE void mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) 
 
 DEVICE void mma_f16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
 	mma(c, a, b0, b1, [](uint32_t w) { return from_f16((uint16_t)w); });
+}
+
+DEVICE void mma_s8(int c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+	uint32_t *x = sim::warp_exchange();
+	int lane = sim::now.thread % 32, g = lane / 4, t = lane % 4;
+	for (int i = 0; i < 4; i++) x[lane * 16 + i] = a[i];
+	x[lane * 16 + 4] = b0, x[lane * 16 + 5] = b1;
+	sim::warp_barrier();
+	for (int i = 0; i < 4; i++)
+		for (int h = 0; h < 2; h++)
+			for (int owner = 0; owner < 4; owner++)
+				c[i] = dp4a(x[(g * 4 + owner) * 16 + i / 2 + 2 * h], x[((2 * t + i % 2) * 4 + owner) * 16 + 4 + h], c[i]);
+	sim::warp_barrier();
 }

@@ -50,12 +50,25 @@ DEVICE void mma_f16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
 		: "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// mma_s8: c[16x8] += a[16x32] * b[32x8] of signed bytes, exact; fragments as in the PTX
+// manual, "mma.m16n8k32".
+DEVICE void mma_s8(int c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+	asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+		: "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+		: "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
 // copy_async begins a copy of 16 bytes into shared memory, past the first cache;
+// copy_async_8 of 8;
 // commit_async ends a group of them, wait_async<N> waits for all but the last N
 // groups of this thread.
 DEVICE void copy_async(void *shared, const void *global) {
 	uint32_t to = (uint32_t)(uint64_t)(__attribute__((address_space(3))) char *)shared;
 	asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"(to), "l"(global) : "memory");
+}
+DEVICE void copy_async_8(void *shared, const void *global) {
+	uint32_t to = (uint32_t)(uint64_t)(__attribute__((address_space(3))) char *)shared;
+	asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" : : "r"(to), "l"(global) : "memory");
 }
 DEVICE void commit_async() { asm volatile("cp.async.commit_group;" : : : "memory"); }
 template <int N>

@@ -28,7 +28,7 @@ struct product {
 	int out, first;    // first: the block of outputs with which it begins
 	int codes, offsets; // where in a coded panel they begin; offsets 0: none
 	int bias, scales;    // what a 4-bit code is too large by; the type of scales
-	float scale;         // of matmul_mma: what its sums are multiplied by
+	float scale;         // of tensor cores: what sums are multiplied by
 	int unused;
 };
 
@@ -336,6 +336,78 @@ QUANT(q8, 8, 1)
 QUANT(q8, 8, 8)
 QUANT(q4, 4, 1)
 QUANT(q4, 4, 8)
+
+// matmul_quant_many: matmul_quant for many rows, on the tensor cores: the dot product of a
+// group is exact, so the sums have the same bits. A block has 4 panels and 64 rows, a warp
+// a panel and 32 of these; groups pass through four stages of shared memory, where lines
+// and rows lie so far apart that no two lanes read from one bank. 256 threads.
+template <int LINES>
+DEVICE void matmul_quant_many(const product *list, int products, const uint32_t *x, const group_sum *scales, int rows, int groups) {
+	enum { BYTES = 64 + LINES * 128, LINE = 160, PANEL = 64 + LINES * LINE, ROW = 48, STAGES = 4, ROWS = 64 };
+	enum { X = 4 * PANEL, SUMS = X + ROWS * ROW, SIZE = SUMS + ROWS * 8 };
+	SHARED uint8_t ring[STAGES][SIZE];
+	product p = find(list, products);
+	range r = p.ranges[block_z()];
+	int warp = thread() / 32, lane = thread() % 32, g = lane / 4, t = lane % 4;
+	int panel = (block_x() - p.first) * 4, row = block_y() * ROWS, end = (r.n + 31) / 32;
+	auto fetch = [&](int stage) {
+		if (stage < end) {
+			uint8_t *to = ring[stage % STAGES];
+			for (int i = thread(); i < 4 * (BYTES / 16); i += 256) {
+				int q = i / (BYTES / 16), at = i % (BYTES / 16) * 16, place = at < 64 ? at : 64 + (at - 64) / 128 * LINE + (at - 64) % 128;
+				if ((panel + q) * 32 < p.out) copy_async(to + q * PANEL + place, p.w + (panel + q) * p.stride + (long)(r.lo + stage) * BYTES + at);
+			}
+			int j = thread() / 2 % ROWS; // a row; what is beyond the last is not stored
+			long at = (long)min_i(row + j, rows - 1) * groups + r.lo + stage;
+			if (thread() < 2 * ROWS) copy_async(to + X + j * ROW + thread() % 2 * 16, (const uint8_t *)(x + at * 8) + thread() % 2 * 16);
+			else if (thread() % 2 == 0) copy_async_8(to + SUMS + j * 8, scales + at);
+		}
+		commit_async();
+	};
+	for (int i = 0; i < STAGES - 1; i++) fetch(i);
+	int first = warp / 4 * 32; // the warp's first row
+	float sum[2][4][4] = {};
+	for (int c = 0; c < end; c += SPLIT / 32) {
+		float acc[2][4][4] = {};
+		for (int i = c; i < min_i(c + SPLIT / 32, end); i++) {
+			wait_async<STAGES - 2>();
+			sync();
+			fetch(i + STAGES - 1);
+			const uint8_t *stage = ring[i % STAGES], *group = stage + warp % 4 * PANEL;
+			uint32_t a[2][4]; // the panel's outputs g, g + 8, g + 16 and g + 24
+			float scale[2][2];
+			EACH(m, 2) EACH(h, 2) {
+				int out = 16 * m + 8 * h + g;
+				scale[m][h] = from_f16(((const uint16_t *)group)[out]);
+				EACH(k, 2) { // integers 16k + 4t and three more
+					if (LINES == 8) a[m][h + 2 * k] = *(const uint32_t *)(group + 64 + (4 * k + t) * LINE + 4 * out);
+					else a[m][h + 2 * k] = *(const uint32_t *)(group + 64 + (2 * k + t / 2) * LINE + 4 * out) >> t % 2 * 4 & 0x0f0f0f0f;
+				}
+			}
+			EACH(j, 4) {
+				const uint32_t *b = (const uint32_t *)(stage + X + (first + 8 * j + g) * ROW);
+				group_sum s[2];
+				EACH(e, 2) s[e] = *(const group_sum *)(stage + SUMS + (first + 8 * j + 2 * t + e) * 8);
+				EACH(m, 2) {
+					int dot[4];
+					EACH(e, 4) dot[e] = LINES == 8 ? 0 : -8 * s[e % 2].sum;
+					mma_s8(dot, a[m], b[t], b[4 + t]);
+					EACH(e, 4) acc[m][j][e] = fma32((float)dot[e], scale[m][e / 2] * s[e % 2].scale, acc[m][j][e]);
+				}
+			}
+		}
+		EACH(m, 2) EACH(j, 4) EACH(e, 4) sum[m][j][e] += acc[m][j][e];
+	}
+	wait_async<0>();
+	EACH(m, 2) store<4>(p, r, sum[m], (panel + warp % 4) * 32 + 16 * m, row + first, rows);
+}
+
+#define QUANT_MANY(name, lines) \
+	KERNEL(256) matmul_##name##_64(const product *list, int products, const uint32_t *x, const group_sum *scales, int rows, int groups) { \
+		matmul_quant_many<lines>(list, products, x, scales, rows, groups); \
+	}
+QUANT_MANY(q8, 8)
+QUANT_MANY(q4, 4)
 
 // fold: dst[node, i] = the tree over the node's leaves of the sums of their
 // slots, for i < n = rows * out, for one or more products. program is, for each

@@ -26,13 +26,14 @@ KERNEL(256) probe_fma(float *dst, int n, float x) {
 	if (sum == -1.0f) dst[thread()] = sum;
 }
 
-// probe_dp4a: 16 dot products of four a thread and round.
-KERNEL(256) probe_dp4a(float *dst, int n, int seed) {
-	int acc[CHAINS];
-	EACH(j, CHAINS) acc[j] = thread() + j;
-	for (int i = 0; i < n; i++) EACH(j, CHAINS) acc[j] = dp4a((uint32_t)seed, (uint32_t)acc[j], acc[j]);
+// probe_mma_s8: 8 products of 16x8x32 a warp and round.
+KERNEL(256) probe_mma_s8(float *dst, int n, int seed) {
+	uint32_t a[4];
+	EACH(i, 4) a[i] = (uint32_t)(seed + thread() + i);
+	int acc[8][4] = {};
+	for (int i = 0; i < n; i++) EACH(j, 8) mma_s8(acc[j], a, a[0] + (uint32_t)j, a[1]);
 	int sum = 0;
-	EACH(j, CHAINS) sum += acc[j];
+	EACH(j, 8) EACH(i, 4) sum += acc[j][i];
 	if (sum == -12345) dst[thread()] = (float)sum;
 }
 
