@@ -30,7 +30,7 @@ type benchModelCmd struct {
 	Threads    int      `short:"t" env:"-" placeholder:"N" help:"Compute threads; default: all cores, or the CPU quota."`
 	CPUVariant string   `name:"cpu-variant" env:"-" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
 	Device     string   `env:"-" default:"cpu" placeholder:"NAME" help:"cpu, cuda or cuda:N for the Nth GPU (${default})."`
-	CUDAExact  bool     `name:"cuda-exact" env:"-" help:"Do not round activations to bfloat16 for a GPU's tensor cores."`
+	CUDAExact  bool     `name:"cuda-exact" env:"-" help:"Do not round activations to binary16 for a GPU's tensor cores."`
 	Ranks      int      `env:"-" default:"1" help:"Ranks that share the model and the device, over gRPC on the loopback (${default})."`
 	Prompt     int      `env:"-" default:"512" help:"Tokens of the prompt that is timed (${default})."`
 	Decode     int      `env:"-" default:"64" help:"Steps of decoding that are timed (${default})."`

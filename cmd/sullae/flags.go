@@ -157,5 +157,5 @@ type packFlags struct {
 // deviceFlags say what a worker computes on.
 type deviceFlags struct {
 	Device    string `default:"auto" placeholder:"NAME" help:"cpu, cuda, cuda:N for the Nth GPU, or auto: a GPU where there is one (auto)."`
-	CUDAExact bool   `name:"cuda-exact" help:"Do not round activations to bfloat16 for a GPU's tensor cores: slower, and the same bits on every GPU."`
+	CUDAExact bool   `name:"cuda-exact" help:"Do not round activations to binary16 for a GPU's tensor cores: slower, and the same bits on every GPU."`
 }
