@@ -22,7 +22,7 @@ type Config struct {
 }
 
 // Tuning is how a group carries its collectives out. The zero value is good. All
-// but Timeout and Add must be the same on every rank; Settings is compared when
+// but Timeout, Add and Spin must be the same on every rank; Settings is compared when
 // links are made.
 type Tuning struct {
 	// Timeout bounds every wait for a peer, in sending and in receiving.
@@ -34,6 +34,9 @@ type Tuning struct {
 	ChunkBytes int
 	// Add is the vector addition; nil means allreduce.AddGo.
 	Add allreduce.Add
+	// Spin is how long a wait looks into links that are link.Polled before it sleeps:
+	// for ranks that have a processor each.
+	Spin time.Duration
 }
 
 // Settings is a hash of what all ranks must have in common.

@@ -13,12 +13,14 @@ import (
 
 // Group is a Communicator over links. One goroutine per link reads ahead, so
 // that a rank that sends never waits for a rank that sends, and a broken link is
-// noticed at once, also between collectives. The first error ends the epoch: it
+// noticed at once, also between collectives. What comes over a link.Polled is taken
+// by the goroutine that needs it, and read ahead when the link is full. The first error ends the epoch: it
 // closes every link, and every later call returns it.
 type Group struct {
 	cfg   Config
 	hash  uint64 // of cfg.Group
 	links []link.Link
+	rx    []receiver // by rank
 	sum   allreduce.Summer
 
 	done  chan struct{} // closed by the first error
@@ -61,6 +63,7 @@ func NewGroup(cfg Config, links []link.Link) (*Group, error) {
 		done:    make(chan struct{}),
 		wake:    make(chan struct{}, 1),
 		inboxes: make([]inbox, cfg.WorldSize),
+		rx:      make([]receiver, cfg.WorldSize),
 		seq:     make([]uint64, cfg.WorldSize),
 		stats:   Stats{Epoch: cfg.Epoch, Rank: cfg.Rank, Peers: make([]PeerStats, cfg.WorldSize)},
 	}
@@ -69,6 +72,7 @@ func NewGroup(cfg Config, links []link.Link) (*Group, error) {
 	g.timer.Stop()
 	for p, l := range links {
 		if p != cfg.Rank {
+			g.rx[p].polled, g.stats.Peers[p].Polled = polled(l)
 			g.wg.Go(func() { g.receive(p, l) })
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sullae/sullae/collective/link"
@@ -41,38 +42,87 @@ type blocked struct {
 	to    int       // the peer that does not take our frame; -1: none
 }
 
+// receiver takes frames off one peer's link.
+type receiver struct {
+	polled link.Polled // nil: receive alone takes frames
+
+	mu    sync.Mutex // held from taking a frame until it is in its inbox
+	seq   uint64     // frames taken
+	ended bool       // a polled link has failed
+}
+
+func polled(l link.Link) (link.Polled, bool) {
+	p, ok := l.(link.Polled)
+	return p, ok
+}
+
 // receive reads from one peer until its link ends.
 func (g *Group) receive(p int, l link.Link) {
-	var seq uint64
+	r := &g.rx[p]
 	for {
-		f, err := l.Recv()
+		var f link.Frame
+		var err error
+		if r.polled != nil {
+			err = r.polled.Wait()
+			for g.poll(p) {
+			}
+		} else if f, err = l.Recv(); err == nil {
+			g.deliver(p, f)
+		}
 		if err != nil {
 			g.ended(p, err)
 			return
 		}
-		if err := g.admit(p, &f, seq); err != nil {
-			f.Release()
-			g.fail(err)
-			continue // until the link has closed
-		}
-		seq++
-		g.mu.Lock()
-		if g.err != nil {
-			g.mu.Unlock()
-			f.Release()
-			continue
-		}
-		b := &g.inboxes[p]
-		b.push(f)
-		tooMuch := b.bytes > maxQueuedBytes
-		wake := !g.blocked.since.IsZero() && g.blocked.peers[p]
+	}
+}
+
+// poll takes the next frame of p off a polled link, if there is one.
+func (g *Group) poll(p int) bool {
+	r := &g.rx[p]
+	if r.polled == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return false
+	}
+	f, ok, err := r.polled.TryRecv()
+	switch {
+	case err != nil:
+		r.ended = true
+		g.ended(p, err)
+	case ok:
+		g.deliver(p, f)
+	}
+	return ok
+}
+
+// deliver puts a frame into its inbox.
+func (g *Group) deliver(p int, f link.Frame) {
+	r := &g.rx[p]
+	if err := g.admit(p, &f, r.seq); err != nil {
+		f.Release()
+		g.fail(err)
+		return
+	}
+	r.seq++
+	g.mu.Lock()
+	if g.err != nil {
 		g.mu.Unlock()
-		if tooMuch {
-			g.fail(g.errorf("%w: rank %d sent over %d bytes ahead", ErrMismatch, p, maxQueuedBytes))
-		}
-		if wake {
-			g.signal()
-		}
+		f.Release()
+		return
+	}
+	b := &g.inboxes[p]
+	b.push(f)
+	tooMuch := b.bytes > maxQueuedBytes
+	wake := !g.blocked.since.IsZero() && g.blocked.peers[p]
+	g.mu.Unlock()
+	if tooMuch {
+		g.fail(g.errorf("%w: rank %d sent over %d bytes ahead", ErrMismatch, p, maxQueuedBytes))
+	}
+	if wake {
+		g.signal()
 	}
 }
 
@@ -125,6 +175,13 @@ func (g *Group) signal() {
 
 // pop takes the next frame of p, if there is one.
 func (g *Group) pop(p int) (f link.Frame, ok bool) {
+	if f, ok = g.popInbox(p); !ok && g.poll(p) {
+		f, ok = g.popInbox(p)
+	}
+	return f, ok
+}
+
+func (g *Group) popInbox(p int) (f link.Frame, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := &g.inboxes[p]
@@ -143,8 +200,9 @@ func (g *Group) pop(p int) (f link.Frame, ok bool) {
 
 // await waits until a frame lies ready from a peer that need names.
 func (g *Group) await(need []bool) error {
-	var t0 time.Time
-	for {
+	t0 := time.Now()
+	g.spin(need, t0)
+	for armed := false; ; {
 		g.mu.Lock()
 		ready, lost := false, -1
 		for p, n := range need {
@@ -165,19 +223,23 @@ func (g *Group) await(need []bool) error {
 			return g.fail(g.errorf("%s: %w: rank %d: %w", tag, ErrPeerLost, lost, err))
 		}
 		now := time.Now()
-		if !t0.IsZero() {
-			for p, n := range need {
-				if n {
-					g.stats.Peers[p].WaitSeconds += now.Sub(t0).Seconds()
-				}
+		for p, n := range need {
+			if n {
+				g.stats.Peers[p].WaitSeconds += now.Sub(t0).Seconds()
 			}
 		}
+		t0 = now
 		if ready {
 			g.mu.Unlock()
 			g.unblock()
 			return nil
 		}
-		t0 = now
+		if !armed {
+			g.mu.Unlock()
+			g.arm(need)
+			armed = true
+			continue
+		}
 		if g.blocked.since.IsZero() {
 			g.block(now, -1)
 		}
@@ -186,6 +248,7 @@ func (g *Group) await(need []bool) error {
 		case <-g.wake:
 		case <-g.done:
 		}
+		armed = false
 	}
 }
 

@@ -19,6 +19,7 @@ type PeerStats struct {
 	FramesSent    uint64  // frames of data
 	FramesRecv    uint64  // frames of data
 	WaitSeconds   float64 // time in which nothing could be done and this peer's frame was missing
+	Polled        bool    // its link is a link.Polled: the host's memory
 }
 
 // Measured is a communicator that keeps Stats.

@@ -154,6 +154,11 @@ type packFlags struct {
 	PackCacheSize byteSize `default:"64GiB" placeholder:"SIZE" help:"Most bytes in it; what was not used for longest goes."`
 }
 
+// linkFlags are how the ranks of one host exchange activations.
+type linkFlags struct {
+	Link string `enum:"auto,grpc" default:"auto" placeholder:"NAME" help:"How workers of one host exchange activations: auto, through memory where they can share it; grpc, over streams as between hosts (auto)."`
+}
+
 // deviceFlags say what a worker computes on.
 type deviceFlags struct {
 	Device    string `default:"auto" placeholder:"NAME" help:"cpu, cuda, cuda:N for the Nth GPU, or auto: a GPU where there is one (auto)."`

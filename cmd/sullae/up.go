@@ -32,6 +32,7 @@ type upCmd struct {
 	NodeTLS    bool   `name:"node-tls" help:"Mutual TLS between the processes, with certificates made for this run. Off by default: on one machine it costs a tenth or two of the speed of a small model."`
 	deviceFlags
 	packFlags
+	linkFlags
 	etcdFlags
 	tlsFlags
 	traceFlags
@@ -162,7 +163,7 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 		if c.CUDAExact {
 			args = append(args, "--cuda-exact")
 		}
-		for _, f := range [][2]string{{"--device", c.Device}, {"--cpu-variant", c.CPUVariant}, {"--pack-cache", c.PackCache}, {"--pack-cache-size", c.PackCacheSize.String()}, {"--etcd-user", c.EtcdUser}, {"--etcd-ca", c.EtcdCA},
+		for _, f := range [][2]string{{"--device", c.Device}, {"--link", c.Link}, {"--cpu-variant", c.CPUVariant}, {"--pack-cache", c.PackCache}, {"--pack-cache-size", c.PackCacheSize.String()}, {"--etcd-user", c.EtcdUser}, {"--etcd-ca", c.EtcdCA},
 			{"--etcd-cert", c.EtcdCert}, {"--etcd-key", c.EtcdKey}, {"--etcd-server-name", c.EtcdServerName}} {
 			if f[1] != "" {
 				args = append(args, f[0], f[1])

@@ -25,6 +25,7 @@ type workerCmd struct {
 	DrainTimeout durationFlag `default:"10s" help:"How long to wait, when asked to end, for the group to form without this worker."`
 	Ops          string       `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Plaintext address of probes (/startupz, /readyz, /livez), /metrics, and /debug/ for this host alone; port 0 takes a free one, empty is none."`
 	packFlags
+	linkFlags
 	etcdFlags
 	gossipFlags
 	tlsFlags
@@ -61,7 +62,7 @@ func (c *workerCmd) Run(ctx context.Context) error {
 		ID: nodeID(c.ID, "worker"), Version: version, Listen: c.Listen, Advertise: c.Advertise,
 		GossipAddr: c.Gossip, GossipKey: key, NodeTLS: security, Etcd: c.etcdFlags.config(log),
 		Threads: c.Threads, Variant: c.CPUVariant, Memory: int64(c.Memory), Speed: c.Capacity, DrainTimeout: c.DrainTimeout, OpsAddr: c.Ops, Tracing: c.traceFlags.config(), Logger: log,
-		PackCache: c.PackCache, PackCacheSize: int64(c.PackCacheSize), Device: c.Device, ExactCUDA: c.CUDAExact,
+		PackCache: c.PackCache, PackCacheSize: int64(c.PackCacheSize), Device: c.Device, ExactCUDA: c.CUDAExact, StreamsOnly: c.Link == "grpc",
 	}
 	if c.Model != "" {
 		var ckpt *checkpoint.Checkpoint

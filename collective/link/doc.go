@@ -1,7 +1,8 @@
 // Package link is what a communicator asks of a transport: frames to and from
 // one peer, in order. It owns the frame's layout, its checksums and the pooled
 // buffers that payloads travel in; it knows neither sums nor membership. Package
-// link/grpc carries frames between processes, link/mem within one.
+// link/grpc carries frames between processes, link/shm between those of one host,
+// link/mem within one.
 package link
 
 import (
@@ -33,6 +34,22 @@ type Link interface {
 	// Close says goodbye with b, as far as that is possible within a short time,
 	// and ends the link. Frames sent before are delivered first.
 	Close(b Bye)
+}
+
+// Polled is a Link that its user looks into by itself, instead of calling Recv: no
+// goroutine has to run for a frame to arrive. One goroutine at a time calls
+// TryRecv and Arm, and one Wait.
+type Polled interface {
+	Link
+	// TryRecv takes the next frame, if it has come. Errors are Recv's.
+	TryRecv() (f Frame, ok bool, err error)
+	// Arm has Wait return when the next frame comes; one that came before does not
+	// count. Unless armed, a frame that comes disturbs nobody.
+	Arm()
+	// Wait returns nil when there may be frames to take: one came after Arm, or the
+	// peer can send no more until some are taken; and an error, which is Recv's, once
+	// none will come any more, besides those that TryRecv still has.
+	Wait() error
 }
 
 // Bye is a peer's last word.

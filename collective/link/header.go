@@ -122,6 +122,19 @@ func (h *Header) parse(b *[HeaderBytes]byte) error {
 	return nil
 }
 
+// PayloadBytes is the length of the payload that follows an encoded header, at most
+// MaxPayloadBytes, for links that are streams of bytes. Errors wrap ErrCorrupt.
+func PayloadBytes(b *[HeaderBytes]byte) (int, error) {
+	var h Header
+	if err := h.parse(b); err != nil {
+		return 0, err
+	}
+	if h.payloadBytes > MaxPayloadBytes {
+		return 0, fmt.Errorf("%w: a payload of %d bytes, at most %d travel", ErrCorrupt, h.payloadBytes, MaxPayloadBytes)
+	}
+	return int(h.payloadBytes), nil
+}
+
 // Encode fills in h's lengths and checksums for payload (nil means none) and
 // writes h to b, for links.
 func (h *Header) Encode(b *[HeaderBytes]byte, payload *Buffer) error {

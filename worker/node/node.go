@@ -23,6 +23,7 @@ import (
 	"github.com/sullae/sullae/collective/member"
 	"github.com/sullae/sullae/collective/nodetls"
 	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/ops/cgroup"
 	"github.com/sullae/sullae/ops/tracing"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/shard/checkpoint"
@@ -53,6 +54,10 @@ type Config struct {
 	Variant string  // of the CPU kernels; "": the best
 	Memory  int64   // bytes that the share and its KV may take; 0: what is free
 	Speed   float64 // capacity relative to other workers; 0: as measured
+
+	// StreamsOnly has ranks on one host exchange activations over gRPC, as those on
+	// several do, and not through memory.
+	StreamsOnly bool
 
 	// DrainTimeout is how long an orderly end waits for the group to form without
 	// this worker; 0: not at all.
@@ -100,7 +105,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer listener.Close()
 	address := member.Reachable(listener.Addr(), cfg.Advertise)
-	hub := grpclink.NewHub(grpclink.HubOptions{Dial: cfg.NodeTLS.DialOptions(), Logger: log})
+	hub := grpclink.NewHub(grpclink.HubOptions{Dial: cfg.NodeTLS.DialOptions(), Logger: log,
+		SharedMemory: !cfg.StreamsOnly, SpinRanks: cgroup.Threads() / backend.Info().Threads})
 	svc := &service{
 		id: cfg.ID, version: cfg.Version, backend: backend, links: linker{hub, backend.add},
 		weights: weightSource(cfg.Checkpoint, cfg.NodeTLS), memoryLimit: cfg.Memory, lost: make(chan error, 1), log: log, metrics: newMetrics(cfg.Version, cfg.NodeTLS),

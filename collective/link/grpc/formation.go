@@ -26,9 +26,10 @@ type formation struct {
 	mu    sync.Mutex
 	ended bool
 	taken []bool            // by rank: a link stands or is being agreed on
-	links []*streamLink     // by rank
+	links []link.Link       // by rank
 	up    chan struct{}     // capacity 1: links has changed
 	why   []error           // by rank: the last failure to link
+	local int               // links through memory, once formed
 	group *collective.Group // once formed
 }
 
@@ -45,7 +46,7 @@ func (f *formation) end() {
 	} else {
 		for _, l := range links {
 			if l != nil {
-				l.abandon(f.Epoch)
+				abandon(l, f.Epoch)
 			}
 		}
 	}
@@ -59,11 +60,11 @@ func (f *formation) end() {
 	h.mu.Unlock()
 }
 
-// abandon ends a link that no group has taken over. Nobody reads the other end
-// yet, so a dialer does not wait for its goodbye to be heard.
-func (l *streamLink) abandon(epoch uint64) {
-	if l.halfClose != nil {
-		l.cut()
+// abandon ends a link that no group has taken over. Nobody reads the other end of
+// a stream yet, so a dialer does not wait for its goodbye to be heard.
+func abandon(l link.Link, epoch uint64) {
+	if s, ok := l.(*streamLink); ok && s.halfClose != nil {
+		s.cut()
 		return
 	}
 	l.Close(link.Bye{Failed: true, Reason: fmt.Sprintf("epoch %d was not formed", epoch)})
@@ -84,17 +85,21 @@ func (f *formation) reserve(p int) error {
 }
 
 // settle ends what reserve began: with a link, or with the reason for none.
-func (f *formation) settle(p int, l *streamLink, err error) error {
+func (f *formation) settle(p int, l link.Link, err error) error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	if err == nil && f.ended {
 		err = status.Errorf(codes.FailedPrecondition, "epoch %d has ended", f.Epoch)
 	}
 	if err != nil {
 		f.taken[p], f.why[p] = false, explain(err)
+		f.mu.Unlock()
+		if l != nil {
+			abandon(l, f.Epoch)
+		}
 		return err
 	}
 	f.links[p] = l
+	f.mu.Unlock()
 	select {
 	case f.up <- struct{}{}:
 	default:
@@ -102,8 +107,9 @@ func (f *formation) settle(p int, l *streamLink, err error) error {
 	return nil
 }
 
-// admit does the acceptor's handshake and takes the link in.
-func (f *formation) admit(s stream, theirs *hello, raw []byte, l *streamLink) error {
+// admit does the acceptor's handshake and takes the link in; local tells that the
+// dialer would take an offer of memory.
+func (f *formation) admit(s stream, theirs *hello, raw []byte, l *streamLink, local bool) error {
 	p := int(theirs.Rank)
 	if err := f.fits(theirs); err != nil {
 		if p < f.WorldSize && p != f.Rank {
@@ -119,11 +125,12 @@ func (f *formation) admit(s stream, theirs *hello, raw []byte, l *streamLink) er
 	if err := f.reserve(p); err != nil {
 		return err
 	}
-	err := f.welcome(s, raw, p)
-	if err == nil {
-		err = s.SendMsg(outBytes(nil))
+	end, err := f.welcome(s, raw, p)
+	if err != nil {
+		return f.settle(p, nil, err)
 	}
-	return f.settle(p, l, err)
+	made, err := f.offerMemory(s, l, end.secret, local)
+	return f.settle(p, made, err)
 }
 
 // stale is when a connection that was kept from the epoch before is taken for one
@@ -177,21 +184,27 @@ func (f *formation) dial(ctx context.Context, p int) error {
 }
 
 // call opens a stream to rank p and does the dialer's handshake.
-func (f *formation) call(ctx context.Context, cc *grpc.ClientConn, p int) (*streamLink, error) {
-	life, cut := context.WithCancel(f.ctx)
+func (f *formation) call(ctx context.Context, cc *grpc.ClientConn, p int) (link.Link, error) {
+	life, cut := context.WithCancel(f.announce(f.ctx))
 	stop := context.AfterFunc(ctx, cut)
 	s, err := cc.NewStream(life, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true},
 		"/"+ServiceName+"/"+methodName, grpc.CallContentSubtype(codecName))
+	var end shown
 	if err == nil {
-		err = f.introduce(s, p)
+		end, err = f.introduce(s, p)
+	}
+	var l link.Link
+	if err == nil {
+		l, err = f.takeMemory(s, newStreamLink(s, s.CloseSend, cut), end)
 	}
 	if err == nil && !stop() {
 		err = ctx.Err()
+		abandon(l, f.Epoch)
 	}
 	if err != nil {
 		stop()
 		cut()
 		return nil, err
 	}
-	return newStreamLink(s, s.CloseSend, cut), nil
+	return l, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sullae/sullae/collective"
 	"github.com/sullae/sullae/collective/colltest"
+	shmlink "github.com/sullae/sullae/collective/link/shm"
 )
 
 // node is one rank's process: a server and a hub.
@@ -41,9 +42,11 @@ func (n *node) kill() {
 	n.server.Stop()
 }
 
-func newNodes(t testing.TB, n int) (nodes []*node, peers []string) {
+func newNodes(t testing.TB, n int) ([]*node, []string) { return newNodesWith(t, n, HubOptions{}) }
+
+func newNodesWith(t testing.TB, n int, opts HubOptions) (nodes []*node, peers []string) {
 	for range n {
-		nd := newNode(t, HubOptions{})
+		nd := newNode(t, opts)
 		nodes, peers = append(nodes, nd), append(peers, nd.addr)
 	}
 	return nodes, peers
@@ -66,10 +69,24 @@ func joinAll(t testing.TB, nodes []*node, f Formation) []collective.Communicator
 	return comms
 }
 
-func TestSuite(t *testing.T) {
-	colltest.RunAll(t, func(t *testing.T, n int, tuning collective.Tuning) colltest.Cluster {
-		nodes, peers := newNodes(t, n)
+func cluster(opts HubOptions) colltest.NewCluster {
+	return func(t *testing.T, n int, tuning collective.Tuning) colltest.Cluster {
+		nodes, peers := newNodesWith(t, n, opts)
 		comms := joinAll(t, nodes, Formation{Group: "test", Epoch: 1, Peers: peers, Token: []byte("secret"), Tuning: tuning})
+		for r, c := range comms {
+			for p, s := range c.(*Member).Stats().Peers {
+				if want := opts.SharedMemory && shmlink.Supported && p != r; s.Polled != want {
+					t.Fatalf("rank %d to rank %d goes through memory: %v", r, p, s.Polled)
+				}
+			}
+		}
 		return colltest.Cluster{Ranks: comms, Kill: func(r int) { nodes[r].kill() }}
-	})
+	}
+}
+
+func TestSuite(t *testing.T) { colltest.RunAll(t, cluster(HubOptions{})) }
+
+// TestSuiteInMemory has frames go through memory, with waits that spin and that sleep.
+func TestSuiteInMemory(t *testing.T) {
+	colltest.RunAll(t, cluster(HubOptions{SharedMemory: true, SpinRanks: 2}))
 }

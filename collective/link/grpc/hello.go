@@ -19,7 +19,7 @@ import (
 //	dialer    hello
 //	acceptor  hello, then a proof over both hellos
 //	dialer    its own proof over both
-//	acceptor  an empty message: the link stands
+//	acceptor  an empty message: the link stands; or an offer of memory (memory.go)
 //
 // A proof is an HMAC keyed with the epoch's token, so the token does not travel,
 // and each end's nonce keeps old proofs from working again.
@@ -113,63 +113,71 @@ func (f *formation) fits(h *hello) error {
 	return nil
 }
 
+// shown is what both ends know after a handshake.
+type shown struct {
+	offer  []byte // the acceptor's last message
+	secret []byte // for what the two do past the stream
+}
+
 // introduce is the dialer's part of the handshake.
-func (f *formation) introduce(s stream, to int) error {
+func (f *formation) introduce(s stream, to int) (end shown, err error) {
 	mine := newHello(f, to)
 	sent := mine.encode()
 	if err := s.SendMsg(outBytes(sent)); err != nil {
 		// The reason for an early end is what Recv returns.
 		if _, rerr := recvBytes(s); rerr != nil {
-			return rerr
+			return end, rerr
 		}
-		return err
+		return end, err
 	}
 	got, err := recvBytes(s)
 	if err != nil {
-		return err
+		return end, err
 	}
 	theirs, err := decodeHello(got)
 	if err != nil {
-		return status.Error(codes.FailedPrecondition, err.Error())
+		return end, status.Error(codes.FailedPrecondition, err.Error())
 	}
 	if err := f.fits(theirs); err != nil {
-		return err
+		return end, err
 	}
 	if int(theirs.Rank) != to {
-		return status.Errorf(codes.FailedPrecondition, "rank %d answers at the address of rank %d", theirs.Rank, to)
+		return end, status.Errorf(codes.FailedPrecondition, "rank %d answers at the address of rank %d", theirs.Rank, to)
 	}
-	shown, err := recvBytes(s)
+	seen, err := recvBytes(s)
 	if err != nil {
-		return err
+		return end, err
 	}
-	if !hmac.Equal(shown, proof(f.Token, "acceptor", sent, got)) {
-		return status.Errorf(codes.Unauthenticated, "rank %d does not know the token of epoch %d", to, f.Epoch)
+	if !hmac.Equal(seen, proof(f.Token, "acceptor", sent, got)) {
+		return end, status.Errorf(codes.Unauthenticated, "rank %d does not know the token of epoch %d", to, f.Epoch)
 	}
 	if err := s.SendMsg(outBytes(proof(f.Token, "dialer", sent, got))); err != nil {
-		return err
+		return end, err
 	}
-	_, err = recvBytes(s)
-	return err
+	end.secret = proof(f.Token, "memory", sent, got)
+	end.offer, err = recvBytes(s)
+	return end, err
 }
 
 // welcome is the acceptor's part, after it has read the hello of rank p (raw as it
-// came) and found that it fits.
-func (f *formation) welcome(s stream, raw []byte, p int) error {
+// came) and found that it fits; but for its last message.
+func (f *formation) welcome(s stream, raw []byte, p int) (end shown, err error) {
 	sent := newHello(f, p).encode()
 	if err := s.SendMsg(outBytes(sent)); err != nil {
-		return err
+		return end, err
 	}
 	if err := s.SendMsg(outBytes(proof(f.Token, "acceptor", raw, sent))); err != nil {
-		return err
+		return end, err
 	}
-	shown, err := recvBytes(s)
+	seen, err := recvBytes(s)
 	if err != nil {
-		return fmt.Errorf("it hung up in the handshake: %w", err)
+		return end, fmt.Errorf("it hung up in the handshake: %w", err)
 	}
-	if !hmac.Equal(shown, proof(f.Token, "dialer", raw, sent)) {
-		return status.Errorf(codes.Unauthenticated, "rank %d does not know the token of epoch %d", p, f.Epoch)
+	if !hmac.Equal(seen, proof(f.Token, "dialer", raw, sent)) {
+		return end, status.Errorf(codes.Unauthenticated, "rank %d does not know the token of epoch %d", p, f.Epoch)
 	}
-	return nil
+	end.secret = proof(f.Token, "memory", raw, sent)
+	return end, nil
 }
 
 // recvBytes reads one message of a handshake.

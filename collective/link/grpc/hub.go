@@ -34,7 +34,14 @@ type HubOptions struct {
 	Dial []grpc.DialOption
 	// Hold is how long a stream of an epoch that was not joined here yet waits for
 	// that, before it is refused; 0 means 5 s. The peer tries again.
-	Hold   time.Duration
+	Hold time.Duration
+	// SharedMemory has frames between ranks of one host, and one network namespace,
+	// go through memory that both map (link/shm).
+	SharedMemory bool
+	// SpinRanks is how many ranks of this host may keep a processor while they wait
+	// for each other, this one included; where there are more they sleep at once.
+	SpinRanks int
+
 	Logger *slog.Logger // nil logs nothing
 }
 
@@ -44,6 +51,8 @@ type Hub struct {
 	opts  HubOptions
 	conns conns
 	wg    sync.WaitGroup
+
+	memoryFails sync.Once
 
 	mu      sync.Mutex
 	closed  bool
@@ -137,7 +146,7 @@ func (h *Hub) accept(s grpc.ServerStream) error {
 	cut := make(chan struct{})
 	l := newStreamLink(s, nil, sync.OnceFunc(func() { close(cut) }))
 	done := make(chan error, 1)
-	go func() { done <- f.admit(s, theirs, raw, l) }()
+	go func() { done <- f.admit(s, theirs, raw, l, announced(ctx)) }()
 	late.Reset(helloTimeout)
 	select {
 	case err = <-done:

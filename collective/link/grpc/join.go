@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sullae/sullae/collective"
 	"github.com/sullae/sullae/collective/link"
@@ -66,7 +67,7 @@ func (h *Hub) Join(ctx context.Context, f Formation) (collective.Communicator, e
 		defer stop()
 	}
 
-	fm := &formation{Formation: f, hub: h, taken: make([]bool, f.WorldSize), links: make([]*streamLink, f.WorldSize),
+	fm := &formation{Formation: f, hub: h, taken: make([]bool, f.WorldSize), links: make([]link.Link, f.WorldSize),
 		up: make(chan struct{}, 1), why: make([]error, f.WorldSize)}
 	fm.ctx, fm.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := h.begin(fm); err != nil {
@@ -77,7 +78,7 @@ func (h *Hub) Join(ctx context.Context, f Formation) (collective.Communicator, e
 		fm.leave()
 		return fail(err)
 	}
-	h.opts.Logger.Info("group formed", "group", f.Group, "epoch", f.Epoch, "rank", f.Rank, "ranks", f.WorldSize)
+	h.opts.Logger.Info("group formed", "group", f.Group, "epoch", f.Epoch, "rank", f.Rank, "ranks", f.WorldSize, "through_memory", fm.local)
 	return &Member{Group: fm.group, f: fm}, nil
 }
 
@@ -141,6 +142,11 @@ func (f *formation) form(ctx context.Context) error {
 	}
 }
 
+// spin is how long ranks of one host that have a processor each wait awake: as long
+// as their work for one collective differs by, and no longer than what a sleeping
+// peer costs some times over.
+const spin = 300 * time.Microsecond
+
 // seal turns the links into a group.
 func (f *formation) seal() error {
 	f.mu.Lock()
@@ -148,15 +154,17 @@ func (f *formation) seal() error {
 	if f.ended {
 		return collective.ErrClosed
 	}
-	links := make([]link.Link, f.WorldSize)
-	for p, l := range f.links {
-		if l != nil {
-			links[p] = l
+	for _, l := range f.links {
+		if _, ok := l.(link.Polled); ok {
+			f.local++
 		}
+	}
+	if f.local < f.hub.opts.SpinRanks {
+		f.Spin = spin
 	}
 	var err error
 	f.group, err = collective.NewGroup(collective.Config{Group: f.Group, Epoch: f.Epoch, Rank: f.Rank,
-		WorldSize: f.WorldSize, Tuning: f.Tuning}, links)
+		WorldSize: f.WorldSize, Tuning: f.Tuning}, f.links)
 	return err
 }
 
