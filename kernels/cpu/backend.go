@@ -25,6 +25,7 @@ type Backend struct {
 	v       *variant
 	pool    *pool
 	threads []thread // the workers of the pool
+	weights arena
 	items   []attnItem
 	parts   []attnItem // of items, where they are split
 	apart   []sums

@@ -77,7 +77,7 @@ func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader, pieces .
 	for _, p := range pieces {
 		w.checkPiece(p)
 	}
-	if w.mem, err = newRegion(w.panels * w.panelBytes); err != nil {
+	if w.mem, err = b.weights.region(w.panels * w.panelBytes); err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Name, err)
 	}
 	var first firstError

@@ -22,7 +22,7 @@ func (b *Backend) NewTable(spec kernels.WeightSpec, rows kernels.RowReader) (ker
 		return nil, err
 	}
 	n, rowBytes := spec.Out, spec.RowBytes(0, spec.K)
-	mem, err := newRegion(n * rowBytes)
+	mem, err := b.weights.region(n * rowBytes)
 	if err != nil {
 		return nil, err
 	}

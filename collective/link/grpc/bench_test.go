@@ -21,8 +21,8 @@ import (
 	"github.com/sullae/sullae/kernels/tree"
 )
 
-// peerEnv makes the test binary be rank 1 of BenchmarkAllReduce; its value is the
-// address of rank 0.
+// peerEnv makes the test binary be rank 1 of a group of two processes; its value is
+// the address of rank 0, and "memory" where frames may go through memory.
 const peerEnv = "SULLAE_BENCH_PEER"
 
 func TestMain(m *testing.M) {
@@ -31,6 +31,49 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// twoProcesses is a group of this process and one that does what benchPeer does, and
+// the address at which that one echoes.
+func twoProcesses(t testing.TB, tuning collective.Tuning, memory bool) (comm collective.Communicator, echo string, child *os.Process) {
+	t.Helper()
+	n := newNode(t, HubOptions{SharedMemory: memory, SpinRanks: 2})
+	cmd := exec.Command(os.Args[0])
+	value := n.addr
+	if memory {
+		value += " memory"
+	}
+	cmd.Env = append(os.Environ(), peerEnv+"="+value)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Wait() })
+	t.Cleanup(func() { cmd.Process.Signal(syscall.SIGCONT) })
+	var peer string
+	if _, err := fmt.Fscan(bufio.NewReader(out), &peer, &echo); err != nil {
+		t.Fatal(err)
+	}
+	comm, err = n.hub.Join(t.Context(), Formation{Tuning: tuning, Group: "bench", Epoch: 1, Rank: 0, WorldSize: 2, Peers: []string{n.addr, peer}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { comm.Close() })
+	return comm, echo, cmd.Process
+}
+
+// order has rank 1 do count all-reduces of size bytes; size 0 ends it.
+func order(t testing.TB, comm collective.Communicator, size, count int) {
+	t.Helper()
+	msg := binary.LittleEndian.AppendUint64(nil, uint64(size))
+	msg = binary.LittleEndian.AppendUint64(msg, uint64(count))
+	if _, err := comm.AllGather(t.Context(), collective.Tag{}, msg); err != nil {
+		t.Fatal(err)
+	}
 }
 
 var benchSizes = []int{16 << 10, 128 << 10, 1 << 20, 8 << 20}
@@ -45,32 +88,17 @@ func benchSum(n, rank, bytes int) (collective.Summands, []float32) {
 	return s, make([]float32, bytes/4)
 }
 
-// BenchmarkAllReduce is two OS processes over loopback TCP: the latency of an
-// all-reduce, and in the same run the round trip of as many bytes over a bare
-// TCP connection between the same processes. GB/s counts both directions.
+// BenchmarkAllReduce is two OS processes, over loopback TCP or through memory: the
+// latency of an all-reduce, and in the same run the round trip of as many bytes over
+// a bare TCP connection between the same processes. GB/s counts both directions.
 func BenchmarkAllReduce(b *testing.B) {
+	b.Run("grpc", func(b *testing.B) { benchAllReduce(b, false) })
+	b.Run("memory", func(b *testing.B) { benchAllReduce(b, true) })
+}
+
+func benchAllReduce(b *testing.B, memory bool) {
 	ctx := b.Context()
-	n := newNode(b, HubOptions{})
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), peerEnv+"="+n.addr)
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer child.Wait()
-	var peer, echo string
-	if _, err := fmt.Fscan(bufio.NewReader(out), &peer, &echo); err != nil {
-		b.Fatal(err)
-	}
-	comm, err := n.hub.Join(ctx, Formation{Tuning: envTuning(), Group: "bench", Epoch: 1, Rank: 0, WorldSize: 2, Peers: []string{n.addr, peer}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer comm.Close()
+	comm, echo, _ := twoProcesses(b, envTuning(), memory)
 	raw, err := net.Dial("tcp", echo)
 	if err != nil {
 		b.Fatal(err)
@@ -80,11 +108,7 @@ func BenchmarkAllReduce(b *testing.B) {
 	for _, size := range benchSizes {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
 			s, dst := benchSum(2, 0, size)
-			order := binary.LittleEndian.AppendUint64(nil, uint64(size))
-			order = binary.LittleEndian.AppendUint64(order, uint64(b.N))
-			if _, err := comm.AllGather(ctx, collective.Tag{}, order); err != nil {
-				b.Fatal(err)
-			}
+			order(b, comm, size, b.N)
 			took := make([]time.Duration, b.N)
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -112,7 +136,7 @@ func BenchmarkAllReduce(b *testing.B) {
 			report(b, "tcp-rtt-", trips, 0)
 		})
 	}
-	comm.AllGather(ctx, collective.Tag{}, make([]byte, 16))
+	order(b, comm, 0, 0)
 }
 
 // cpuTime is what this process has spent on its processors, which other load on
@@ -143,7 +167,8 @@ func benchPeer(rank0 string) {
 	}
 	ctx := context.Background()
 	t := new(testing.B)
-	n := newNode(t, HubOptions{})
+	rank0, memory, _ := strings.Cut(rank0, " ")
+	n := newNode(t, HubOptions{SharedMemory: memory != "", SpinRanks: 2})
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
 	fmt.Println(n.addr, lis.Addr())
