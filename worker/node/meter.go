@@ -46,6 +46,16 @@ func (m *metrics) newMeter(c collective.Communicator, peers []string) *meter {
 		}
 		e.peers = append(e.peers, p)
 	}
+	carried := map[bool]float64{}
+	if measured, ok := c.(collective.Measured); ok {
+		for r, p := range measured.Stats().Peers {
+			if r != c.Rank() {
+				carried[p.Polled]++
+			}
+		}
+	}
+	m.links.WithLabelValues("memory").Set(carried[true])
+	m.links.WithLabelValues("stream").Set(carried[false])
 	return e
 }
 

@@ -17,6 +17,7 @@ type metrics struct {
 	step     *prometheus.HistogramVec // by phase
 	bytes    *prometheus.CounterVec   // by peer, dir
 	wait     *prometheus.CounterVec   // by peer
+	links    *prometheus.GaugeVec     // by carrier
 	load     prometheus.Histogram
 	loaded   *prometheus.CounterVec // by source
 }
@@ -43,12 +44,13 @@ func newMetrics(version string, security *nodetls.Source) *metrics {
 	}
 	m.bytes = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sullae_collective_bytes_total", Help: "Payload exchanged with a peer in collectives."}, []string{"peer", "dir"})
 	m.wait = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sullae_collective_wait_seconds_total", Help: "Time in which nothing could be done because a peer's part was missing."}, []string{"peer"})
+	m.links = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sullae_collective_links", Help: "Peers by what carries their frames: the host's memory, or a gRPC stream."}, []string{"carrier"})
 	m.load = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sullae_weights_load_seconds", Help: "Time to load a share of the weights.", Buckets: prometheus.ExponentialBuckets(.05, 2, 16)})
 	m.loaded = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sullae_weights_loaded_bytes_total", Help: "Bytes of weights that were not in memory, by where they came from: the pack cache (cache), the worker's own folder (folder), another worker (peer), the coordinator."}, []string{"source"})
 	for _, source := range []string{"cache", "folder", "peer", "coordinator"} {
 		m.loaded.WithLabelValues(source)
 	}
-	m.registry.MustRegister(m.reduce, m.gather, m.step, m.bytes, m.wait, m.load, m.loaded)
+	m.registry.MustRegister(m.reduce, m.gather, m.step, m.bytes, m.wait, m.links, m.load, m.loaded)
 	if security != nil {
 		ops.WatchExpiry(m.registry, "node", security.NotAfter)
 	}

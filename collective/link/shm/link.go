@@ -120,12 +120,8 @@ func (l *Link) Send(h *link.Header, payload *link.Buffer) error {
 // which does so whatever it is doing.
 func (l *Link) write(p []byte) error {
 	for waits := false; ; waits = true {
-		select {
-		case <-l.down:
-			return errDown
-		case <-l.gone:
-			return fmt.Errorf("it reads no more: %w", l.err)
-		default:
+		if err := l.ended(); err != nil {
+			return err
 		}
 		n, err := l.tx.ring.put(p)
 		if err != nil {
@@ -145,6 +141,21 @@ func (l *Link) write(p []byte) error {
 		case <-l.down:
 		case <-l.gone:
 		}
+	}
+}
+
+// ended is why nothing can be sent any more.
+func (l *Link) ended() error {
+	select {
+	case <-l.down:
+		return errDown
+	default:
+	}
+	select {
+	case <-l.gone:
+		return fmt.Errorf("it reads no more: %w", l.err)
+	default:
+		return nil
 	}
 }
 
