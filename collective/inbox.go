@@ -202,7 +202,13 @@ func (g *Group) popInbox(p int) (f link.Frame, ok bool) {
 func (g *Group) await(need []bool) error {
 	t0 := time.Now()
 	g.spin(need, t0)
-	for armed := false; ; {
+	armed := false
+	defer func() {
+		if armed {
+			g.arm(need, false)
+		}
+	}()
+	for {
 		g.mu.Lock()
 		ready, lost := false, -1
 		for p, n := range need {
@@ -236,8 +242,8 @@ func (g *Group) await(need []bool) error {
 		}
 		if !armed {
 			g.mu.Unlock()
-			g.arm(need)
 			armed = true
+			g.arm(need, true)
 			continue
 		}
 		if g.blocked.since.IsZero() {
@@ -248,7 +254,6 @@ func (g *Group) await(need []bool) error {
 		case <-g.wake:
 		case <-g.done:
 		}
-		armed = false
 	}
 }
 

@@ -47,12 +47,12 @@ func (g *Group) ready(need []bool) bool {
 	return g.err != nil
 }
 
-// arm has the polled links that need names wake this rank, and takes what came
-// before they knew.
-func (g *Group) arm(need []bool) {
+// arm has the polled links that need names wake this rank, or not any more, and
+// takes what came before they knew.
+func (g *Group) arm(need []bool, on bool) {
 	for p, n := range need {
-		if l := g.rx[p].polled; n && l != nil && !g.poll(p) {
-			l.Arm()
+		if l := g.rx[p].polled; n && l != nil {
+			l.Arm(on)
 			g.poll(p)
 		}
 	}

@@ -43,10 +43,10 @@ type Polled interface {
 	Link
 	// TryRecv takes the next frame, if it has come. Errors are Recv's.
 	TryRecv() (f Frame, ok bool, err error)
-	// Arm has Wait return when the next frame comes; one that came before does not
-	// count. Unless armed, a frame that comes disturbs nobody.
-	Arm()
-	// Wait returns nil when there may be frames to take: one came after Arm, or the
+	// Arm has Wait return whenever a frame comes, or not any more; one that came
+	// before does not count. Unless armed, a frame that comes disturbs nobody.
+	Arm(on bool)
+	// Wait returns nil when there may be frames to take: one came while armed, or the
 	// peer can send no more until some are taken; and an error, which is Recv's, once
 	// none will come any more, besides those that TryRecv still has.
 	Wait() error

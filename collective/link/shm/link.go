@@ -119,7 +119,8 @@ func (l *Link) Send(h *link.Header, payload *link.Buffer) error {
 // write puts all of p; tx is held. Where the ring is full it has the peer read,
 // which does so whatever it is doing.
 func (l *Link) write(p []byte) error {
-	for waits := false; ; waits = true {
+	waits := &l.tx.ring.shared.writerWaits
+	for asked := false; ; {
 		if err := l.ended(); err != nil {
 			return err
 		}
@@ -128,12 +129,16 @@ func (l *Link) write(p []byte) error {
 			return err
 		}
 		if p = p[n:]; len(p) == 0 {
+			if asked {
+				waits.Store(0)
+			}
 			return nil
 		}
 		l.tx.ring.publish()
-		l.tx.ring.shared.writerWaits.Store(1)
-		if n > 0 || !waits {
-			l.bell.Ring()
+		l.bell.Ring()
+		if !asked {
+			waits.Store(1)
+			asked = true
 			continue // room may have come before the peer could see that we wait
 		}
 		select {
@@ -208,12 +213,17 @@ func (l *Link) fill() (whole bool, err error) {
 }
 
 // Arm implements link.Polled.
-func (l *Link) Arm() {
+func (l *Link) Arm(on bool) {
 	l.rx.Lock()
 	defer l.rx.Unlock()
-	if l.rx.ring != nil {
-		l.rx.ring.shared.readerWaits.Store(1)
+	if l.rx.ring == nil {
+		return
 	}
+	waits := uint32(0)
+	if on {
+		waits = 1
+	}
+	l.rx.ring.shared.readerWaits.Store(waits)
 }
 
 // Wait implements link.Polled.
@@ -228,8 +238,9 @@ func (l *Link) Wait() error {
 
 // Recv implements link.Link.
 func (l *Link) Recv() (link.Frame, error) {
+	l.Arm(true)
+	defer l.Arm(false)
 	for {
-		l.Arm()
 		f, ok, err := l.TryRecv()
 		if ok || err != nil {
 			return f, err

@@ -134,6 +134,41 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestArm: a receiver hears of every frame while it is armed, however many came before,
+// and of none afterwards.
+func TestArm(t *testing.T) {
+	a, b, _ := pair(t)
+	rings := func(within time.Duration) bool {
+		select {
+		case <-b.rung:
+			return true
+		case <-time.After(within):
+			return false
+		}
+	}
+	b.Arm(true)
+	for seq := range uint64(3) {
+		if err := a.Send(&link.Header{Kind: link.KindData, Seq: seq}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if !rings(5 * time.Second) {
+			t.Fatalf("frame %d came unheard", seq)
+		}
+	}
+	b.Arm(false)
+	if err := a.Send(&link.Header{Kind: link.KindData, Seq: 3}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if rings(20 * time.Millisecond) {
+		t.Error("a frame disturbs who does not wait")
+	}
+	for seq := range uint64(4) {
+		if f, ok, err := b.TryRecv(); !ok || f.Seq != seq {
+			t.Fatal(f.Seq, ok, err)
+		}
+	}
+}
+
 // TestGoodbye: what was sent before the goodbye arrives before it.
 func TestGoodbye(t *testing.T) {
 	a, b, _ := pair(t)
@@ -153,7 +188,7 @@ func TestGoodbye(t *testing.T) {
 	if _, _, err := a.TryRecv(); !errors.Is(err, errDown) {
 		t.Error(err)
 	}
-	a.Arm()
+	a.Arm(true)
 }
 
 // TestPastMemory: a frame that takes the other way is no frame.

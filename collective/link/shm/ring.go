@@ -23,8 +23,9 @@ type counters struct {
 	_       [120]byte
 	read    atomic.Uint64 // bytes ever read; the reader's
 	_       [120]byte
-	// readerWaits and writerWaits ask the other side to ring when it has written or
-	// read: set by who waits, cleared by who rings.
+	// readerWaits and writerWaits ask the other side to ring whenever it has written or
+	// read. Who waits sets and clears them, and nobody else: were they cleared by who
+	// rings, it might clear what was set for the next wait.
 	readerWaits atomic.Uint32
 	_           [124]byte
 	writerWaits atomic.Uint32
@@ -71,7 +72,7 @@ func (r *ring) put(p []byte) (int, error) {
 // publish shows the reader what was put, and reports whether it wants the bell.
 func (r *ring) publish() bool {
 	r.shared.written.Store(r.pos)
-	return r.shared.readerWaits.Load() != 0 && r.shared.readerWaits.Swap(0) != 0
+	return r.shared.readerWaits.Load() != 0
 }
 
 // get reads up to len(p) bytes.
@@ -95,5 +96,5 @@ func (r *ring) get(p []byte) (int, error) {
 // bell.
 func (r *ring) free() bool {
 	r.shared.read.Store(r.pos)
-	return r.shared.writerWaits.Load() != 0 && r.shared.writerWaits.Swap(0) != 0
+	return r.shared.writerWaits.Load() != 0
 }
