@@ -2,6 +2,8 @@ package grpclink
 
 import (
 	"errors"
+	"flag"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"syscall"
@@ -11,6 +13,8 @@ import (
 	"github.com/sullae/sullae/collective"
 	shmlink "github.com/sullae/sullae/collective/link/shm"
 )
+
+var wakes = flag.Int("wakes", 1000, "how many collectives TestWakes does")
 
 // TestPeerProcess: a process that is killed, or stands still, while it exchanges
 // frames through memory ends the epoch as it would over a stream.
@@ -34,8 +38,9 @@ func TestPeerProcess(t *testing.T) {
 					t.Fatal("the link does not go through memory")
 				}
 				order(t, comm, size, 1<<40)
-				var sent time.Time
-				time.AfterFunc(100*time.Millisecond, func() { sent = time.Now(); child.Signal(c.signal) })
+				const after = 100 * time.Millisecond
+				begun := time.Now()
+				time.AfterFunc(after, func() { child.Signal(c.signal) })
 				s, dst := benchSum(2, 0, size)
 				var err error
 				for i := uint64(0); err == nil; i++ {
@@ -44,10 +49,30 @@ func TestPeerProcess(t *testing.T) {
 				if !errors.Is(err, c.want) || !strings.Contains(err.Error(), "rank 1") {
 					t.Error(err)
 				}
-				if took := time.Since(sent); took > timeout+2*time.Second {
+				if took := time.Since(begun); took > after+timeout+3*time.Second {
 					t.Errorf("noticed after %v", took)
 				}
 			})
 		}
 	}
+}
+
+// TestWakes: a rank that has just gone to sleep, or is about to, hears of the frame
+// that comes then. This one is up to twice as late as the other one spins.
+func TestWakes(t *testing.T) {
+	if !shmlink.Supported {
+		t.Skip("no shared memory here")
+	}
+	comm, _, _ := twoProcesses(t, collective.Tuning{Timeout: 10 * time.Second}, true)
+	order(t, comm, 8<<10, *wakes)
+	s, dst := benchSum(2, 0, 8<<10)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for step := range uint64(*wakes) {
+		for late := time.Now().Add(time.Duration(rng.Int64N(int64(2 * spin)))); time.Now().Before(late); {
+		}
+		if err := comm.AllReduce(t.Context(), collective.Tag{Step: step}, s, dst); err != nil {
+			t.Fatal(err)
+		}
+	}
+	order(t, comm, 0, 0)
 }

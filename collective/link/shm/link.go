@@ -119,10 +119,9 @@ func (l *Link) Send(h *link.Header, payload *link.Buffer) error {
 // write puts all of p; tx is held. Where the ring is full it has the peer read,
 // which does so whatever it is doing.
 func (l *Link) write(p []byte) error {
-	waits := &l.tx.ring.shared.writerWaits
 	for asked := false; ; {
 		if err := l.ended(); err != nil {
-			return err
+			return err // the ring may be gone
 		}
 		n, err := l.tx.ring.put(p)
 		if err != nil {
@@ -130,14 +129,14 @@ func (l *Link) write(p []byte) error {
 		}
 		if p = p[n:]; len(p) == 0 {
 			if asked {
-				waits.Store(0)
+				l.tx.ring.shared.writerWaits.Store(0)
 			}
 			return nil
 		}
 		l.tx.ring.publish()
 		l.bell.Ring()
 		if !asked {
-			waits.Store(1)
+			l.tx.ring.shared.writerWaits.Store(1)
 			asked = true
 			continue // room may have come before the peer could see that we wait
 		}
