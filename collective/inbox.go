@@ -250,10 +250,7 @@ func (g *Group) await(need []bool) error {
 			g.block(now, -1)
 		}
 		g.mu.Unlock()
-		select {
-		case <-g.wake:
-		case <-g.done:
-		}
+		g.sleep(need)
 	}
 }
 

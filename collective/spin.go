@@ -35,6 +35,31 @@ func (g *Group) spin(need []bool, t0 time.Time) {
 	}
 }
 
+// lookEvery is how often a rank that sleeps looks into its links all the same: memory
+// that another process writes is no place to rely on for being woken.
+const lookEvery = 20 * time.Millisecond
+
+// sleep waits for a signal or the end, and no longer than lookEvery for polled links.
+func (g *Group) sleep(need []bool) {
+	var look <-chan time.Time
+	for p, n := range need {
+		if n && g.rx[p].polled != nil {
+			look = time.After(lookEvery)
+			break
+		}
+	}
+	select {
+	case <-g.wake:
+	case <-g.done:
+	case <-look:
+		for p, n := range need {
+			if n {
+				g.poll(p)
+			}
+		}
+	}
+}
+
 // ready reports whether await would return.
 func (g *Group) ready(need []bool) bool {
 	g.mu.Lock()

@@ -142,10 +142,10 @@ func (f *formation) form(ctx context.Context) error {
 	}
 }
 
-// spin is how long ranks of one host that have a processor each wait awake: as long
-// as their work for one collective differs by, and no longer than what a sleeping
-// peer costs some times over.
-const spin = 300 * time.Microsecond
+// spin is how long ranks of one host that have a processor each wait awake, giving
+// way to other processes: longer than their work for one collective of a decoding step
+// differs by, even where one of them lost its processor for a time slice.
+const spin = 5 * time.Millisecond
 
 // seal turns the links into a group.
 func (f *formation) seal() error {

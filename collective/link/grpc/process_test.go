@@ -14,7 +14,7 @@ import (
 	shmlink "github.com/sullae/sullae/collective/link/shm"
 )
 
-var wakes = flag.Int("wakes", 1000, "how many collectives TestWakes does")
+var wakes = flag.Int("wakes", 100, "how many collectives TestWakes does")
 
 // TestPeerProcess: a process that is killed, or stands still, while it exchanges
 // frames through memory ends the epoch as it would over a stream.
@@ -58,7 +58,7 @@ func TestPeerProcess(t *testing.T) {
 }
 
 // TestWakes: a rank that has just gone to sleep, or is about to, hears of the frame
-// that comes then. This one is up to twice as late as the other one spins.
+// that comes then. This one is up to twice as late as the other one spins, a few times.
 func TestWakes(t *testing.T) {
 	if !shmlink.Supported {
 		t.Skip("no shared memory here")
