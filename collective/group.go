@@ -14,8 +14,8 @@ import (
 // Group is a Communicator over links. One goroutine per link reads ahead, so
 // that a rank that sends never waits for a rank that sends, and a broken link is
 // noticed at once, also between collectives. What comes over a link.Polled is taken
-// by the goroutine that needs it, and read ahead when the link is full. The first error ends the epoch: it
-// closes every link, and every later call returns it.
+// by the goroutine that needs it, and read ahead when the link is full. The first
+// error ends the epoch: it closes every link, and every later call returns it.
 type Group struct {
 	cfg   Config
 	hash  uint64 // of cfg.Group
@@ -72,7 +72,7 @@ func NewGroup(cfg Config, links []link.Link) (*Group, error) {
 	g.timer.Stop()
 	for p, l := range links {
 		if p != cfg.Rank {
-			g.rx[p].polled, g.stats.Peers[p].Polled = polled(l)
+			g.rx[p].polled, g.stats.Peers[p].Polled = l.(link.Polled)
 			g.wg.Go(func() { g.receive(p, l) })
 		}
 	}

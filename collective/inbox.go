@@ -51,11 +51,6 @@ type receiver struct {
 	ended bool       // a polled link has failed
 }
 
-func polled(l link.Link) (link.Polled, bool) {
-	p, ok := l.(link.Polled)
-	return p, ok
-}
-
 // receive reads from one peer until its link ends.
 func (g *Group) receive(p int, l link.Link) {
 	r := &g.rx[p]
