@@ -96,6 +96,19 @@ func memoryBound() *nodeMask {
 	return &mask
 }
 
+// Beside is how many nodes with CPUs the machine has, this process's among them, where its
+// memory is bound to one; else 1.
+func Beside() int {
+	if memoryBound() == nil {
+		return 1
+	}
+	all, err := nodes("/", func(int) bool { return true })
+	if err != nil {
+		return 1
+	}
+	return max(1, len(all))
+}
+
 // Free is how many bytes are left of the nodes that this process's memory is bound to; 0
 // where it is not bound.
 func Free() (bytes int64) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"unsafe"
 
 	"github.com/sullae/sullae/kernels"
@@ -76,8 +77,8 @@ func (a *activations) reserve(e *Engine, rows int) error {
 	}
 	a.free()
 	capacity := max(16, a.rows)
-	for capacity < rows {
-		capacity *= 2
+	for capacity < rows { // by a quarter of a power of two, since rows of a long prompt are large
+		capacity += max(16, 1<<bits.Len(uint(capacity))/8)
 	}
 	w := e.widths()
 	for i, b := range a.all() {

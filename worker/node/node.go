@@ -24,6 +24,7 @@ import (
 	"github.com/sullae/sullae/collective/nodetls"
 	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/ops/cgroup"
+	"github.com/sullae/sullae/ops/numa"
 	"github.com/sullae/sullae/ops/tracing"
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 	"github.com/sullae/sullae/shard/checkpoint"
@@ -106,7 +107,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	defer listener.Close()
 	address := member.Reachable(listener.Addr(), cfg.Advertise)
 	hub := grpclink.NewHub(grpclink.HubOptions{Dial: cfg.NodeTLS.DialOptions(), Logger: log,
-		SharedMemory: !cfg.StreamsOnly, SpinRanks: cgroup.Threads() / backend.Info().Threads})
+		SharedMemory: !cfg.StreamsOnly, SpinRanks: numa.Beside() * cgroup.Threads() / backend.Info().Threads})
 	svc := &service{
 		id: cfg.ID, version: cfg.Version, backend: backend, links: linker{hub, backend.add},
 		weights: weightSource(cfg.Checkpoint, cfg.NodeTLS), memoryLimit: cfg.Memory, lost: make(chan error, 1), log: log, metrics: newMetrics(cfg.Version, cfg.NodeTLS),
