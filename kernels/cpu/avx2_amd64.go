@@ -29,6 +29,7 @@ var avx2 = &variant{
 	geluMul:     geluMulVec,
 	softCap:     softCapVec,
 	add:         addVec,
+	fold:        foldBy(addVec),
 	sumSquares:  sumSquaresVec,
 	mulScaled:   mulScaledVec,
 	rotate:      rotateVec,

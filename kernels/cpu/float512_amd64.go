@@ -72,6 +72,12 @@ func scoreAVX512(t kernels.KVType, c []float32, ldc int, a []float32, lda int, k
 	scoreVec(&scoreTiles512[t][m], t, c, ldc, a, lda, keys, off, next, nextOff, m, d, ends)
 }
 
+func foldVec(c []float32, size, folds int) {
+	c = c[:(folds+1)*size]
+	raceWrite(c)
+	foldAVX512(&c[0], size, folds)
+}
+
 func softmaxRowsVec(x []float32, stride, rows, n int, scale float32, out [][2]float32) {
 	_, _ = x[(rows-1)*stride+n-1], out[rows-1]
 	if raceEnabled {

@@ -281,6 +281,10 @@ func guardSoftmax(f *fences, asm *variant, rows, n int) {
 func guardVector(f *fences, n int) {
 	name := func(op string) string { return fmt.Sprintf("%s n=%d", op, n) }
 	asm := variants()[0] // all that are not portable share these
+	stack := f.random(n % 5 * 3 * panelWidth)
+	if size := n % 5 * panelWidth; size > 0 {
+		f.both(name("fold"), asm, portable, stack, func(v *variant) { v.fold(stack[n%2*size:], size, 2-n%2); clear(stack[(n%2+1)*size:]) })
+	}
 	dst, x, y := f.random(n), f.random(n), f.random(n)
 	f.both(name("blend"), asm, portable, dst, func(v *variant) { v.blend(dst, x, 0.3, 0.7) })
 	f.both(name("siluMul"), asm, portable, dst, func(v *variant) { v.siluMul(dst, x, y) })

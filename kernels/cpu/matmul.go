@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"math/bits"
+
 	"github.com/sullae/sullae/kernels/tensor"
 )
 
@@ -84,10 +86,10 @@ func (m *matmul) sums(t *thread, r0, n, g, node int) []float32 {
 	ldc := (p1 - p0) * panelWidth
 	size := n * ldc
 	top := 0
-	fold := func() {
-		top--
-		left := partial[(top-1)*size : top*size]
-		m.v.add(left, left, partial[top*size:(top+1)*size])
+	fold := func(folds int) {
+		if top -= folds; folds > 0 {
+			m.v.fold(partial[(top-1)*size:], size, folds)
+		}
 	}
 	leaves := m.w.nodes[node]
 	for leaf := leaves.Lo; leaf < leaves.Hi; leaf++ {
@@ -104,13 +106,9 @@ func (m *matmul) sums(t *thread, r0, n, g, node int) []float32 {
 			m.leaf(c, partial[m.w.levels()*size:], ldc, r0, n, p0, p1, m.w.leaves[leaf], m.w.leaves[leaf+1])
 		}
 		top++
-		for count := leaf - leaves.Lo + 1; count&1 == 0; count >>= 1 {
-			fold()
-		}
+		fold(bits.TrailingZeros(uint(leaf - leaves.Lo + 1)))
 	}
-	for top > 1 {
-		fold()
-	}
+	fold(top - 1)
 	return partial[:size]
 }
 

@@ -40,6 +40,43 @@ loop:
 	VZEROUPPER
 	RET
 
+// func foldAVX512(c *float32, size int, folds int)
+// Requires: AVX, AVX512F
+TEXT ·foldAVX512(SB), NOSPLIT, $0-24
+	MOVQ  c+0(FP), AX
+	MOVQ  size+8(FP), CX
+	MOVQ  folds+16(FP), DX
+	MOVQ  CX, BX
+	SHLQ  $0x02, CX
+	MOVQ  DX, SI
+	IMULQ CX, SI
+
+run:
+	LEAQ    (AX)(SI*1), DI
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+	MOVQ    DX, R8
+
+subtree:
+	SUBQ    CX, DI
+	VADDPS  (DI), Z0, Z0
+	VADDPS  64(DI), Z1, Z1
+	VADDPS  128(DI), Z2, Z2
+	VADDPS  192(DI), Z3, Z3
+	DECQ    R8
+	JNZ     subtree
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VMOVUPS Z3, 192(DI)
+	ADDQ    $0x00000100, AX
+	SUBQ    $0x00000040, BX
+	JNZ     run
+	VZEROUPPER
+	RET
+
 // func gemmF32_1x4_512(c *float32, ldc int, a *float32, lda int, b *byte, k int, ahead int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·gemmF32_1x4_512(SB), NOSPLIT, $0-56

@@ -7,6 +7,11 @@ package cpu
 // fmaProbe512 does 12 n multiply-adds of 512 bits between registers, 384 n operations.
 func fmaProbe512(n int)
 
+// foldAVX512 is variant.fold for size divisible by 64.
+//
+//go:noescape
+func foldAVX512(c *float32, size int, folds int)
+
 // gemmF32_1x4_512 is variant.gemm for m = 1, p = 4 and F32 weights, k >= 1.
 // Please refer to gemmGo for the reference implementation.
 //

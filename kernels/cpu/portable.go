@@ -29,6 +29,7 @@ var portable = &variant{
 	geluMul:     geluMulGo,
 	softCap:     softCapGo,
 	add:         addGo,
+	fold:        foldBy(addGo),
 	sumSquares:  sumSquaresGo,
 	mulScaled:   mulScaledGo,
 	rotate:      rotateGo,
@@ -182,5 +183,15 @@ func rotateGo(a, b, cos, sin []float32) {
 		y, c, s := b[i], cos[i], sin[i]
 		a[i] = float32(x*c) - float32(y*s)
 		b[i] = float32(y*c) + float32(x*s)
+	}
+}
+
+// foldBy is variant.fold by one addition of each two subtrees.
+func foldBy(add func(dst, x, y []float32)) func(c []float32, size, folds int) {
+	return func(c []float32, size, folds int) {
+		for ; folds > 0; folds-- {
+			left := c[(folds-1)*size:][:size]
+			add(left, left, c[folds*size:][:size])
+		}
 	}
 }

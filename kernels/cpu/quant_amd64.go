@@ -17,7 +17,7 @@ var avx512 = func() *variant {
 	v.strips = &strips512
 	v.gemm, v.weigh, v.score = gemmAVX512, weighAVX512, scoreAVX512
 	v.quantGemm, v.quantTall = quantGemmAVX512, quantTallAVX512
-	v.gemmLeaves, v.softmaxRows = gemmLeavesAVX512, softmaxRowsVec
+	v.gemmLeaves, v.fold, v.softmaxRows = gemmLeavesAVX512, foldVec, softmaxRowsVec
 	v.decode, v.codedRow = decodeAVX512, codedRowAVX512
 	v.tileRows, v.wide8 = 8, false
 	return &v

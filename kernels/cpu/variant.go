@@ -34,6 +34,10 @@ type variant struct {
 	// counter carries: left subtree + right subtree (matmul.sums).
 	gemmLeaves func(d tensor.DType, c []float32, size, ldc int, a []float32, lda int, b []byte, m, k, leaves, first, ahead int)
 
+	// fold adds the last of 1+folds subtrees of a stack, size apart, to the one before it,
+	// that to the one before, and so on: left + right. size is a multiple of 64, folds not 0.
+	fold func(c []float32, size, folds int)
+
 	// quantGemm adds to a tile of m rows and a panel's 64 outputs the products of
 	// quantized rows and weights: for each group in order
 	//

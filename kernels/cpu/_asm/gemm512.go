@@ -13,6 +13,7 @@ var strips512 = []int{4, 4, 4, 4, 4, 4}
 
 func matmul512() {
 	fmaProbe512()
+	fold512()
 	for _, d := range []string{"F32", "BF16", "F16"} {
 		for m, p := range strips512 {
 			gemm512(d, m+1, p)
@@ -169,6 +170,43 @@ func gemmLeaves512(dtype string, m int) {
 	ADDQ(size, t.c)
 	CMPQ(done, last)
 	JLT(LabelRef("leaf"))
+	VZEROUPPER()
+	RET()
+}
+
+// fold512 writes variant.fold: one pass over the memory however many subtrees there are.
+func fold512() {
+	TEXT("foldAVX512", NOSPLIT, "func(c *float32, size int, folds int)")
+	Doc("foldAVX512 is variant.fold for size divisible by 64.")
+	Pragma("noescape")
+	c, size, folds := ptr("c"), ptr("size"), ptr("folds")
+	left := GP64()
+	MOVQ(size, left)
+	SHLQ(Imm(2), size)
+	last := GP64() // the distance to the last subtree
+	MOVQ(folds, last)
+	IMULQ(size, last)
+	acc := [4]VecVirtual{ZMM(), ZMM(), ZMM(), ZMM()}
+	Label("run")
+	at, n := GP64(), GP64()
+	LEAQ(Mem{Base: c, Index: last, Scale: 1}, at)
+	for i, z := range acc {
+		VMOVUPS(Mem{Base: at, Disp: 64 * i}, z)
+	}
+	MOVQ(folds, n)
+	Label("subtree")
+	SUBQ(size, at)
+	for i, z := range acc {
+		VADDPS(Mem{Base: at, Disp: 64 * i}, z, z)
+	}
+	DECQ(n)
+	JNZ(LabelRef("subtree"))
+	for i, z := range acc {
+		VMOVUPS(z, Mem{Base: at, Disp: 64 * i})
+	}
+	ADDQ(U32(256), c)
+	SUBQ(U32(64), left)
+	JNZ(LabelRef("run"))
 	VZEROUPPER()
 	RET()
 }
