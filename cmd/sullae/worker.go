@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime/debug"
 
 	"github.com/sullae/sullae/coordinator"
 	"github.com/sullae/sullae/ops/numa"
@@ -33,9 +35,16 @@ type workerCmd struct {
 	logFlags
 }
 
+// workerGC is a worker's GOGC: its heap is a step's buffers, which cost a collection
+// nothing but the memory that it lets them take twice.
+const workerGC = 50
+
 // Run serves until the context ends.
 func (c *workerCmd) Run(ctx context.Context) error {
 	log := c.logger()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(workerGC)
+	}
 	if node, err := numaNode(c.NUMANode); err != nil {
 		return err
 	} else if node != nil {
