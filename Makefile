@@ -16,8 +16,8 @@ build:
 # nothing else: bin/gpu/run, which prints JSON (docs/gpu.md).
 gpu-test:
 	mkdir -p bin/gpu
-	CGO_ENABLED=0 go test -c -trimpath -o bin/gpu/cuda.test ./kernels/cuda
-	CGO_ENABLED=0 go test -c -trimpath -o bin/gpu/engine.test ./worker/engine
+	CGO_ENABLED=0 go test -c -trimpath -ldflags "-s -w" -o bin/gpu/cuda.test ./kernels/cuda
+	CGO_ENABLED=0 go test -c -trimpath -ldflags "-s -w" -o bin/gpu/engine.test ./worker/engine
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/gpu/sullae ./cmd/sullae
 	rm -rf bin/gpu/golden && cp -r shard/modeltest/testdata bin/gpu/golden
 	cp kernels/cuda/gpurun.sh bin/gpu/run

@@ -5,6 +5,7 @@ package cuda
 import (
 	"compress/gzip"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -62,44 +63,53 @@ func readPTX(name string) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// loadKernels compiles the PTX for the device and finds every kernel in it.
+// loadKernels compiles the PTX for the device and finds every kernel in it. What is wrong
+// with one file does not hide what is wrong with another.
 func (d *device) loadKernels() error {
 	files, err := ptx.ReadDir("ptx")
 	if err != nil {
 		return err
 	}
+	var faults []error
 	for _, f := range files {
-		text, err := readPTX(f.Name())
-		if err != nil {
-			return err
-		}
-		text = append(text, 0)
-		said := make([]byte, jitLog)
-		options := []int32{jitErrorLog, jitErrorLogSize}
-		values := []uintptr{uintptr(unsafe.Pointer(&said[0])), jitLog}
-		var module uintptr
-		err = d.call("cuModuleLoadDataEx", d.cuModuleLoadDataEx, uintptr(unsafe.Pointer(&module)), uintptr(unsafe.Pointer(&text[0])),
-			uintptr(len(options)), uintptr(unsafe.Pointer(&options[0])), uintptr(unsafe.Pointer(&values[0])))
-		if err != nil {
-			return fmt.Errorf("compile %s for %s: %w\n%s", strings.TrimSuffix(f.Name(), ".gz"), d.name, err, strings.TrimRight(string(said), "\x00"))
-		}
-		d.modules = append(d.modules, module)
-		for i, name := range kernelNames {
-			if !strings.Contains(string(text), ".entry "+name+"(") {
-				continue
-			}
-			symbol := append([]byte(name), 0)
-			var k uintptr
-			if err := d.call("cuModuleGetFunction", d.cuModuleGetFunction, uintptr(unsafe.Pointer(&k)), module, uintptr(unsafe.Pointer(&symbol[0]))); err != nil {
-				return fmt.Errorf("kernel %s: %w", name, err)
-			}
-			d.kernels[i] = k
+		if strings.HasSuffix(f.Name(), ".gz") {
+			faults = append(faults, d.loadModule(f.Name()))
 		}
 	}
 	for i, name := range kernelNames {
-		if d.kernels[i] == 0 {
+		if d.kernels[i] == 0 && errors.Join(faults...) == nil {
 			return fmt.Errorf("kernel %s is not in the embedded PTX: run go generate", name)
 		}
+	}
+	return errors.Join(faults...)
+}
+
+func (d *device) loadModule(file string) error {
+	text, err := readPTX(file)
+	if err != nil {
+		return err
+	}
+	text = append(text, 0)
+	said := make([]byte, jitLog)
+	options := []int32{jitErrorLog, jitErrorLogSize}
+	values := []uintptr{uintptr(unsafe.Pointer(&said[0])), jitLog}
+	var module uintptr
+	err = d.call("cuModuleLoadDataEx", d.cuModuleLoadDataEx, uintptr(unsafe.Pointer(&module)), uintptr(unsafe.Pointer(&text[0])),
+		uintptr(len(options)), uintptr(unsafe.Pointer(&options[0])), uintptr(unsafe.Pointer(&values[0])))
+	if err != nil {
+		return fmt.Errorf("compile %s for %s: %w\n%s", strings.TrimSuffix(file, ".gz"), d.name, err, strings.TrimRight(string(said), "\x00"))
+	}
+	d.modules = append(d.modules, module)
+	for i, name := range kernelNames {
+		if !strings.Contains(string(text), ".entry "+name+"(") {
+			continue
+		}
+		symbol := append([]byte(name), 0)
+		var k uintptr
+		if err := d.call("cuModuleGetFunction", d.cuModuleGetFunction, uintptr(unsafe.Pointer(&k)), module, uintptr(unsafe.Pointer(&symbol[0]))); err != nil {
+			return fmt.Errorf("kernel %s: %w", name, err)
+		}
+		d.kernels[i] = k
 	}
 	return nil
 }

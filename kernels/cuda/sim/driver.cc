@@ -449,6 +449,10 @@ API cuModuleGetFunction(void **f, void *m, const char *name) {
 		}
 	return NOT_FOUND;
 }
+API cuFuncGetAttribute(int *v, int a, void *f) {
+	*v = a == 0 ? ((const entry *)f)->threads : 0;
+	return 0;
+}
 API cuMemGetInfo_v2(size_t *free_, size_t *total) {
 	LOCK;
 	*free_ = TOTAL - allocated;

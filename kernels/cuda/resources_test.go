@@ -1,0 +1,32 @@
+//go:build linux && amd64 && !nocuda
+
+package cuda
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"unsafe"
+)
+
+// TestResources prints what the driver's compiler made of each kernel, one JSON object a
+// line, and holds it to what its launches need.
+func TestResources(t *testing.T) {
+	b := open(t, Config{})
+	d := b.device
+	defer d.enter()()
+	for i, name := range kernelNames {
+		// CUfunction_attribute
+		var threads, shared, local, registers int32
+		for a, to := range map[uintptr]*int32{0: &threads, 1: &shared, 3: &local, 4: &registers} {
+			if err := d.call("cuFuncGetAttribute", d.cuFuncGetAttribute, uintptr(unsafe.Pointer(to)), a, d.kernels[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := kernelThreads[name]; int(threads) < want {
+			t.Errorf("%s can have %d threads a block, %d are launched", name, threads, want)
+		}
+		line, _ := json.Marshal(map[string]any{"kernel": name, "registers": registers, "spilled_bytes": local, "shared_bytes": shared})
+		fmt.Println(string(line))
+	}
+}
