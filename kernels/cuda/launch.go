@@ -20,7 +20,7 @@ var ptx embed.FS
 
 // threads of a block, by kernel: its launch bounds.
 var kernelThreads = map[string]int{
-	"gather": 256, "gather_coded": 256, "pass_rows": 256, "add": 256, "add_bias": 256, "scale": 256, "soft_cap": 256,
+	"gather": 256, "gather_coded": 256, "pass_rows": 256, "pass_long_rows": 1024, "add": 256, "add_bias": 256, "scale": 256, "soft_cap": 256,
 	"silu_mul": 256, "gelu_mul": 256, "exp_sums": 256,
 	"matmul_f32_1": 128, "matmul_f32_8": 128, "matmul_bf16_1": 128, "matmul_bf16_8": 128, "matmul_f16_1": 128, "matmul_f16_8": 128,
 	"matmul_i8_1": 128, "matmul_i8_8": 128, "matmul_u4_1": 128, "matmul_u4_8": 128, "matmul_f8_1": 128, "matmul_f8_8": 128,

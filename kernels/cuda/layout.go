@@ -3,6 +3,8 @@
 package cuda
 
 import (
+	"slices"
+
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tensor"
 	"github.com/sullae/sullae/kernels/tree"
@@ -53,8 +55,9 @@ type span struct{ lo, n, slot, x int32 }
 
 // Steps of a fold program (matmul.cu).
 const (
-	foldOpen = -1
-	foldJoin = -2
+	foldFirst = 0
+	foldNext  = 1
+	foldJoin  = 2
 )
 
 // deal is one way to deal a matrix's chunks to blocks.
@@ -118,15 +121,15 @@ func (l *layout) deal(run, step int) deal {
 	for _, node := range l.nodes {
 		steps := foldSteps(node, slots)
 		d.starts = append(d.starts, int32(len(d.program)))
-		d.program = append(append(d.program, int32(len(steps))), steps...)
+		d.program = append(append(d.program, int32(len(steps)), slots[node.Lo][0]), steps...)
 	}
 	return d
 }
 
-// foldSteps is the program that sums a node's leaves by the tree.
+// foldSteps is the program that sums a node's leaves by the tree; it takes slots in order.
 func foldSteps(node tree.Range, slots [][]int32) []int32 {
 	if node.Len() == 1 {
-		return append([]int32{foldOpen}, slots[node.Lo]...)
+		return append([]int32{foldFirst}, slices.Repeat([]int32{foldNext}, len(slots[node.Lo])-1)...)
 	}
 	mid := node.Lo + tree.Split(node.Len())
 	steps := append(foldSteps(tree.Range{Lo: node.Lo, Hi: mid}, slots), foldSteps(tree.Range{Lo: mid, Hi: node.Hi}, slots)...)

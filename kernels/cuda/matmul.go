@@ -138,7 +138,7 @@ type deviceProduct struct {
 type folded struct {
 	dst, parts, program, starts uint64
 	n, stride                   int64
-	first, unused               int32
+	first, slots                int32
 }
 
 // products computes products that can be one launch.
@@ -181,7 +181,7 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 			block += ceilDiv(w.spec.Out, t.outs)
 			if !direct {
 				launch[i].dst = parts
-				folds[i] = folded{out, parts, d.atProg, d.atStarts, int64(n * w.spec.Out), int64(rows * w.spec.Out), int32(foldBlock), 0}
+				folds[i] = folded{out, parts, d.atProg, d.atStarts, int64(n * w.spec.Out), int64(rows * w.spec.Out), int32(foldBlock), int32(d.slots)}
 				foldBlock += ceilDiv(n*w.spec.Out, 256)
 				parts += uint64(d.slots * n * w.spec.Out * 4)
 			}

@@ -84,7 +84,11 @@ func (b *Backend) launchPass(p *rowPass) {
 	if p.gelu {
 		gelu = 1
 	}
-	b.launch("pass_rows", grid{max(p.rows, p.padded), 1, 1}, p.x, p.add, p.up, p.norm, p.dst, p.rounded, p.scales, p.from, p.ends, p.chunks, uint64(p.nChunks),
+	kernel := "pass_rows"
+	if p.c > 1024 {
+		kernel = "pass_long_rows"
+	}
+	b.launch(kernel, grid{max(p.rows, p.padded), 1, 1}, p.x, p.add, p.up, p.norm, p.dst, p.rounded, p.scales, p.from, p.ends, p.chunks, uint64(p.nChunks),
 		uint64(p.rows), uint64(p.c), gelu, uint64(p.steps), f32(p.eps))
 }
 

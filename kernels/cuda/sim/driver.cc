@@ -263,7 +263,7 @@ static std::vector<size_t> sizes(void (*)(A...)) {
 #define BOTH(name, threads) FIBERS(name##_1, threads), FIBERS(name##_8, threads)
 
 static const entry entries[] = {
-	PLAIN(gather, 256), PLAIN(gather_coded, 256), FIBERS(pass_rows, 256), PLAIN(add, 256),
+	PLAIN(gather, 256), PLAIN(gather_coded, 256), FIBERS(pass_rows, 256), FIBERS(pass_long_rows, 1024), PLAIN(add, 256),
 	PLAIN(add_bias, 256), PLAIN(scale, 256), PLAIN(soft_cap, 256), PLAIN(silu_mul, 256),
 	PLAIN(gelu_mul, 256), FIBERS(exp_sums, 256),
 	BOTH(matmul_f32, 128), BOTH(matmul_bf16, 128), BOTH(matmul_f16, 128), BOTH(matmul_i8, 128),

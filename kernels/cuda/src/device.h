@@ -224,7 +224,7 @@ DEVICE float gelu32(float x) {
 }
 
 // warp_sum and block_sum add a value of each of the warp's threads, or of n threads
-// (a power of two of them, at most 256), in one fixed tree; every thread gets the
+// (a power of two of them, at most 1024), in one fixed tree; every thread gets the
 // sum. space has n / 32 elements.
 DEVICE double warp_sum(double v) {
 	for (int m = 1; m < 32; m *= 2) v += shuffle_xor(v, m);
@@ -235,8 +235,7 @@ DEVICE double block_sum(double v, double *space, int n) {
 	v = warp_sum(v);
 	if (thread() % 32 == 0) space[thread() / 32] = v;
 	sync();
-	v = 0;
-	for (int i = 0; i < n / 32; i++) v += space[i];
+	v = warp_sum(thread() % 32 < n / 32 ? space[thread() % 32] : 0.0);
 	sync();
 	return v;
 }

@@ -411,37 +411,49 @@ QUANT_MANY(q4, 4)
 
 // fold: dst[node, i] = the tree over the node's leaves of the sums of their
 // slots, for i < n = rows * out, for one or more products. program is, for each
-// node, its length and then its steps: a step s >= 0 adds slot s to the leaf that is
-// being summed, OPEN begins a leaf, JOIN adds the two topmost sums. Nodes lie stride
-// elements apart. Grid: elements / 256 of all products x nodes.
-enum { OPEN = -1, JOIN = -2, DEPTH = 24 };
+// node, how many steps it has, its first slot, and its steps: FIRST begins a leaf with the
+// next slot, NEXT adds the next slot to it, JOIN adds the two topmost sums. Nodes lie
+// stride elements apart. Slots are loaded AHEAD at a time. Grid: elements / 256 of all
+// products x nodes.
+enum { FIRST = 0, NEXT = 1, JOIN = 2, DEPTH = 16, AHEAD = 8 };
 
 struct folded {
 	float *dst;
 	const float *parts;
 	const int *program, *starts;
 	long n, stride;
-	int first, unused; // first: the block with which it begins
+	int first, slots; // first: the block with which it begins
 };
 
 KERNEL(256) fold(const folded *list, int products) {
+	SHARED float stack[DEPTH][256];
+	SHARED float ahead[AHEAD][256];
 	int at = 0;
 	while (at + 1 < products && block_x() >= list[at + 1].first) at++;
 	folded f = list[at];
-	long i = (long)(block_x() - f.first) * 256 + thread();
+	int me = thread();
+	long i = (long)(block_x() - f.first) * 256 + me;
 	if (i >= f.n) return;
 	const int *p = f.program + f.starts[block_y()];
-	SHARED float stack[DEPTH][256];
-	int top = -1, me = thread();
-	for (int s = 1; s <= p[0]; s++) {
-		if (p[s] == OPEN) {
-			stack[++top][me] = 0.0f;
-		} else if (p[s] == JOIN) {
-			top--;
-			stack[top][me] += stack[top + 1][me];
-		} else {
-			stack[top][me] += f.parts[(long)p[s] * f.n + i];
+	int steps = p[0], slot = p[1], top = -1, used = AHEAD;
+	float sum = 0;
+	for (int s = 2; s < steps + 2; s++) {
+		int step = p[s];
+		if (step == JOIN) {
+			sum = stack[top--][me] + sum;
+			continue;
 		}
+		if (used == AHEAD) {
+			float v[AHEAD];
+			EACH(j, AHEAD) v[j] = slot + j < f.slots ? f.parts[(long)(slot + j) * f.n + i] : 0.0f;
+			EACH(j, AHEAD) ahead[j][me] = v[j];
+			slot += AHEAD, used = 0;
+		}
+		if (step == FIRST) {
+			if (s > 2) stack[++top][me] = sum;
+			sum = 0.0f;
+		}
+		sum += ahead[used++][me];
 	}
-	f.dst[(long)block_y() * f.stride + i] = stack[0][me];
+	f.dst[(long)block_y() * f.stride + i] = sum;
 }

@@ -35,15 +35,21 @@ KERNEL(256) gather_coded(float *dst, const uint8_t *table, const int *ids, const
 // 2^15, in the order of mma's B fragments, [tile of 8 rows][step of 32 k][lane][8]; what
 // the chunk's sum is to be multiplied by goes to back[its first step]. Values that are
 // not finite stay what they are. from[s] is where the values of step s lie in the row,
-// ends[s] where their leaf ends; a row that is null is zero. A warp a chunk.
+// those of a chunk one after the other, ends[s] where their leaf ends; a row that is null
+// is zero. A warp a chunk.
+template <int WARPS>
 DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int n, int steps) {
 	int lane = thread() % 32;
-	for (int c = thread() / 32; c < n; c += 8) {
-		int lo = chunks[c], hi = chunks[c + 1];
-		float top = 0;
-		for (int s = lo; row && s < hi; s++) {
-			float v = from[s] + lane < ends[s] ? from_bits(bits(row[from[s] + lane]) & 0x7fffffffu) : 0.0f;
-			if (v - v == 0 && v > top) top = v;
+	for (int c = thread() / 32; c < n; c += WARPS) {
+		int lo = chunks[c], pairs = (chunks[c + 1] - lo) * 16, at = from[lo], end = ends[lo];
+		float v[16], top = 0; // pairs lane, lane + 32 ... of the chunk's values
+		EACH(i, 16) {
+			int k = at + (i / 2 * 32 + lane) * 2 + i % 2;
+			v[i] = row && k < end ? row[k] : 0.0f;
+		}
+		EACH(i, 16) {
+			float a = from_bits(bits(v[i]) & 0x7fffffffu);
+			if (a - a == 0 && a > top) top = a;
 		}
 		for (int m = 1; m < 32; m *= 2) {
 			float o = shuffle_xor(top, m);
@@ -53,34 +59,43 @@ DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, c
 		if (top == 0) up = 0;
 		float scale = from_bits((uint32_t)(127 + up) << 23);
 		if (lane == 0) back[lo] = from_bits((uint32_t)(127 - up) << 23);
-		for (int i = lane; i < (hi - lo) * 16; i += 32) {
-			int s = lo + i / 16, k = i % 16 * 2, at = from[s] + k;
-			float v[2];
-			EACH(e, 2) v[e] = row && at + e < ends[s] ? row[at + e] * scale : 0.0f;
-			dst[((long)(number / 8) * steps + s) * 128 + (number % 8 * 4 + k % 8 / 2) * 4 + k / 16 * 2 + k % 16 / 8] = pack_f16(v[0], v[1]);
+		EACH(i, 8) {
+			int pair = i * 32 + lane, s = lo + pair / 16, k = pair % 16 * 2;
+			if (pair < pairs)
+				dst[((long)(number / 8) * steps + s) * 128 + (number % 8 * 4 + k % 8 / 2) * 4 + k / 16 * 2 + k % 16 / 8] = pack_f16(v[2 * i] * scale, v[2 * i + 1] * scale);
 		}
 	}
 }
 
 // emit_int8 quantizes a row for matmul_quant, in groups of 32 (package reference,
-// QuantizeRow), a warp a group; a group's scale is NaN where a value is not finite.
+// QuantizeRow), a warp four groups at a time; a group's scale is NaN where a value is not
+// finite.
+template <int WARPS>
 DEVICE void emit_int8(int8_t *dst, group_sum *scales, const float *row, const int *from, const int *ends, int groups) {
 	int lane = thread() % 32;
-	for (int g = thread() / 32; g < groups; g += 8) {
-		int at = from[g] + lane;
-		float v = at < ends[g] ? row[at] : 0.0f;
-		int odd = v - v == 0 ? 0 : 1;
-		float top = odd ? 0.0f : from_bits(bits(v) & 0x7fffffffu);
-		for (int m = 1; m < 32; m *= 2) {
-			float o = shuffle_xor(top, m);
-			if (o > top) top = o;
-			odd |= shuffle_xor_i(odd, m);
+	for (int first = thread() / 32 * 4; first < groups; first += 4 * WARPS) {
+		float v[4], top[4];
+		int odd[4], q[4], sum[4];
+		EACH(i, 4) {
+			int g = min_i(first + i, groups - 1), at = from[g] + lane;
+			v[i] = at < ends[g] ? row[at] : 0.0f;
 		}
-		bool none = top < 0x1p-100f;
-		int q = odd || none ? 0 : (int)__builtin_rintf(v * (127.0f / top)), sum = q;
-		for (int m = 1; m < 32; m *= 2) sum += shuffle_xor_i(sum, m);
-		dst[g * 32 + lane] = (int8_t)q;
-		if (lane == 0) scales[g] = {odd ? from_bits(0x7fc00000u) : none ? 0.0f : top * (1.0f / 127.0f), sum};
+		EACH(i, 4) {
+			odd[i] = v[i] - v[i] == 0 ? 0 : 1;
+			top[i] = odd[i] ? 0.0f : from_bits(bits(v[i]) & 0x7fffffffu);
+		}
+		for (int m = 1; m < 32; m *= 2) EACH(i, 4) {
+			float o = shuffle_xor(top[i], m);
+			if (o > top[i]) top[i] = o;
+			odd[i] |= shuffle_xor_i(odd[i], m);
+		}
+		EACH(i, 4) sum[i] = q[i] = odd[i] || top[i] < 0x1p-100f ? 0 : (int)__builtin_rintf(v[i] * (127.0f / top[i]));
+		for (int m = 1; m < 32; m *= 2) EACH(i, 4) sum[i] += shuffle_xor_i(sum[i], m);
+		EACH(i, 4) if (first + i < groups) {
+			int g = first + i;
+			dst[g * 32 + lane] = (int8_t)q[i];
+			if (lane == 0) scales[g] = {odd[i] ? from_bits(0x7fc00000u) : top[i] < 0x1p-100f ? 0.0f : top[i] * (1.0f / 127.0f), sum[i]};
+		}
 	}
 }
 
@@ -93,34 +108,63 @@ DEVICE void emit_int8(int8_t *dst, group_sum *scales, const float *row, const in
 //	rounded   the last of these as a product takes it: emit_f16's where there are chunks
 //	          (then scales are its back), else emit_int8's
 //
-// dst may be x. Grid: rows, and those by which a product's rows are padded.
-KERNEL(256) pass_rows(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, void *scales,
+// dst may be x. The sum's order depends on the number of threads, which depends on c. Grid:
+// rows, and those by which a product's rows are padded.
+template <int THREADS>
+DEVICE void pass(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, void *scales,
 	const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps) {
-	SHARED double space[8];
+	enum { BATCH = 4 }; // values that a thread loads together
+	SHARED double space[THREADS / 32];
 	int number = block_x();
 	const float *row = nullptr;
 	if (number < rows) {
-		float *x = xs + (long)number * c, *dst = dsts + (long)number * c;
+		long at = (long)number * c;
+		float *x = xs + at, *dst = dsts + at;
 		row = x;
 		double sum = 0;
-		for (int j = thread(); j < c; j += 256) {
-			float v = x[j];
-			if (add) x[j] = v = v + add[(long)number * c + j];
-			if (up) dst[j] = (gelu ? gelu32(v) : silu32(v)) * up[(long)number * c + j];
-			sum += (double)v * (double)v; // the square is exact, so fusing would change nothing
+		for (int first = thread(); first < c; first += BATCH * THREADS) {
+			float v[BATCH], more[BATCH];
+			EACH(i, BATCH) {
+				int j = first + i * THREADS;
+				v[i] = j < c ? x[j] : 0.0f;
+				more[i] = j < c && add ? add[at + j] : 0.0f;
+			}
+			if (add) EACH(i, BATCH) v[i] += more[i];
+			if (up) EACH(i, BATCH) if (first + i * THREADS < c) more[i] = up[at + first + i * THREADS];
+			EACH(i, BATCH) if (first + i * THREADS < c) {
+				int j = first + i * THREADS;
+				if (add) x[j] = v[i];
+				if (up) dst[j] = (gelu ? gelu32(v[i]) : silu32(v[i])) * more[i];
+				sum += (double)v[i] * (double)v[i]; // the square is exact, so fusing would change nothing
+			}
 		}
 		if (norm) {
-			sum = block_sum(sum, space, 256);
+			sum = block_sum(sum, space, THREADS);
 			float r = (float)(1.0 / __builtin_sqrt(sum / c + (double)eps));
-			for (int j = thread(); j < c; j += 256) dst[j] = x[j] * r * norm[j];
+			for (int first = thread(); first < c; first += BATCH * THREADS) {
+				float v[BATCH], w[BATCH];
+				EACH(i, BATCH) {
+					int j = first + i * THREADS;
+					v[i] = j < c ? x[j] : 0.0f, w[i] = j < c ? norm[j] : 0.0f;
+				}
+				EACH(i, BATCH) if (first + i * THREADS < c) dst[first + i * THREADS] = v[i] * r * w[i];
+			}
 		}
 		if (norm || up) row = dst;
 		sync();
 	}
 	if (!rounded) return;
-	if (chunks) emit_f16((uint32_t *)rounded, (float *)scales + (long)number * steps, row, number, from, ends, chunks, n_chunks, steps);
-	else if (row) emit_int8((int8_t *)rounded + (long)number * steps * 32, (group_sum *)scales + (long)number * steps, row, from, ends, steps);
+	if (chunks) emit_f16<THREADS / 32>((uint32_t *)rounded, (float *)scales + (long)number * steps, row, number, from, ends, chunks, n_chunks, steps);
+	else if (row) emit_int8<THREADS / 32>((int8_t *)rounded + (long)number * steps * 32, (group_sum *)scales + (long)number * steps, row, from, ends, steps);
 }
+
+#define PASS(name, threads) \
+	KERNEL(threads) name(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, void *scales, \
+		const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps) { \
+		pass<threads>(xs, add, up, norm, dsts, rounded, scales, from, ends, chunks, n_chunks, rows, c, gelu, steps, eps); \
+	}
+PASS(pass_rows, 256)
+PASS(pass_long_rows, 1024)
 
 KERNEL(256) add(float *dst, const float *x, long n) {
 	long i = element();
