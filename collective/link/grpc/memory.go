@@ -52,7 +52,9 @@ func (f *formation) offerMemory(s stream, l *streamLink, secret []byte, local bo
 		answer, err = recvBytes(s)
 	}
 	if err != nil || string(answer) != taken {
-		offer.Close()
+		if why := offer.Close(); why != nil {
+			f.hub.noMemory(why)
+		}
 		return l, err
 	}
 	memory, err := offer.Accept(l)

@@ -212,7 +212,9 @@ func TestOffers(t *testing.T) {
 	if _, err := Take(offer.Name, []byte("another secret, yes")); err == nil {
 		t.Error("taken without the secret")
 	}
-	offer.Close()
+	if err := offer.Close(); err != nil {
+		t.Error(err)
+	}
 	for _, name := range []string{"", "@", "/tmp/x", offer.Name, "@" + strings.Repeat("x", 300)} {
 		if _, err := Take(name, secret); err == nil {
 			t.Errorf("%q was taken", name)

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -80,7 +82,7 @@ var errStranger = errors.New("the caller does not know the secret")
 func (o *Offer) handOver(conn *net.UnixConn) ([]byte, error) {
 	conn.SetDeadline(time.Now().Add(meetTimeout / 4))
 	shown := make([]byte, len(o.secret))
-	if n, err := conn.Read(shown); err != nil || !hmac.Equal(shown[:n], o.secret) {
+	if _, err := io.ReadFull(conn, shown); err != nil || !hmac.Equal(shown, o.secret) {
 		return nil, errStranger
 	}
 	fd, err := unix.MemfdCreate("sullae-link", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
@@ -88,8 +90,9 @@ func (o *Offer) handOver(conn *net.UnixConn) ([]byte, error) {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
 	defer unix.Close(fd)
-	if err := unix.Ftruncate(fd, regionBytes); err != nil {
-		return nil, err
+	// All pages now: without room for one, a later write would end the process.
+	if err := unix.Fallocate(fd, 0, 0, regionBytes); err != nil {
+		return nil, fmt.Errorf("%d bytes of shared memory: %w", regionBytes, err)
 	}
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
 		return nil, fmt.Errorf("sealing: %w", err)
@@ -105,13 +108,19 @@ func (o *Offer) handOver(conn *net.UnixConn) ([]byte, error) {
 	return region, nil
 }
 
-// Close takes the offer back.
-func (o *Offer) Close() {
+// Close takes the offer back. It returns why the memory could not be handed over, where
+// somebody came for it.
+func (o *Offer) Close() error {
 	o.lis.Close()
-	if m := <-o.met; m.err == nil {
+	m := <-o.met
+	if m.err == nil {
 		m.conn.Close()
 		unix.Munmap(m.region)
 	}
+	if errors.Is(m.err, net.ErrClosed) || errors.Is(m.err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return m.err
 }
 
 // Accept is the link to the peer that has taken the offer up, over control, which

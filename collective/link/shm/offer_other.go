@@ -20,7 +20,7 @@ type Offer struct{ Name string }
 func NewOffer([]byte) (*Offer, error) { return nil, errUnsupported }
 
 // Close takes the offer back.
-func (o *Offer) Close() {}
+func (o *Offer) Close() error { return nil }
 
 // Accept is the link to the peer that has taken the offer up.
 func (o *Offer) Accept(link.Link) (*Link, error) { return nil, errUnsupported }
