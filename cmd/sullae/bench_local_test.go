@@ -11,7 +11,7 @@ import (
 // TestBenchModel: the table has a line for each figure, and the JSON its fields.
 func TestBenchModel(t *testing.T) {
 	var out, log bytes.Buffer
-	c := benchModelCmd{Preset: "tiny", Device: "cpu", Ranks: 1, KVType: "q8", Quant: []string{"q4"}, Threads: 1, Prompt: 16, Decode: 2, Context: 8, Batch: []int{1, 2}, Repeat: 1}
+	c := benchModelCmd{Preset: "tiny", Device: "cpu", Ranks: 1, KVType: "q8", Quant: []string{"q4"}, Threads: 1, Prompt: 16, Decode: 2, Context: 8, Batch: []int{1, 2}, Repeat: 1, TopP: 1}
 	if err := c.run(t.Context(), streams{out: &out, err: &log}); err != nil {
 		t.Fatal(err)
 	}

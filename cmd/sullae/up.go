@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sullae/sullae/coordinator"
+	"github.com/sullae/sullae/coordinator/embedetcd"
 	"github.com/sullae/sullae/ops/cgroup"
 	"github.com/sullae/sullae/ops/numa"
 )
@@ -59,9 +60,16 @@ func (c *upCmd) Run(ctx context.Context) error {
 	cfg.ID, cfg.Model = nodeID("", "up"), c.Model
 	c.edgeFlags.set(&cfg)
 	cfg.Tracing = c.traceFlags.config()
-	cfg.ClusterAddr, cfg.GossipAddr, cfg.EtcdListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	cfg.ClusterAddr, cfg.GossipAddr = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Etcd = c.etcdFlags.config(log)
 	if len(c.Etcd) == 0 {
+		// Not the coordinator's: the workers, which end beside it, still need it.
+		srv, err := embedetcd.Start(ctx, embedetcd.Config{ClientAddr: "127.0.0.1:0", Logger: log.With("part", "etcd")})
+		if err != nil {
+			return err
+		}
+		defer srv.Close()
+		cfg.Etcd.Endpoints = srv.Endpoints()
 		// Nobody else can lead over an etcd of its own, so a busy machine must not
 		// cost this coordinator its leadership.
 		cfg.Etcd.TTL = max(cfg.Etcd.TTL, time.Minute)
