@@ -246,6 +246,34 @@ func TestFormation(t *testing.T) {
 	}
 }
 
+// TestMemoryOfOne: where one of two ranks wants streams they have streams.
+func TestMemoryOfOne(t *testing.T) {
+	noLeaks(t)
+	for _, shares := range [][]bool{{true, false}, {false, true}} {
+		var nodes []*node
+		var peers []string
+		for _, s := range shares {
+			n := newNode(t, HubOptions{SharedMemory: s})
+			nodes, peers = append(nodes, n), append(peers, n.addr)
+		}
+		comms := joinAll(t, nodes, Formation{Group: "g", Epoch: 1, Peers: peers})
+		for r, err := range colltest.Each(comms, func(r int, c collective.Communicator) error {
+			got, err := c.AllGather(t.Context(), collective.Tag{}, []byte{byte(r)})
+			if err == nil && (got[1-r][0] != byte(1-r) || c.(*Member).Stats().Peers[1-r].Polled) {
+				err = errors.New("it shares memory, or got something else")
+			}
+			return err
+		}) {
+			if err != nil {
+				t.Errorf("%v: rank %d: %v", shares, r, err)
+			}
+		}
+		for _, n := range nodes {
+			n.stop()
+		}
+	}
+}
+
 // TestLeaveWhileForming: a newer epoch, or the hub's end, ends a Join in waiting.
 func TestLeaveWhileForming(t *testing.T) {
 	noLeaks(t)
