@@ -31,7 +31,7 @@ type Info struct {
 	Threads int
 	// Rounds: a product with a matrix of BF16 or F16 rounds the other operand to 11
 	// significant bits, and to 2^-39 of the largest value near by; attention over keys
-	// and values in BF16 may round queries and weights to it.
+	// and values in BF16 or F16 may round queries and weights to it.
 	Rounds bool
 }
 

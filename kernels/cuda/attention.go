@@ -199,7 +199,11 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 		pool := p.args(spec.Layer)
 		if b.tensorCores(p, spec) {
 			tiles := tilesOf(rows[:n], firstHead)
-			b.launch("attend_mma", grid{ceilDiv(len(tiles), 4), p.cfg.KVHeads, chunks}, part, dev(q).at, pool[0], pool[2],
+			kernel := "attend_mma"
+			if p.cfg.Type == kernels.KVF16 {
+				kernel = "attend_mma_f16"
+			}
+			b.launch(kernel, grid{ceilDiv(len(tiles), 4), p.cfg.KVHeads, chunks}, part, dev(q).at, pool[0], pool[2],
 				uint64(p.cfg.BlockSize), uint64(p.cfg.KVHeads), uint64(p.cfg.HeadDim), at, send(b, tables), send(b, tiles), uint64(len(tiles)), send(b, firstHead),
 				uint64(spec.Heads), uint64(spec.Window), f32(spec.Scale), uint64(first), uint64(chunks))
 		} else {
@@ -211,10 +215,10 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 	}
 }
 
-// tensorCores reports whether attention rounds queries and weights to bfloat16, as keys
-// and values are. It depends on the model and the pool alone.
+// tensorCores reports whether attention rounds queries and weights to the pool's type, for
+// the tensor cores. It depends on the model and the pool alone.
 func (b *Backend) tensorCores(p *kvPool, spec kernels.AttentionSpec) bool {
-	return !b.exact && p.cfg.Type == kernels.KVBF16 && spec.HeadDim <= 128 && spec.Cap == 0
+	return !b.exact && (p.cfg.Type == kernels.KVBF16 || p.cfg.Type == kernels.KVF16) && spec.HeadDim <= 128 && spec.Cap == 0
 }
 
 // attnTile is how many pairs of a row and a query head are one tile (attend_mma.cu).

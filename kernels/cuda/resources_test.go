@@ -9,8 +9,8 @@ import (
 	"unsafe"
 )
 
-// TestResources prints what the driver's compiler made of each kernel, one JSON object a
-// line, and holds it to what its launches need.
+// TestResources prints (-test.v) what the driver's compiler made of each kernel, one JSON
+// object a line, and holds it to what its launches need.
 func TestResources(t *testing.T) {
 	b := open(t, Config{})
 	d := b.device
@@ -27,6 +27,8 @@ func TestResources(t *testing.T) {
 			t.Errorf("%s can have %d threads a block, %d are launched", name, threads, want)
 		}
 		line, _ := json.Marshal(map[string]any{"kernel": name, "registers": registers, "spilled_bytes": local, "shared_bytes": shared})
-		fmt.Println(string(line))
+		if testing.Verbose() {
+			fmt.Println(string(line))
+		}
 	}
 }

@@ -266,17 +266,32 @@ func (sc *scene) testCase(name string, parts []part) testCase {
 		},
 		check: func(t *testing.T, got []float32) { check(t, got, sc, 0) },
 	}
-	if sc.kv.Type == kernels.KVBF16 {
+	if round, slack := roundTo(sc.kv.Type); round != nil {
 		c.rounded = func(t *testing.T, got []float32) {
 			near := *sc
 			near.seqs = slices.Clone(sc.seqs)
 			for i := range near.seqs {
-				_, near.seqs[i].q = store(near.seqs[i].q, tensor.BF16)
+				near.seqs[i].q = slices.Clone(near.seqs[i].q)
+				for j, v := range near.seqs[i].q {
+					near.seqs[i].q[j] = round(v)
+				}
 			}
-			check(t, got, &near, 0x1p-8)
+			check(t, got, &near, slack)
 		}
 	}
 	return c
+}
+
+// roundTo is how a backend may round queries over a pool of a type, and how far weights
+// rounded likewise may be off, as parts of the largest value.
+func roundTo(kv kernels.KVType) (round func(float32) float32, slack float64) {
+	switch kv {
+	case kernels.KVBF16:
+		return func(v float32) float32 { return math.Float32frombits(uint32(tensor.Float32ToBF16(v)) << 16) }, 0x1p-8
+	case kernels.KVF16:
+		return func(v float32) float32 { return tensor.HalfToFloat32(tensor.Float32ToF16(v)) }, 0x1p-10
+	}
+	return nil, 0
 }
 
 // chunkingRule: a prompt's results are the same however it is cut into steps,

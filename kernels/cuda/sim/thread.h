@@ -60,11 +60,11 @@ DEVICE int dp4a(uint32_t a, uint32_t b, int c) {
 	return c;
 }
 
-// mma: products are exact in float32; their sum is one float64 sum in order of k,
+// mma_of: products are exact in float32; their sum is one float64 sum in order of k,
 // rounded once. (The order that a device takes is its own, and fixed.) widen is the
 // operands' type.
 template <class F>
-DEVICE void mma(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1, F widen) {
+DEVICE void mma_of(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1, F widen) {
 	float *x = (float *)sim::warp_exchange(), *mine = x + sim::now.thread % 32 * 16;
 	int lane = sim::now.thread % 32, g = lane / 4, t = lane % 4;
 	for (int i = 0; i < 8; i++) mine[i] = widen(a[i / 2] >> 16 * (i % 2));
@@ -86,11 +86,11 @@ static float from_bf16(uint16_t h);
 static float from_f16(uint16_t h);
 
 DEVICE void mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
-	mma(c, a, b0, b1, [](uint32_t w) { return from_bf16((uint16_t)w); });
+	mma_of(c, a, b0, b1, [](uint32_t w) { return from_bf16((uint16_t)w); });
 }
 
 DEVICE void mma_f16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
-	mma(c, a, b0, b1, [](uint32_t w) { return from_f16((uint16_t)w); });
+	mma_of(c, a, b0, b1, [](uint32_t w) { return from_f16((uint16_t)w); });
 }
 
 DEVICE void mma_s8(int c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {

@@ -1,5 +1,5 @@
-// Attention on the tensor cores, over keys and values in bfloat16, to which queries
-// and weights are rounded too. A warp has a tile of 16: rows of one sequence, one
+// Attention on the tensor cores, over keys and values in bfloat16 or binary16, to which
+// queries and weights are rounded too (binary16 queries relative to their head's largest). A warp has a tile of 16: rows of one sequence, one
 // after the other, times query heads of one KV head; 64 positions at a time (they
 // begin at multiples of 64) are one step of the online softmax. What a row and head
 // come to depends on nothing else in the tile: positions that it does not see have
@@ -13,12 +13,23 @@ struct tile {
 	int first, n;
 };
 
+template <int TYPE>
+DEVICE uint32_t pack(float a, float b) { return TYPE == F16 ? pack_f16(a, b) : pack_bf16(a, b); }
+
+template <int TYPE>
+DEVICE void mma(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+	if (TYPE == F16) mma_f16(c, a, b0, b1);
+	else mma_bf16(c, a, b0, b1);
+}
+
 // finite clears elements that are not finite: their exponent's bits are all ones, and
 // one more carries into the place of the sign. It reports whether there are any.
+template <int TYPE>
 DEVICE uint32_t finite(quad &q) {
+	const uint32_t exponent = TYPE == F16 ? 0x7c007c00u : 0x7f807f80u, least = TYPE == F16 ? 0x04000400u : 0x00800080u;
 	uint32_t odd = 0;
 	EACH(i, 4) {
-		uint32_t carry = ((q.v[i] & 0x7f807f80u) + 0x00800080u) & 0x80008000u;
+		uint32_t carry = ((q.v[i] & exponent) + least) & 0x80008000u;
 		odd |= carry;
 		q.v[i] &= ~((carry >> 15) * 0xffffu);
 	}
@@ -30,7 +41,8 @@ DEVICE uint32_t finite(quad &q) {
 // queries and keys, and such that a lane loads 16 bytes: its eight of each 32. Element
 // g * NT + j of a value is column g of the product's tile j. Grid: tiles / 4 x kv heads
 // x chunks; 128 threads, a warp a tile.
-KERNEL(128) attend_mma(float *part, const float *q, const uint16_t *keys, const uint16_t *values, int block, int kv_heads, int dim,
+template <int TYPE>
+DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const uint16_t *values, int block, int kv_heads, int dim,
 	const query *rows, const int *tables, const tile *tiles, int n_tiles, const int *first_head, int heads, int window, float scale, int first_chunk, int chunks) {
 	enum { D = 4, NT = 4 * D };
 	SHARED float weights[4][TILE][SPAN]; // where values are not finite
@@ -58,14 +70,31 @@ KERNEL(128) attend_mma(float *part, const float *q, const uint16_t *keys, const 
 			from[h] = window > 0 ? max_i(0, pos[h] - window + 1) : 0;
 		}
 		uint32_t a[2 * D][4];
-		EACH(u, D) EACH(h, 2) {
-			float v[8] = {};
-			if (is[h] && 32 * u + 8 * t < dim) {
+		float back[2] = {1.0f, 1.0f}; // what scores are to be multiplied by
+		EACH(h, 2) {
+			float v[D][8] = {};
+			EACH(u, D) if (is[h] && 32 * u + 8 * t < dim) {
 				const float *at = q + ((long)rows[row[h]].row * heads + head[h]) * dim + 32 * u + 8 * t;
-				EACH(i, 8) v[i] = at[i];
+				EACH(i, 8) v[u][i] = at[i];
 			}
-			a[2 * u][h] = pack_bf16(v[0], v[1]), a[2 * u][h + 2] = pack_bf16(v[2], v[3]);
-			a[2 * u + 1][h] = pack_bf16(v[4], v[5]), a[2 * u + 1][h + 2] = pack_bf16(v[6], v[7]);
+			float fit = 1.0f;
+			if (TYPE == F16) {
+				float top = 0;
+				EACH(u, D) EACH(i, 8) {
+					float x = from_bits(bits(v[u][i]) & 0x7fffffffu);
+					if (x - x == 0 && x > top) top = x;
+				}
+				for (int x = 1; x < 4; x *= 2) {
+					float other = shuffle_xor(top, x);
+					if (other > top) top = other;
+				}
+				fit = fit_f16(top, back[h]);
+			}
+			EACH(u, D) {
+				EACH(i, 8) v[u][i] *= fit;
+				a[2 * u][h] = pack<TYPE>(v[u][0], v[u][1]), a[2 * u][h + 2] = pack<TYPE>(v[u][2], v[u][3]);
+				a[2 * u + 1][h] = pack<TYPE>(v[u][4], v[u][5]), a[2 * u + 1][h + 2] = pack<TYPE>(v[u][6], v[u][7]);
+			}
 		}
 		float m[2], l[2] = {}, o[NT][4] = {};
 		EACH(h, 2) m[h] = from_bits(0xff800000u);
@@ -79,15 +108,15 @@ KERNEL(128) attend_mma(float *part, const float *q, const uint16_t *keys, const 
 				EACH(u, D) {
 					quad k = {};
 					if (there && 32 * u + 8 * t < dim) k = *(const quad *)(key + 32 * u + 8 * t);
-					mma_bf16(s[n], a[2 * u], k.v[0], k.v[1]);
-					mma_bf16(s[n], a[2 * u + 1], k.v[2], k.v[3]);
+					mma<TYPE>(s[n], a[2 * u], k.v[0], k.v[1]);
+					mma<TYPE>(s[n], a[2 * u + 1], k.v[2], k.v[3]);
 				}
 			}
 			float top[2];
 			EACH(h, 2) top[h] = m[h];
 			EACH(n, 8) EACH(i, 4) {
 				int p = b + 8 * n + 2 * t + i % 2;
-				float v = s[n][i] *= scale;
+				float v = s[n][i] = s[n][i] * back[i / 2] * scale;
 				if (p >= from[i / 2] && p <= pos[i / 2] && v > top[i / 2]) top[i / 2] = v;
 			}
 			EACH(h, 2) {
@@ -109,7 +138,7 @@ KERNEL(128) attend_mma(float *part, const float *q, const uint16_t *keys, const 
 			}
 			uint32_t odd = 0;
 			EACH(c, 4) {
-				uint32_t w[4] = {pack_bf16(s[2 * c][0], s[2 * c][1]), pack_bf16(s[2 * c][2], s[2 * c][3]), pack_bf16(s[2 * c + 1][0], s[2 * c + 1][1]), pack_bf16(s[2 * c + 1][2], s[2 * c + 1][3])};
+				uint32_t w[4] = {pack<TYPE>(s[2 * c][0], s[2 * c][1]), pack<TYPE>(s[2 * c][2], s[2 * c][3]), pack<TYPE>(s[2 * c + 1][0], s[2 * c + 1][1]), pack<TYPE>(s[2 * c + 1][2], s[2 * c + 1][3])};
 				const uint16_t *value[4];
 				EACH(i, 4) {
 					int p = b + 16 * c + 2 * t + i % 2 + i / 2 * 8;
@@ -119,9 +148,9 @@ KERNEL(128) attend_mma(float *part, const float *q, const uint16_t *keys, const 
 					quad v[4] = {};
 					EACH(i, 4) if (value[i] && g * NT + 8 * x < dim) {
 						v[i] = *(const quad *)(value[i] + g * NT + 8 * x);
-						odd |= finite(v[i]);
+						odd |= finite<TYPE>(v[i]);
 					}
-					EACH(j, 8) mma_bf16(o[8 * x + j], w, halves(v[0].v[j / 2], v[1].v[j / 2], j % 2), halves(v[2].v[j / 2], v[3].v[j / 2], j % 2));
+					EACH(j, 8) mma<TYPE>(o[8 * x + j], w, halves(v[0].v[j / 2], v[1].v[j / 2], j % 2), halves(v[2].v[j / 2], v[3].v[j / 2], j % 2));
 				}
 			}
 			for (int x = 1; x < 32; x *= 2) odd |= (uint32_t)shuffle_xor_i((int)odd, x);
@@ -134,7 +163,7 @@ KERNEL(128) attend_mma(float *part, const float *q, const uint16_t *keys, const 
 				EACH(j, NT) EACH(i, 4) {
 					int d = (2 * t + i % 2) * NT + j;
 					if (d < dim && p >= from[i / 2] && p <= pos[i / 2]) {
-						float v = from_bf16(value[d]);
+						float v = TYPE == F16 ? from_f16(value[d]) : from_bf16(value[d]);
 						if (!(v - v == 0)) o[j][i] = fma32(weights[warp][g + i / 2 * 8][p - b], v, o[j][i]);
 					}
 				}
@@ -156,3 +185,11 @@ KERNEL(128) attend_mma(float *part, const float *q, const uint16_t *keys, const 
 		}
 	}
 }
+
+#define ATTEND(name, type) \
+	KERNEL(128) name(float *part, const float *q, const uint16_t *keys, const uint16_t *values, int block, int kv_heads, int dim, \
+		const query *rows, const int *tables, const tile *tiles, int n_tiles, const int *first_head, int heads, int window, float scale, int first_chunk, int chunks) { \
+		attend_tile<type>(part, q, keys, values, block, kv_heads, dim, rows, tables, tiles, n_tiles, first_head, heads, window, scale, first_chunk, chunks); \
+	}
+ATTEND(attend_mma, BF16)
+ATTEND(attend_mma_f16, F16)

@@ -16,7 +16,7 @@ typedef unsigned int uint32_t;
 typedef unsigned long long uint64_t;
 
 #define KERNEL(threads) extern "C" __attribute__((global)) __attribute__((launch_bounds(threads))) void
-#define DEVICE static inline __attribute__((device))
+#define DEVICE static inline __attribute__((device, always_inline))
 #define SHARED static __attribute__((shared, aligned(16)))
 #define UNROLL _Pragma("unroll")
 
@@ -221,6 +221,14 @@ DEVICE float silu32(float x) { return x / (1.0f + exp32(-x)); }
 DEVICE float gelu32(float x) {
 	float t = x * fma32(x * x, -0.0713548162726f, -1.5957691216057308f);
 	return x / (1.0f + exp32(t));
+}
+
+// fit_f16 is the power of two that brings values, of which top is the largest, near 2^15,
+// so that binary16 holds them; back is its reciprocal.
+DEVICE float fit_f16(float top, float &back) {
+	int up = top == 0 ? 0 : min_i(14 + 127 - (int)(bits(top) >> 23), 120); // so that back is normal
+	back = from_bits((uint32_t)(127 - up) << 23);
+	return from_bits((uint32_t)(127 + up) << 23);
 }
 
 // warp_sum and block_sum add a value of each of the warp's threads, or of n threads

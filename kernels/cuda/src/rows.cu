@@ -55,10 +55,8 @@ DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, c
 			float o = shuffle_xor(top, m);
 			if (o > top) top = o;
 		}
-		int up = min_i(14 + 127 - (int)(bits(top) >> 23), 120); // so that its reciprocal is normal
-		if (top == 0) up = 0;
-		float scale = from_bits((uint32_t)(127 + up) << 23);
-		if (lane == 0) back[lo] = from_bits((uint32_t)(127 - up) << 23);
+		float reciprocal, scale = fit_f16(top, reciprocal);
+		if (lane == 0) back[lo] = reciprocal;
 		EACH(i, 8) {
 			int pair = i * 32 + lane, s = lo + pair / 16, k = pair % 16 * 2;
 			if (pair < pairs)
