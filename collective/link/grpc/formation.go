@@ -2,6 +2,7 @@ package grpclink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -107,9 +108,23 @@ func (f *formation) settle(p int, l link.Link, err error) error {
 	return nil
 }
 
+// vacate gives rank p's place up when its link l has ended before the group was formed:
+// the peer did not take what this end had, and calls again.
+func (f *formation) vacate(p int, l link.Link) {
+	f.mu.Lock()
+	gone := f.group == nil && !f.ended && f.links[p] == l
+	if gone {
+		f.links[p], f.taken[p], f.why[p] = nil, false, errors.New("it hung up")
+	}
+	f.mu.Unlock()
+	if gone {
+		abandon(l, f.Epoch)
+	}
+}
+
 // admit does the acceptor's handshake and takes the link in; local tells that the
 // dialer would take an offer of memory.
-func (f *formation) admit(s stream, theirs *hello, raw []byte, l *streamLink, local bool) error {
+func (f *formation) admit(s stream, theirs *hello, raw []byte, l *streamLink, local bool) (link.Link, error) {
 	p := int(theirs.Rank)
 	if err := f.fits(theirs); err != nil {
 		if p < f.WorldSize && p != f.Rank {
@@ -117,20 +132,20 @@ func (f *formation) admit(s stream, theirs *hello, raw []byte, l *streamLink, lo
 			f.why[p] = explain(err)
 			f.mu.Unlock()
 		}
-		return err
+		return nil, err
 	}
 	if p < f.Rank {
-		return status.Errorf(codes.FailedPrecondition, "rank %d dials rank %d: the higher rank has to", p, f.Rank)
+		return nil, status.Errorf(codes.FailedPrecondition, "rank %d dials rank %d: the higher rank has to", p, f.Rank)
 	}
 	if err := f.reserve(p); err != nil {
-		return err
+		return nil, err
 	}
 	end, err := f.welcome(s, raw, p)
 	if err != nil {
-		return f.settle(p, nil, err)
+		return nil, f.settle(p, nil, err)
 	}
 	made, err := f.offerMemory(s, l, end.secret, local)
-	return f.settle(p, made, err)
+	return made, f.settle(p, made, err)
 }
 
 // stale is when a connection that was kept from the epoch before is taken for one

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+
+	"github.com/sullae/sullae/collective/link"
 )
 
 // Names of the service and its only method.
@@ -145,8 +147,13 @@ func (h *Hub) accept(s grpc.ServerStream) error {
 	// The rest of the handshake has a deadline too: the formation's, or its end.
 	cut := make(chan struct{})
 	l := newStreamLink(s, nil, sync.OnceFunc(func() { close(cut) }))
+	var made link.Link
 	done := make(chan error, 1)
-	go func() { done <- f.admit(s, theirs, raw, l, announced(ctx)) }()
+	go func() {
+		var err error
+		made, err = f.admit(s, theirs, raw, l, announced(ctx))
+		done <- err
+	}()
 	late.Reset(helloTimeout)
 	select {
 	case err = <-done:
@@ -164,6 +171,7 @@ func (h *Hub) accept(s grpc.ServerStream) error {
 	case <-cut:
 	case <-ctx.Done():
 	}
+	f.vacate(int(theirs.Rank), made)
 	return nil
 }
 

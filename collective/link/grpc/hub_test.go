@@ -3,6 +3,7 @@ package grpclink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -243,6 +244,54 @@ func TestFormation(t *testing.T) {
 	c, err := h.Join(t.Context(), Formation{Group: "g", Epoch: 1, WorldSize: 1})
 	if err != nil || c.WorldSize() != 1 {
 		t.Error(err)
+	}
+}
+
+// TestSecondCall: a peer that gives its link up after this end took it in, and calls
+// again, finds its place.
+func TestSecondCall(t *testing.T) {
+	for _, memory := range []bool{false, true} {
+		t.Run(fmt.Sprintf("memory=%v", memory), func(t *testing.T) {
+			noLeaks(t)
+			nodes, peers := newNodesWith(t, 3, HubOptions{SharedMemory: memory})
+			f := Formation{Group: "g", Epoch: 1, WorldSize: 3, Peers: peers}
+			joined := make(chan error, 3)
+			join := func(r int) {
+				mine := f
+				mine.Rank = r
+				_, err := nodes[r].hub.Join(t.Context(), mine)
+				joined <- err
+			}
+			go join(0)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			early := &formation{Formation: f, hub: nodes[1].hub, ctx: ctx}
+			early.Rank = 1
+			cc, _, err := early.hub.conns.get(peers[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, err := early.call(ctx, cc, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			abandon(l, 1)
+			go join(1)
+			go join(2)
+			for range 3 {
+				select {
+				case err := <-joined:
+					if err != nil {
+						t.Error(err)
+					}
+				case <-ctx.Done():
+					t.Fatal("no group")
+				}
+			}
+			for _, n := range nodes {
+				n.stop()
+			}
+		})
 	}
 }
 

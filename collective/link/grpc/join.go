@@ -125,8 +125,8 @@ func (f *formation) form(ctx context.Context) error {
 	defer dialers.Wait()
 	defer cancel(nil)
 	for {
-		if len(f.missing()) == 0 {
-			return f.seal()
+		if done, err := f.seal(); done || err != nil {
+			return err
 		}
 		select {
 		case <-f.up:
@@ -147,25 +147,28 @@ func (f *formation) form(ctx context.Context) error {
 // differs by, even where one of them lost its processor for a time slice.
 const spin = 5 * time.Millisecond
 
-// seal turns the links into a group.
-func (f *formation) seal() error {
+// seal turns the links into a group, once there are all.
+func (f *formation) seal() (done bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
-		return collective.ErrClosed
+		return false, collective.ErrClosed
 	}
-	for _, l := range f.links {
+	local := 0
+	for p, l := range f.links {
+		if l == nil && p != f.Rank {
+			return false, nil
+		}
 		if _, ok := l.(link.Polled); ok {
-			f.local++
+			local++
 		}
 	}
-	if f.local < f.hub.opts.SpinRanks {
+	if f.local = local; local < f.hub.opts.SpinRanks {
 		f.Spin = spin
 	}
-	var err error
 	f.group, err = collective.NewGroup(collective.Config{Group: f.Group, Epoch: f.Epoch, Rank: f.Rank,
 		WorldSize: f.WorldSize, Tuning: f.Tuning}, f.links)
-	return err
+	return err == nil, err
 }
 
 // missing says which links are missing, and why.
