@@ -42,10 +42,11 @@ func quant() {
 type quantArgs struct {
 	x, scales, lines, groups, ahead Register
 	tileRows, rowBytes              int
+	stream                          int // how far ahead of a stream its bytes are asked for
 }
 
 func loadQuantArgs(tileRows, rowBytes int) quantArgs {
-	return quantArgs{ptr("x"), ptr("scales"), ptr("lines"), ptr("groups"), ptr("ahead"), tileRows, rowBytes}
+	return quantArgs{ptr("x"), ptr("scales"), ptr("lines"), ptr("groups"), ptr("ahead"), tileRows, rowBytes, streamAhead}
 }
 
 const quantSignature = "func(c *float32, ldc int, x *byte, scales *byte, lines *byte, groups int, ahead int)"
@@ -71,7 +72,7 @@ func (a quantArgs) next(format string) {
 func (a quantArgs) fetch(format string, s, line int, whole bool) {
 	at := Mem{Base: a.lines, Disp: 64 * (quantLines[format]*s + line)}
 	if !whole {
-		at.Disp += streamAhead
+		at.Disp += a.stream
 		PREFETCHT0(at)
 		return
 	}
@@ -82,6 +83,11 @@ func (a quantArgs) fetch(format string, s, line int, whole bool) {
 // streamAhead is how far ahead of a stream its bytes are asked for: the CPU's own
 // fetching alone reads half as fast where many instructions lie between two lines.
 const streamAhead = 3072
+
+// streamFar is streamAhead where more instructions still lie between them: in AVX2 one
+// row of 4 and 8 bits is read 10 to 15 % faster from memory, where that is fast, than with
+// 3072, and as fast as before where it is slow.
+const streamFar = 8192
 
 func quantDoc(name, format string, m int) {
 	Doc(fmt.Sprintf("%s is variant.quantGemm for m = %d and %s weights, groups >= 1.", name, m, format),
@@ -111,6 +117,7 @@ func quantGemm(format string, m int, wide bool) {
 		rowBytes = 64
 	}
 	a := loadQuantArgs(quantTile2, rowBytes)
+	a.stream = streamFar
 	ones, low := YMM(), YMM()
 	if !wide {
 		Comment("1 in every 16-bit lane")
