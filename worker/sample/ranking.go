@@ -1,6 +1,7 @@
 package sample
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -17,18 +18,19 @@ func (c candidate) before(d candidate) bool {
 	return c.logit > d.logit || c.logit == d.logit && c.id < d.id
 }
 
-// ranking keeps the k likeliest tokens, in a heap whose root is the least of them.
-// Forbidden tokens (-Inf) and NaN are left out.
+// ranking keeps the k likeliest tokens, once they are more in a heap whose root is the
+// least of them. Forbidden tokens (-Inf) and NaN are left out.
 type ranking struct {
-	k    int
-	heap []candidate
+	k      int
+	kept   []candidate
+	heaped bool
 }
 
 func (r *ranking) reset(k int) {
-	if cap(r.heap) > 4*openCandidates && k <= openCandidates {
-		r.heap = nil // of a whole row
+	if cap(r.kept) > 4*openCandidates && k <= openCandidates {
+		r.kept = nil // of a whole row
 	}
-	r.k, r.heap = k, r.heap[:0]
+	r.k, r.kept, r.heaped = k, r.kept[:0], false
 }
 
 // take offers the tokens from base on.
@@ -36,64 +38,96 @@ func (r *ranking) take(base int32, raw, logits []float32) {
 	if r.k == 0 {
 		return
 	}
-	bar := r.bar()
+	bar := float32(math.Inf(-1)) // below it no token gets in
+	if r.heaped {
+		bar = r.kept[0].logit
+	}
 	for i, x := range logits {
 		if x >= bar && x > float32(math.Inf(-1)) {
 			r.offer(candidate{base + int32(i), x, raw[i]})
-			bar = r.bar()
+			if r.heaped {
+				bar = r.kept[0].logit
+			}
 		}
 	}
-}
-
-// bar is a logit below which no token gets in.
-func (r *ranking) bar() float32 {
-	if len(r.heap) < r.k {
-		return float32(math.Inf(-1))
-	}
-	return r.heap[0].logit
 }
 
 func (r *ranking) offer(c candidate) {
-	h := r.heap
-	if len(h) == r.k {
-		if c.before(h[0]) {
-			h[0] = c
-			sink(h)
-		}
+	if len(r.kept) < r.k {
+		r.kept = append(r.kept, c)
 		return
 	}
-	h = append(h, c)
-	for j := len(h) - 1; j > 0; {
-		p := (j - 1) / 2
-		if !h[p].before(h[j]) {
-			break
+	if !r.heaped {
+		for i := len(r.kept)/2 - 1; i >= 0; i-- {
+			sink(r.kept, i)
 		}
-		h[p], h[j] = h[j], h[p]
-		j = p
+		r.heaped = true
 	}
-	r.heap = h
+	if c.before(r.kept[0]) {
+		r.kept[0] = c
+		sink(r.kept, 0)
+	}
 }
 
 func (r *ranking) join(o *ranking) {
-	for _, c := range o.heap {
+	for _, c := range o.kept {
 		r.offer(c)
 	}
 }
 
+// manyTokens are sorted faster digit by digit.
+const manyTokens = 4096
+
 // sorted is what was kept, likeliest first. Nothing can be offered after it.
 func (r *ranking) sorted() []candidate {
-	slices.SortFunc(r.heap, func(a, b candidate) int {
-		if a.before(b) {
-			return -1
+	byID := func(a, b candidate) int { return cmp.Compare(a.id, b.id) }
+	switch {
+	case len(r.kept) < manyTokens:
+		slices.SortFunc(r.kept, func(a, b candidate) int {
+			if a.before(b) {
+				return -1
+			}
+			return 1
+		})
+		return r.kept
+	case !slices.IsSortedFunc(r.kept, byID):
+		slices.SortFunc(r.kept, byID)
+	}
+	// Three stable passes over 11 bits each, from the lowest.
+	const bits, buckets = 11, 1 << 11
+	from, to := r.kept, make([]candidate, len(r.kept))
+	for shift := 0; shift < 32; shift += bits {
+		var next [buckets]int32
+		for _, c := range from {
+			next[c.digits()>>shift%buckets]++
 		}
-		return 1
-	})
-	return r.heap
+		at := int32(0)
+		for i, n := range next {
+			next[i] = at
+			at += n
+		}
+		for _, c := range from {
+			d := &next[c.digits()>>shift%buckets]
+			to[*d] = c
+			*d++
+		}
+		from, to = to, from
+	}
+	return from
 }
 
-// sink restores the heap below its root.
-func sink(h []candidate) {
-	for i := 0; ; {
+// digits order as logits do, the highest first; zeros are alike.
+func (c candidate) digits() uint32 {
+	u := math.Float32bits(c.logit + 0) // -0 becomes 0
+	if u>>31 != 0 {
+		return u
+	}
+	return ^u &^ (1 << 31)
+}
+
+// sink restores the heap below i.
+func sink(h []candidate, i int) {
+	for {
 		c := 2*i + 1
 		if c >= len(h) {
 			return
