@@ -32,7 +32,7 @@ func (b *Backend) Multiply(p kernels.Products) {
 		c.norm = newNormRows(host(p.X), *p.Norm, p.Rows)
 	}
 	if p.Take != nil {
-		c.take = newTaking(b, p)
+		c.take = newTaking(p)
 	}
 	list, gate := p.List, p.Gate
 	for len(list) > 0 {
@@ -188,7 +188,7 @@ type taking struct {
 	take       func(t kernels.Thread, lo, hi int)
 }
 
-func newTaking(b *Backend, p kernels.Products) *taking {
+func newTaking(p kernels.Products) *taking {
 	w := p.List[0].W.(*weight)
 	must(len(w.nodes) == 1, "Multiply", "%s: blocks of %d nodes", w.spec.Name, len(w.nodes))
 	t := &taking{block: p.Block, out: w.spec.Out, take: p.Take}
