@@ -196,22 +196,8 @@ func gemm(dtype string, m, p int) {
 		a.advance(n)
 		ADDQ(U32(n/perLine*lineStep), b)
 	}
-	SUBQ(Imm(4), k)
-	JL(LabelRef("rest"))
-	Label("four")
-	steps(4)
-	SUBQ(Imm(4), k)
-	JGE(LabelRef("four"))
-	Label("rest")
-	Comment("k is 4 less than what is left, which bits 0 and 1 do not show")
-	TESTQ(U32(2), k)
-	JZ(LabelRef("odd"))
-	steps(2)
-	Label("odd")
-	TESTQ(U32(1), k)
-	JZ(LabelRef("end"))
-	step(0)
-	Label("end")
+	fours(k, steps)
+	odd(k, steps, func() { step(0) })
 	t.store()
 	VZEROUPPER()
 	RET()
@@ -257,3 +243,28 @@ func widen(dtype string, at Mem, mask VecVirtual, load bool) [2]Op {
 // keepRows tells whether the rows' elements can stay in registers while the
 // panels pass: beside the tile, two weights and a mask, AVX2 has 16 registers.
 func keepRows(m, p int) bool { return p > 1 && m*2*p+m+3 <= 16 }
+
+// fours has steps carry out k steps along K, four at a time; of k it leaves 4 less than
+// the steps that are left, which bits 0 and 1 do not show.
+func fours(k Op, steps func(n int)) {
+	SUBQ(Imm(4), k)
+	JL(LabelRef("rest"))
+	Label("four")
+	steps(4)
+	SUBQ(Imm(4), k)
+	JGE(LabelRef("four"))
+	Label("rest")
+}
+
+// odd carries out what fours left.
+func odd(k Op, steps func(n int), last func()) {
+	Comment("k is 4 less than what is left, which bits 0 and 1 do not show")
+	TESTQ(U32(2), k)
+	JZ(LabelRef("odd"))
+	steps(2)
+	Label("odd")
+	TESTQ(U32(1), k)
+	JZ(LabelRef("end"))
+	last()
+	Label("end")
+}
