@@ -3,8 +3,10 @@
 package cuda
 
 import (
+	"cmp"
 	"fmt"
 	"hash/maphash"
+	"log/slog"
 	"time"
 
 	"github.com/sullae/sullae/kernels"
@@ -16,6 +18,8 @@ type Config struct {
 	// Exact takes activations as they are, where the default rounds them to
 	// binary16 for the tensor cores: slower, and the same bits on every device.
 	Exact bool
+	// Log is told what the device or its driver can not do; nil: nobody is.
+	Log *slog.Logger
 }
 
 // Backend implements kernels.Backend on one GPU. Ops are queued on its stream.
@@ -55,7 +59,8 @@ var (
 
 // New opens a GPU. The error is ErrNoDevice where there is none to use.
 func New(cfg Config) (*Backend, error) {
-	d, err := openDevice(cfg.Device)
+	log := cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	d, err := openDevice(cfg.Device, log)
 	if err != nil {
 		return nil, err
 	}

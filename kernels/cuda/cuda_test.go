@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -69,6 +70,7 @@ func open(t testing.TB, cfg Config) *Backend {
 	if !*onDevice && os.Getenv("SULLAE_LIBCUDA") == "" {
 		t.Skip("needs a C++ compiler for the simulated device, or a GPU (-cuda)")
 	}
+	cfg.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	b, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"unsafe"
@@ -38,7 +39,7 @@ type driver struct {
 	cuDeviceGetCount, cuDeviceGet, cuDeviceGetName, cuDeviceGetAttribute uintptr
 	cuDevicePrimaryCtxRetain, cuDevicePrimaryCtxRelease, cuCtxSetCurrent uintptr
 	cuModuleLoadDataEx, cuModuleUnload, cuModuleGetFunction              uintptr
-	cuFuncGetAttribute                                                   uintptr
+	cuFuncGetAttribute, cuFuncSetAttribute                               uintptr
 	cuMemGetInfo, cuMemAlloc, cuMemFree, cuMemHostAlloc, cuMemFreeHost   uintptr
 	cuMemcpyHtoDAsync, cuMemcpyDtoHAsync, cuMemcpyDtoDAsync              uintptr
 	cuMemsetD8Async                                                      uintptr
@@ -81,6 +82,7 @@ func openDriver() (*driver, error) {
 		{&d.cuLaunchKernel, "cuLaunchKernel"},
 		{&d.cuEventCreate, "cuEventCreate"}, {&d.cuEventDestroy, "cuEventDestroy_v2"}, {&d.cuEventRecord, "cuEventRecord"},
 		{&d.cuEventSynchronize, "cuEventSynchronize"}, {&d.cuStreamWaitEvent, "cuStreamWaitEvent"}, {&d.cuFuncGetAttribute, "cuFuncGetAttribute"},
+		{&d.cuFuncSetAttribute, "cuFuncSetAttribute"},
 		{&d.cuStreamBeginCapture, "cuStreamBeginCapture_v2"}, {&d.cuStreamEndCapture, "cuStreamEndCapture"},
 		{&d.cuGraphInstantiateWithFlags, "cuGraphInstantiateWithFlags"}, {&d.cuGraphLaunch, "cuGraphLaunch"},
 		{&d.cuGraphDestroy, "cuGraphDestroy"}, {&d.cuGraphExecDestroy, "cuGraphExecDestroy"},
@@ -146,16 +148,19 @@ type device struct {
 	// processors is the number of multiprocessors.
 	processors int
 	modules    []uintptr
-	kernels    []uintptr // by number (kernelNames)
+	// kernels are by number (kernelNames), 0 where one could not be loaded; targets is
+	// what each was compiled for.
+	kernels []uintptr
+	targets []string
 }
 
 // openDevice makes a context on a GPU and loads the kernels.
-func openDevice(index int) (_ *device, err error) {
+func openDevice(index int, log *slog.Logger) (_ *device, err error) {
 	drv, err := openDriver()
 	if err != nil {
 		return nil, err
 	}
-	d := &device{driver: drv, kernels: make([]uintptr, len(kernelNames))}
+	d := &device{driver: drv, kernels: make([]uintptr, len(kernelNames)), targets: make([]string, len(kernelNames))}
 	var count int32
 	if err := d.call("cuDeviceGetCount", d.cuDeviceGetCount, uintptr(unsafe.Pointer(&count))); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrNoDevice, err)
@@ -199,7 +204,7 @@ func openDevice(index int) (_ *device, err error) {
 	if err := d.call("cuStreamCreate", d.cuStreamCreate, uintptr(unsafe.Pointer(&d.stream)), 1 /* non-blocking */); err != nil {
 		return nil, err
 	}
-	return d, d.loadKernels()
+	return d, d.loadKernels(log)
 }
 
 // enter makes the context current. A context belongs to a thread, and a goroutine

@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -31,7 +32,11 @@ func TestFaults(t *testing.T) {
 		{"no device", []string{"SULLAE_SIM_DEVICES=0"}, "device 0 of 0"},
 		{"old device", []string{"SULLAE_SIM_CC=75"}, "has compute capability 7.5, 8.0 is needed"},
 		{"init", []string{"SULLAE_SIM_FAIL=cuInit:1:100"}, "no CUDA device: cuInit: CUDA_ERROR_NO_DEVICE (100)"},
-		{"compile", []string{"SULLAE_SIM_FAIL=cuModuleLoadDataEx:2:218"}, "compile attention.ptx for simulated device"},
+		{"compile", []string{"SULLAE_SIM_CC=80", "SULLAE_SIM_FAIL=cuModuleLoadDataEx:2:218"}, "compile attention.sm_80.ptx for simulated device"},
+		{"code for all devices", []string{"SULLAE_SIM_CC=80", "SULLAE_TEST_TARGET=sm_80"}, "fine, 3 graphs"},
+		{"Hopper's code", []string{"SULLAE_TEST_TARGET=sm_90a"}, "fine, 3 graphs"},
+		{"Hopper's code refused", []string{"SULLAE_SIM_REFUSE=sm_90a", "SULLAE_TEST_TARGET=sm_80"}, "ptxas fatal: no sm_90a here"},
+		{"all code refused", []string{"SULLAE_SIM_REFUSE=sm_80"}, "compile attention.sm_80.ptx for simulated device: cuModuleLoadDataEx: CUDA_ERROR_INVALID_PTX (218)"},
 		{"pinned memory", []string{"SULLAE_SIM_FAIL=cuMemHostAlloc:1:2"}, "pinned memory: cuMemHostAlloc: CUDA_ERROR_OUT_OF_MEMORY (2)"},
 		{"out of memory", []string{"SULLAE_SIM_FAIL=cuMemAlloc:2:2"}, "free: cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY (2)"},
 		{"fault", []string{"SULLAE_SIM_FAIL=cuLaunchKernel:2:700"}, "cuLaunchKernel: CUDA_ERROR_ILLEGAL_ADDRESS (700)"},
@@ -63,10 +68,13 @@ func TestFaultsChild(t *testing.T) {
 	if os.Getenv("SULLAE_TEST_FAULTS") == "" {
 		t.Skip("a part of TestFaults")
 	}
-	b, err := New(Config{})
+	b, err := New(Config{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Log(err)
 		return
+	}
+	if want := os.Getenv("SULLAE_TEST_TARGET"); want != "" && b.device.targets[kernelIndex["probe_mma"]] != want {
+		t.Errorf("probe_mma is %s's, not %s's", b.device.targets[kernelIndex["probe_mma"]], want)
 	}
 	defer func() {
 		b.Close()

@@ -3,20 +3,11 @@
 package cuda
 
 import (
-	"compress/gzip"
-	"embed"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"slices"
-	"strings"
-	"unsafe"
 )
-
-//go:embed ptx/*.ptx.gz
-var ptx embed.FS
 
 // threads of a block, by kernel: its launch bounds.
 var kernelThreads = map[string]int{
@@ -30,6 +21,10 @@ var kernelThreads = map[string]int{
 	"probe_mma": 256, "probe_fma": 256, "probe_mma_s8": 256, "probe_nothing": 32,
 }
 
+// kernelShared is the dynamic shared memory of a block, in bytes, of kernels that need more
+// than the 48 KiB that static arrays may have.
+var kernelShared = map[string]int{}
+
 // kernelNames are all kernels, in the order of device.kernels; kernelIndex is where
 // each is.
 var kernelNames, kernelIndex = func() ([]string, map[string]int) {
@@ -39,80 +34,6 @@ var kernelNames, kernelIndex = func() ([]string, map[string]int) {
 	}
 	return names, index
 }()
-
-// jitLog is the size of the buffers for what the driver's compiler says.
-const jitLog = 16 << 10
-
-// Options of cuModuleLoadDataEx (CUjit_option).
-const (
-	jitErrorLog     = 5
-	jitErrorLogSize = 6
-)
-
-// readPTX unpacks an embedded file.
-func readPTX(name string) ([]byte, error) {
-	packed, err := ptx.Open("ptx/" + name)
-	if err != nil {
-		return nil, err
-	}
-	defer packed.Close()
-	r, err := gzip.NewReader(packed)
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(r)
-}
-
-// loadKernels compiles the PTX for the device and finds every kernel in it. What is wrong
-// with one file does not hide what is wrong with another.
-func (d *device) loadKernels() error {
-	files, err := ptx.ReadDir("ptx")
-	if err != nil {
-		return err
-	}
-	var faults []error
-	for _, f := range files {
-		if strings.HasSuffix(f.Name(), ".gz") {
-			faults = append(faults, d.loadModule(f.Name()))
-		}
-	}
-	for i, name := range kernelNames {
-		if d.kernels[i] == 0 && errors.Join(faults...) == nil {
-			return fmt.Errorf("kernel %s is not in the embedded PTX: run go generate", name)
-		}
-	}
-	return errors.Join(faults...)
-}
-
-func (d *device) loadModule(file string) error {
-	text, err := readPTX(file)
-	if err != nil {
-		return err
-	}
-	text = append(text, 0)
-	said := make([]byte, jitLog)
-	options := []int32{jitErrorLog, jitErrorLogSize}
-	values := []uintptr{uintptr(unsafe.Pointer(&said[0])), jitLog}
-	var module uintptr
-	err = d.call("cuModuleLoadDataEx", d.cuModuleLoadDataEx, uintptr(unsafe.Pointer(&module)), uintptr(unsafe.Pointer(&text[0])),
-		uintptr(len(options)), uintptr(unsafe.Pointer(&options[0])), uintptr(unsafe.Pointer(&values[0])))
-	if err != nil {
-		return fmt.Errorf("compile %s for %s: %w\n%s", strings.TrimSuffix(file, ".gz"), d.name, err, strings.TrimRight(string(said), "\x00"))
-	}
-	d.modules = append(d.modules, module)
-	for i, name := range kernelNames {
-		if !strings.Contains(string(text), ".entry "+name+"(") {
-			continue
-		}
-		symbol := append([]byte(name), 0)
-		var k uintptr
-		if err := d.call("cuModuleGetFunction", d.cuModuleGetFunction, uintptr(unsafe.Pointer(&k)), module, uintptr(unsafe.Pointer(&symbol[0]))); err != nil {
-			return fmt.Errorf("kernel %s: %w", name, err)
-		}
-		d.kernels[i] = k
-	}
-	return nil
-}
 
 // note keeps the first error; Sync returns it.
 func (b *Backend) note(err error) {

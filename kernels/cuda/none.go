@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/sullae/sullae/kernels"
@@ -16,6 +17,7 @@ var ErrNoDevice = errors.New("this binary was built without CUDA")
 type Config struct {
 	Device int
 	Exact  bool
+	Log    *slog.Logger
 }
 
 // Backend is never made.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,9 +27,9 @@ var (
 
 // lintPTX finds what the driver would accept and a device would suffer from, or
 // what would only fail there.
-func lintPTX(text string) (faults []string) {
-	if !strings.Contains(text, ".version 8.0") || !strings.Contains(text, ".target sm_80") {
-		faults = append(faults, "not PTX 8.0 for sm_80")
+func lintPTX(text, target string) (faults []string) {
+	if !strings.Contains(text, "\n.version 8.0\n") || !strings.Contains(text, "\n.target "+target+"\n") {
+		faults = append(faults, "not PTX 8.0 for "+target)
 	}
 	if calls.MatchString(text) {
 		faults = append(faults, "a call or an external function")
@@ -61,19 +62,39 @@ func TestPTX(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no PTX: %v", err)
 	}
+	found := map[string][]string{} // targets, by kernel
 	for _, f := range files {
-		for _, fault := range lintPTX(unpacked(t, f)) {
+		target := strings.Split(filepath.Base(f), ".")[1]
+		text := unpacked(t, f)
+		for _, fault := range lintPTX(text, target) {
 			t.Errorf("%s: %s", f, fault)
 		}
+		for _, part := range strings.Split(text, ".entry ")[1:] {
+			kernel, _, _ := strings.Cut(part, "(")
+			if slices.Contains(found[kernel], target) {
+				t.Errorf("%s: %s is in another file too", f, kernel)
+			}
+			found[kernel] = append(found[kernel], target)
+		}
+	}
+	for kernel := range kernelThreads {
+		if len(found[kernel]) == 0 {
+			t.Errorf("%s is in no file", kernel)
+		}
+		delete(found, kernel)
+	}
+	for kernel := range found {
+		t.Errorf("%s is not among the kernels that are loaded", kernel)
 	}
 	for _, bad := range []string{
-		".version 8.0\n.target sm_80\n\t.extern .func f;",
-		".version 8.0\n.target sm_80\n\tcall.uni f, ();",
-		".version 8.0\n.target sm_80\n\t.local .align 8 .b8 \t__local_depot0[32];",
-		".version 8.0\n.target sm_80\n\t.shared .align 4 .b8 big[49153];\n.entry k(\n)\n mov big;",
-		".version 7.0\n.target sm_80\n",
+		"\n.version 8.0\n.target sm_80\n\t.extern .func f;",
+		"\n.version 8.0\n.target sm_80\n\tcall.uni f, ();",
+		"\n.version 8.0\n.target sm_80\n\t.local .align 8 .b8 \t__local_depot0[32];",
+		"\n.version 8.0\n.target sm_80\n\t.shared .align 4 .b8 big[49153];\n.entry k(\n)\n mov big;",
+		"\n.version 7.0\n.target sm_80\n",
+		"\n.version 8.0\n.target sm_90a\n",
 	} {
-		if lintPTX(bad) == nil {
+		if lintPTX(bad, "sm_80") == nil {
 			t.Errorf("passed: %q", bad)
 		}
 	}

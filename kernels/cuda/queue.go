@@ -37,6 +37,7 @@ func (b *Backend) launch(kernel string, g grid, values ...uint64) {
 	if b.err != nil || g.x == 0 || g.y == 0 || g.z == 0 {
 		return
 	}
+	must(b.device.has(kernel), kernel, "not loaded")
 	must(g.y <= maxGridYZ && g.z <= maxGridYZ && len(values) <= maxArgs, kernel, "grid %v, %d parameters", g, len(values))
 	b.idle = false
 	q := &b.queue
@@ -84,8 +85,9 @@ func (b *Backend) launchAll(q *queue) error {
 			p.value[i] = v
 			p.at[i] = unsafe.Pointer(&p.value[i])
 		}
+		name := kernelNames[kernel]
 		if err := d.call("cuLaunchKernel", d.cuLaunchKernel, d.kernels[kernel], uintptr(words[1]), uintptr(words[2]), uintptr(words[3]),
-			uintptr(kernelThreads[kernelNames[kernel]]), 1, 1, 0, d.stream, uintptr(unsafe.Pointer(&p.at[0])), 0); err != nil {
+			uintptr(kernelThreads[name]), 1, 1, uintptr(kernelShared[name]), d.stream, uintptr(unsafe.Pointer(&p.at[0])), 0); err != nil {
 			return err
 		}
 		words = words[callWords+n:]

@@ -39,7 +39,7 @@ func openDevice(cfg Config, log *slog.Logger) (*device, error) {
 				return nil, fmt.Errorf("--device %s: cuda:N with the number of a GPU is meant", cfg.Device)
 			}
 		}
-		gpu, err := cuda.New(cuda.Config{Device: index, Exact: cfg.ExactCUDA})
+		gpu, err := cuda.New(cuda.Config{Device: index, Exact: cfg.ExactCUDA, Log: log})
 		if err == nil {
 			log.Info("computing on a GPU", "device", gpu.DeviceName(), "class", gpu.Info().Class)
 			held := gpu.FreeMemory() // before anything is loaded

@@ -8,7 +8,9 @@
 //	c++ -std=c++17 -O2 -shared -fPIC -ffp-contract=off -o libcuda.so driver.cc
 //
 // SULLAE_SIM_FAIL=CALL:N:CODE makes the Nth call of CALL fail with CODE, and, as
-// on a device after a fault, every call after it. SULLAE_SIM_SEED seeds the order.
+// on a device after a fault, every call after it. SULLAE_SIM_SEED seeds the order,
+// SULLAE_SIM_CC is the compute capability (90), SULLAE_SIM_REFUSE a target of PTX that
+// the driver refuses (sm_90a).
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +92,8 @@ static int block_arrived, block_alive;
 static long block_passed;
 static uint64_t rng = 0x9e3779b97f4a7c15ull;
 static void (*body)(void **);
+alignas(1024) uint8_t shared_memory[MAX_SHARED];
+unsigned shared_bytes;
 static void **arguments;
 static state base;
 
@@ -248,6 +252,7 @@ struct entry {
 	std::vector<size_t> sizes; // of its parameters
 	int threads;
 	bool plain;
+	unsigned max_shared = 48 << 10; // bytes of dynamic shared memory
 };
 
 template <class... A>
@@ -262,7 +267,7 @@ static std::vector<size_t> sizes(void (*)(A...)) {
 
 #define BOTH(name, threads) FIBERS(name##_1, threads), FIBERS(name##_8, threads)
 
-static const entry entries[] = {
+static entry entries[] = {
 	PLAIN(gather, 256), PLAIN(gather_coded, 256), FIBERS(pass_rows, 256), FIBERS(pass_long_rows, 1024), PLAIN(add, 256),
 	PLAIN(add_bias, 256), PLAIN(scale, 256), PLAIN(soft_cap, 256), PLAIN(silu_mul, 256),
 	PLAIN(gelu_mul, 256), FIBERS(exp_sums, 256),
@@ -279,7 +284,7 @@ static size_t allocated;
 static const size_t TOTAL = 4ull << 30;
 static int sticky;
 
-enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901 };
+enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NO_BINARY_FOR_GPU = 209, INVALID_PTX = 218, INVALID_HANDLE = 400, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901 };
 
 struct graph;
 
@@ -328,18 +333,20 @@ static int enqueue(void *on, std::function<int()> run) {
 struct launch {
 	const entry *e;
 	unsigned grid[3];
+	unsigned shared; // bytes
 	std::vector<std::vector<char>> values;
 };
 
 static int run_launch(const launch &l) {
 	std::vector<void *> at;
 	for (const auto &v : l.values) at.push_back((void *)v.data());
-	body = l.e->run, arguments = at.data();
+	body = l.e->run, arguments = at.data(), shared_bytes = l.shared;
 	for (int i = 0; i < 3; i++) base.blocks[i] = l.grid[i];
 	long blocks = (long)l.grid[0] * l.grid[1] * l.grid[2], first = random((uint32_t)(blocks < 1 << 30 ? blocks : 1 << 30));
 	for (long i = 0; i < blocks; i++) {
 		long b = (first + i) % blocks;
 		base.block[0] = b % l.grid[0], base.block[1] = b / l.grid[0] % l.grid[1], base.block[2] = b / l.grid[0] / l.grid[1];
+		memset(shared_memory, 0xff, shared_bytes); // NaN: what was not written must not be used
 		if (l.e->plain) {
 			run_plain(l.e->threads);
 		} else if (!run_block(l.e->threads)) {
@@ -419,11 +426,15 @@ API cuDeviceGetCount(int *n) {
 API cuDeviceGet(int *d, int i) { *d = i; return 0; }
 API cuDeviceGetName(char *s, int n, int) { snprintf(s, n, "simulated device"); return 0; }
 API cuDeviceTotalMem_v2(size_t *n, int) { *n = TOTAL; return 0; }
+static int capability() {
+	const char *s = getenv("SULLAE_SIM_CC");
+	return s ? atoi(s) : 90;
+}
 API cuDeviceGetAttribute(int *v, int a, int) {
 	switch (a) {
 	case 16: *v = 4; break; // multiprocessors
-	case 75: *v = getenv("SULLAE_SIM_CC") ? atoi(getenv("SULLAE_SIM_CC")) / 10 : 9; break;
-	case 76: *v = getenv("SULLAE_SIM_CC") ? atoi(getenv("SULLAE_SIM_CC")) % 10 : 0; break;
+	case 75: *v = capability() / 10; break;
+	case 76: *v = capability() % 10; break;
 	default: *v = 0;
 	}
 	return 0;
@@ -431,10 +442,20 @@ API cuDeviceGetAttribute(int *v, int a, int) {
 API cuDevicePrimaryCtxRetain(void **c, int) { ENTER("cuDevicePrimaryCtxRetain"); *c = (void *)1; return 0; }
 API cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 API cuCtxSetCurrent(void *) { return 0; }
-API cuModuleLoadDataEx(void **m, const void *image, unsigned, int *, void **) {
+API cuModuleLoadDataEx(void **m, const void *image, unsigned options, int *option, void **value) {
 	ENTER("cuModuleLoadDataEx");
-	if (strncmp((const char *)image, "//", 2) != 0) return 200; // not PTX
-	*m = strdup((const char *)image);
+	const char *text = (const char *)image, *target = strstr(text, "\n.target ");
+	if (strncmp(text, "//", 2) != 0 || !target) return INVALID_IMAGE;
+	std::string sm(target + 9, strcspn(target + 9, "\n"));
+	const char *refused = getenv("SULLAE_SIM_REFUSE");
+	if (refused && sm == refused) {
+		for (unsigned i = 0; i < options; i++)
+			if (option[i] == 5) strcpy((char *)value[i], ("ptxas fatal: no " + sm + " here").c_str());
+		return INVALID_PTX;
+	}
+	// Code with an a is for one capability alone.
+	if (sm.back() == 'a' ? capability() != atoi(sm.c_str() + 3) : capability() < atoi(sm.c_str() + 3)) return NO_BINARY_FOR_GPU;
+	*m = strdup(text);
 	return 0;
 }
 API cuModuleUnload(void *m) { free(m); return 0; }
@@ -442,7 +463,7 @@ API cuModuleGetFunction(void **f, void *m, const char *name) {
 	// The PTX must have it too: a simulator that knows more than the device would hide a mistake.
 	std::string entry = std::string(".entry ") + name + "(";
 	if (!strstr((const char *)m, entry.c_str())) return NOT_FOUND;
-	for (const auto &e : entries)
+	for (auto &e : entries)
 		if (strcmp(e.name, name) == 0) {
 			*f = (void *)&e;
 			return 0;
@@ -451,6 +472,12 @@ API cuModuleGetFunction(void **f, void *m, const char *name) {
 }
 API cuFuncGetAttribute(int *v, int a, void *f) {
 	*v = a == 0 ? ((const entry *)f)->threads : 0;
+	return 0;
+}
+API cuFuncSetAttribute(void *f, int a, int v) {
+	ENTER("cuFuncSetAttribute");
+	if (a != 8 || v < 0 || v > MAX_SHARED) return INVALID_VALUE;
+	((entry *)f)->max_shared = v;
 	return 0;
 }
 API cuMemGetInfo_v2(size_t *free_, size_t *total) {
@@ -571,11 +598,13 @@ API cuMemcpyDtoDAsync_v2(uint64_t dst, uint64_t src, size_t n, void *on) {
 	if (!inside(dst, n) || !inside(src, n)) return INVALID_VALUE;
 	return enqueue(on, [=] { memmove((void *)dst, (void *)src, n); return 0; });
 }
-API cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned, void *on, void **params, void **) {
+API cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *on, void **params, void **) {
 	ENTER("cuLaunchKernel");
 	const entry *e = (const entry *)f;
+	if (!e) return INVALID_HANDLE;
+	if (shared > e->max_shared) return INVALID_VALUE;
 	if (gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || by != 1 || bz != 1 || (int)bx != e->threads) return INVALID_VALUE;
-	launch l = {e, {gx, gy, gz}, {}};
+	launch l = {e, {gx, gy, gz}, shared, {}};
 	for (size_t i = 0; i < e->sizes.size(); i++) l.values.emplace_back((char *)params[i], (char *)params[i] + e->sizes[i]);
 	if (graph *g = ((cuda_stream *)on)->capturing) {
 		g->launches.push_back(std::move(l));
@@ -641,6 +670,8 @@ API cuGetErrorName(int code, const char **s) {
 	case 2: *s = "CUDA_ERROR_OUT_OF_MEMORY"; break;
 	case 100: *s = "CUDA_ERROR_NO_DEVICE"; break;
 	case 214: *s = "CUDA_ERROR_ECC_UNCORRECTABLE"; break;
+	case 209: *s = "CUDA_ERROR_NO_BINARY_FOR_GPU"; break;
+	case 218: *s = "CUDA_ERROR_INVALID_PTX"; break;
 	case 500: *s = "CUDA_ERROR_NOT_FOUND"; break;
 	case 700: *s = "CUDA_ERROR_ILLEGAL_ADDRESS"; break;
 	case 719: *s = "CUDA_ERROR_LAUNCH_FAILED"; break;

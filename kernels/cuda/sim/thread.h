@@ -25,11 +25,17 @@ void copy_async(void *to, const void *from, int bytes);
 void commit_async();
 void wait_async(int groups);
 
+// Dynamic shared memory, of which the launch has so many bytes.
+enum { MAX_SHARED = 227 << 10 };
+extern uint8_t shared_memory[MAX_SHARED];
+extern unsigned shared_bytes;
+
 } // namespace sim
 
 #define KERNEL(threads) extern "C" void
 #define DEVICE static inline
 #define SHARED static __attribute__((aligned(16)))
+#define DYNAMIC_SHARED(name) uint8_t *const name = sim::shared_memory
 #define UNROLL
 
 DEVICE int thread() { return sim::now.thread; }

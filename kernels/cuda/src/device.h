@@ -18,6 +18,7 @@ typedef unsigned long long uint64_t;
 #define KERNEL(threads) extern "C" __attribute__((global)) __attribute__((launch_bounds(threads))) void
 #define DEVICE static inline __attribute__((device, always_inline))
 #define SHARED static __attribute__((shared, aligned(16)))
+#define DYNAMIC_SHARED(name) extern __attribute__((shared, aligned(1024))) uint8_t name[]
 #define UNROLL _Pragma("unroll")
 
 DEVICE int thread() { return __nvvm_read_ptx_sreg_tid_x(); }
