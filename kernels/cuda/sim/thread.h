@@ -13,10 +13,13 @@ struct state {
 	int thread, block[3], blocks[3];
 };
 
-extern state now;          // of the fiber that runs
-void barrier();            // of the block
-uint32_t *warp_exchange(); // 32 x 16 words of the fiber's warp
-void warp_barrier();
+extern state now; // of the fiber that runs
+void barrier();   // of the block
+// warp_exchange is 32 x 16 words that the fiber's warp has until it has passed its next
+// barrier, and each fiber until it comes to the one after that. last is done with them by
+// the last fiber to come.
+uint32_t *warp_exchange();
+void warp_barrier(void (*last)(uint32_t *) = nullptr);
 
 // Copies into shared memory land at once or, at the latest, when they are waited
 // for, at random: a kernel that reads too early, or writes where one is still to
@@ -54,11 +57,9 @@ DEVICE void wait_async() { sim::wait_async(N); }
 DEVICE int shuffle_xor_i(int v, int mask) {
 	uint32_t *x = sim::warp_exchange();
 	int lane = sim::now.thread % 32;
-	x[lane * 16] = (uint32_t)v;
+	x[lane] = (uint32_t)v;
 	sim::warp_barrier();
-	v = (int)x[(lane ^ mask) * 16];
-	sim::warp_barrier();
-	return v;
+	return (int)x[lane ^ mask];
 }
 
 DEVICE int dp4a(uint32_t a, uint32_t b, int c) {
@@ -66,48 +67,63 @@ DEVICE int dp4a(uint32_t a, uint32_t b, int c) {
 	return c;
 }
 
-// mma_of: products are exact in float32; their sum is one float64 sum in order of k,
-// rounded once. (The order that a device takes is its own, and fixed.) widen is the
-// operands' type.
-template <class F>
-DEVICE void mma_of(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1, F widen) {
-	float *x = (float *)sim::warp_exchange(), *mine = x + sim::now.thread % 32 * 16;
-	int lane = sim::now.thread % 32, g = lane / 4, t = lane % 4;
-	for (int i = 0; i < 8; i++) mine[i] = widen(a[i / 2] >> 16 * (i % 2));
-	for (int i = 0; i < 4; i++) mine[8 + i] = widen((i < 2 ? b0 : b1) >> 16 * (i % 2));
-	sim::warp_barrier();
-	for (int i = 0; i < 4; i++) {
-		int row = i / 2, col = 2 * t + i % 2; // row 0: g, 1: g + 8
-		double sum = c[i];
-		for (int k = 0; k < 16; k++) {
-			int owner = k % 8 / 2; // the lane of its group that has this k
-			sum += (double)x[(g * 4 + owner) * 16 + row * 2 + k / 8 * 4 + k % 2] * (double)x[(col * 4 + owner) * 16 + 8 + k / 8 * 2 + k % 2];
-		}
-		c[i] = (float)sum;
+// mma hands a lane's fragments to the last lane of its warp, which does all: words 0 to 3
+// of 16 are a, 4 and 5 b, 6 to 9 c.
+template <class T>
+DEVICE void mma(T c[4], const uint32_t a[4], uint32_t b0, uint32_t b1, void (*all)(uint32_t *)) {
+	uint32_t *x = sim::warp_exchange() + sim::now.thread % 32 * 16;
+	__builtin_memcpy(x, a, 16);
+	x[4] = b0, x[5] = b1;
+	__builtin_memcpy(x + 6, c, 16);
+	sim::warp_barrier(all);
+	__builtin_memcpy(c, x + 6, 16);
+}
+
+// mma_all: c[16x8] += a[16x16] * b[16x8]. Products are exact in float32; their sum is one
+// float64 sum in order of k, rounded once. (The order that a device takes is its own, and
+// fixed.) widen is the operands' type.
+template <float (*WIDEN)(uint16_t)>
+static void mma_all(uint32_t *x) {
+	double a[16][16], b[16][8];
+	for (int lane = 0; lane < 32; lane++, x += 16) {
+		int g = lane / 4, t = lane % 4;
+		for (int i = 0; i < 8; i++) a[g + i / 2 % 2 * 8][2 * t + i % 2 + i / 4 * 8] = WIDEN((uint16_t)(x[i / 2] >> 16 * (i % 2)));
+		for (int i = 0; i < 4; i++) b[2 * t + i % 2 + i / 2 * 8][g] = WIDEN((uint16_t)(x[4 + i / 2] >> 16 * (i % 2)));
 	}
-	sim::warp_barrier();
+	x -= 32 * 16;
+	for (int row = 0; row < 16; row++) {
+		double sum[8];
+		float c;
+		for (int col = 0; col < 8; col++) {
+			__builtin_memcpy(&c, &x[(row % 8 * 4 + col / 2) * 16 + 6 + row / 8 * 2 + col % 2], 4);
+			sum[col] = c;
+		}
+		for (int k = 0; k < 16; k++)
+			for (int col = 0; col < 8; col++) sum[col] += a[row][k] * b[k][col];
+		for (int col = 0; col < 8; col++) {
+			c = (float)sum[col];
+			__builtin_memcpy(&x[(row % 8 * 4 + col / 2) * 16 + 6 + row / 8 * 2 + col % 2], &c, 4);
+		}
+	}
 }
 
 static float from_bf16(uint16_t h);
 static float from_f16(uint16_t h);
 
-DEVICE void mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
-	mma_of(c, a, b0, b1, [](uint32_t w) { return from_bf16((uint16_t)w); });
+DEVICE void mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) { mma(c, a, b0, b1, mma_all<from_bf16>); }
+DEVICE void mma_f16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) { mma(c, a, b0, b1, mma_all<from_f16>); }
+
+static void mma_all_s8(uint32_t *x) {
+	for (int lane = 0; lane < 32; lane++) {
+		int g = lane / 4, t = lane % 4;
+		for (int i = 0; i < 4; i++) {
+			int c = (int)x[lane * 16 + 6 + i];
+			for (int h = 0; h < 2; h++)
+				for (int owner = 0; owner < 4; owner++)
+					c = dp4a(x[(g * 4 + owner) * 16 + i / 2 + 2 * h], x[((2 * t + i % 2) * 4 + owner) * 16 + 4 + h], c);
+			x[lane * 16 + 6 + i] = (uint32_t)c;
+		}
+	}
 }
 
-DEVICE void mma_f16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
-	mma_of(c, a, b0, b1, [](uint32_t w) { return from_f16((uint16_t)w); });
-}
-
-DEVICE void mma_s8(int c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
-	uint32_t *x = sim::warp_exchange();
-	int lane = sim::now.thread % 32, g = lane / 4, t = lane % 4;
-	for (int i = 0; i < 4; i++) x[lane * 16 + i] = a[i];
-	x[lane * 16 + 4] = b0, x[lane * 16 + 5] = b1;
-	sim::warp_barrier();
-	for (int i = 0; i < 4; i++)
-		for (int h = 0; h < 2; h++)
-			for (int owner = 0; owner < 4; owner++)
-				c[i] = dp4a(x[(g * 4 + owner) * 16 + i / 2 + 2 * h], x[((2 * t + i % 2) * 4 + owner) * 16 + 4 + h], c[i]);
-	sim::warp_barrier();
-}
+DEVICE void mma_s8(int c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) { mma(c, a, b0, b1, mma_all_s8); }

@@ -1,0 +1,251 @@
+// Fibers: a CUDA thread each. One that has to wait for others of its warp or block is not
+// run again before these have come; which of those that can go on is next is random, and
+// so is how long one warp is stayed with.
+#pragma once
+
+namespace sim {
+
+state now;
+
+// A fiber is a stack and where it stopped. switch_to saves the registers that a
+// call must keep, and the stack pointer.
+extern "C" void sim_switch(void **save, void *to);
+asm(R"(
+.text
+.globl sim_switch
+.hidden sim_switch
+sim_switch:
+	pushq %rbp
+	pushq %rbx
+	pushq %r12
+	pushq %r13
+	pushq %r14
+	pushq %r15
+	movq %rsp, (%rdi)
+	movq %rsi, %rsp
+	popq %r15
+	popq %r14
+	popq %r13
+	popq %r12
+	popq %rbx
+	popq %rbp
+	ret
+)");
+
+// Stacks begin so far apart that their tops do not lie in the same lines of a cache.
+enum { STACK = (64 << 10) + 960, MAX_THREADS = 1024, LANES = 32 };
+
+// copies are one thread's copies into shared memory, on their way until they are waited for.
+struct copies {
+	struct copy {
+		void *to;
+		const void *from;
+		int bytes, group;
+	};
+	std::vector<copy> list;
+	size_t done = 0;   // of the list
+	int groups = 0;    // ended
+	int waited = 0;    // for the first so many groups
+
+	bool none() const { return waited == groups && done == list.size(); }
+
+	void land(int upto) {
+		for (; done < list.size() && list[done].group < upto; done++) memcpy(list[done].to, list[done].from, list[done].bytes);
+		if (done == list.size()) list.clear(), done = 0;
+		if (waited < upto) waited = upto;
+	}
+};
+
+struct fiber {
+	void *sp;
+	copies async;
+};
+
+struct warp {
+	uint32_t exchange[2][LANES * 16]; // of this rendezvous and the last one, which some may still read
+	uint32_t alive, arrived;          // lanes
+	int passed;
+};
+
+static fiber fibers[MAX_THREADS];
+static warp warps[MAX_THREADS / LANES];
+static uint32_t ready[MAX_THREADS / LANES]; // lanes that can go on
+static uint32_t ready_warps;
+static char *stacks;
+static void *main_sp;
+static int block_arrived, block_alive, block_warps;
+static uint64_t rng = 0x9e3779b97f4a7c15ull;
+static void (*body)(void **);
+static void **arguments;
+alignas(1024) uint8_t shared_memory[MAX_SHARED];
+unsigned shared_bytes;
+static state base;
+static bool in_fiber;
+
+static uint32_t random_bits() {
+	rng ^= rng << 13, rng ^= rng >> 7, rng ^= rng << 17;
+	return (uint32_t)(rng >> 32);
+}
+
+static uint32_t random(uint32_t n) { return random_bits() % n; }
+
+// any is the number of a set bit of a mask.
+static int any(uint32_t mask, int r) {
+	uint32_t turned = mask >> r | mask << (-r & 31);
+	return (__builtin_ctz(turned) + r) & 31;
+}
+
+static void wake(int w, uint32_t lanes) {
+	ready[w] |= lanes;
+	if (ready[w]) ready_warps |= 1u << w;
+}
+
+// leave_to goes on with another fiber, or with run_block where none can go on.
+static __attribute__((noinline)) void leave_to(void **save) {
+	void *to = main_sp;
+	if (ready_warps) {
+		uint32_t r = random_bits();
+		int w = now.thread / LANES;
+		if (!ready[w] || (r >> 10 & 63) == 0) w = any(ready_warps, r >> 5 & 31);
+		int lane = any(ready[w], r & 31);
+		ready[w] &= ~(1u << lane);
+		if (!ready[w]) ready_warps &= ~(1u << w);
+		now.thread = w * LANES + lane;
+		if (save == &fibers[now.thread].sp) return; // the one that is here
+		to = fibers[now.thread].sp;
+	}
+	sim_switch(save, to);
+}
+
+// yield waits until somebody wakes this fiber; others may run first even if it is awake.
+static void yield() {
+	int me = now.thread;
+	leave_to(&fibers[me].sp);
+}
+
+static void need_fiber() {
+	if (in_fiber) return;
+	fprintf(stderr, "sim: a kernel that is said to be plain waits at a barrier\n");
+	abort();
+}
+
+static void pass_block() {
+	block_arrived = 0;
+	for (int w = 0; w < block_warps; w++) wake(w, warps[w].alive);
+}
+
+void barrier() {
+	need_fiber();
+	if (++block_arrived == block_alive) pass_block();
+	yield();
+}
+
+uint32_t *warp_exchange() {
+	warp &w = warps[now.thread / LANES];
+	return w.exchange[w.passed & 1];
+}
+
+static void pass_warp(int w) {
+	warps[w].arrived = 0;
+	warps[w].passed++;
+	wake(w, warps[w].alive);
+}
+
+void warp_barrier(void (*last)(uint32_t *)) {
+	need_fiber();
+	int at = now.thread / LANES;
+	warp &w = warps[at];
+	w.arrived |= 1u << now.thread % LANES;
+	if (w.arrived == w.alive) {
+		if (last) last(w.exchange[w.passed & 1]);
+		pass_warp(at);
+	}
+	yield();
+}
+
+void copy_async(void *to, const void *from, int bytes) {
+	need_fiber();
+	if (((uintptr_t)to | (uintptr_t)from) % bytes != 0) {
+		fprintf(stderr, "sim: a copy of %d bytes from or to an address that is no multiple of them\n", bytes);
+		abort();
+	}
+	copies &c = fibers[now.thread].async;
+	if (random_bits() & 1) memcpy(to, from, bytes);
+	else c.list.push_back({to, from, bytes, c.groups});
+}
+
+void commit_async() { fibers[now.thread].async.groups++; }
+
+void wait_async(int groups) {
+	copies &c = fibers[now.thread].async;
+	c.land(c.groups - groups);
+}
+
+// A thread that returns leaves the barriers to the others.
+static void leave() {
+	fiber &f = fibers[now.thread];
+	if (!f.async.none()) {
+		fprintf(stderr, "sim: a thread ends while copies are on their way\n");
+		abort();
+	}
+	f.async.groups = f.async.waited = 0;
+	int at = now.thread / LANES;
+	warp &w = warps[at];
+	w.alive &= ~(1u << now.thread % LANES);
+	if (w.alive && w.arrived == w.alive) pass_warp(at);
+	if (--block_alive > 0 && block_arrived == block_alive) pass_block();
+}
+
+extern "C" void sim_entry() {
+	body(arguments);
+	leave();
+	void *gone;
+	leave_to(&gone);
+}
+asm(R"(
+.text
+.hidden sim_start
+.globl sim_start
+sim_start:
+	andq $-16, %rsp
+	call sim_entry
+)");
+extern "C" void sim_start();
+
+// run_plain runs a block without fibers, from a random thread on.
+static void run_plain(int threads) {
+	in_fiber = false;
+	now = base;
+	int first = random(threads);
+	for (int i = 0; i < threads; i++) {
+		now.thread = (first + i) % threads;
+		body(arguments);
+	}
+}
+
+// run_block returns false when no fiber can go on: a barrier that some do not reach.
+static bool run_block(int threads) {
+	in_fiber = true;
+	block_arrived = 0, block_alive = threads, block_warps = (threads + LANES - 1) / LANES;
+	if (!stacks) stacks = (char *)mmap(nullptr, (size_t)STACK * MAX_THREADS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ready_warps = 0;
+	for (int w = 0; w < block_warps; w++) {
+		int lanes = threads - LANES * w;
+		warps[w].arrived = 0, warps[w].passed = 0;
+		warps[w].alive = lanes < LANES ? (1u << lanes) - 1 : ~0u;
+		ready[w] = 0;
+		wake(w, warps[w].alive);
+	}
+	for (int i = 0; i < threads; i++) {
+		void **sp = (void **)(stacks + (size_t)STACK * (i + 1) - 64);
+		*--sp = (void *)sim_start;
+		for (int r = 0; r < 6; r++) *--sp = nullptr;
+		fibers[i].sp = sp;
+	}
+	now = base;
+	now.thread = LANES * random(block_warps);
+	leave_to(&main_sp);
+	return block_alive == 0;
+}
+
+} // namespace sim
