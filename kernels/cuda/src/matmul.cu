@@ -8,70 +8,8 @@
 // A range (struct range) is a run of chunks of one leaf, dealt to one block of the
 // grid's z; its sum goes to dst[slot, row, out]. Grid: blocks of outputs of all
 // products x rows x ranges.
-#include "device.h"
-
-enum { SPLIT = 512, ROWS = 8, WARPS = 4 };
-
-struct range {
-	int lo; // its first step of the packed layout
-	int n;  // values of K
-	int slot;
-	int x; // where they begin in a row of activations (panels alone; the others' are laid out as weights are)
-};
-
-struct product {
-	float *dst;
-	const uint8_t *w;
-	const range *ranges;
-	const int *groups; // of coded panels: the group of each k
-	long stride;       // bytes of a panel, or of a tile of outputs
-	int out, first;    // first: the block of outputs with which it begins
-	int codes, offsets; // where in a coded panel they begin; offsets 0: none
-	int bias, scales;    // what a 4-bit code is too large by; the type of scales
-	float scale;         // of tensor cores: what sums are multiplied by
-	int unused;
-};
-
-DEVICE product find(const product *list, int n) {
-	int i = 0;
-	while (i + 1 < n && block_x() >= list[i + 1].first) i++;
-	return list[i];
-}
-
-// A stream brings a run of memory to a warp, BYTES at a time, through STAGES
-// stages of shared memory, the later ones being on their way while one is used.
-template <int BYTES, int STAGES>
-struct stream {
-	uint8_t *ring;
-	const uint8_t *from;
-	long size;
-};
-
-template <int BYTES, int STAGES>
-DEVICE void fetch(const stream<BYTES, STAGES> &s, int stage) {
-	for (int i = thread() % 32 * 16; i < BYTES; i += 512) {
-		long at = (long)stage * BYTES + i;
-		if (at < s.size) copy_async(s.ring + stage % STAGES * BYTES + i, s.from + at);
-	}
-	commit_async();
-}
-
-// begin fetches the first stages. No lane may still read the ring.
-template <int BYTES, int STAGES>
-DEVICE stream<BYTES, STAGES> begin(uint8_t *ring, const uint8_t *from, long size) {
-	stream<BYTES, STAGES> s = {ring, from, size};
-	for (int i = 0; i < STAGES - 1; i++) fetch(s, i);
-	return s;
-}
-
-// next waits for a stage, and fetches into the place of the one before it.
-template <int BYTES, int STAGES>
-DEVICE const uint8_t *next(const stream<BYTES, STAGES> &s, int stage) {
-	wait_async<STAGES - 2>();
-	sync_warp();
-	fetch(s, stage + STAGES - 1);
-	return s.ring + stage % STAGES * BYTES;
-}
+#include "stream.h"
+#include "tile.h"
 
 // PER is how many values of K a word has.
 constexpr int per(int code) {
@@ -174,24 +112,6 @@ PANELS(f8, F8)
 // back[row, the chunk's first step] (rows.cu, emit_f16): powers of two, which change no
 // bit. Each leaf begins with a step and is padded with zeros.
 enum { STEP = 32, CHUNK_STEPS = SPLIT / STEP, A_BYTES = 1024, B_BYTES = 512 };
-
-template <int TILES>
-DEVICE void store(const product &p, const range &r, const float sum[TILES][4], int col, int row, int rows) {
-	int g = thread() % 32 / 4, t = thread() % 4;
-	EACH(j, TILES) EACH(i, 4) {
-		int to = row + 8 * j + 2 * t + i % 2, out = col + g + i / 2 * 8;
-		if (to < rows && out < p.out) p.dst[((long)r.slot * rows + to) * p.out + out] = sum[j][i] * p.scale;
-	}
-}
-
-// add_chunk adds a chunk's sums of TILES tiles of 8 rows, of which back has the factors.
-template <int TILES>
-DEVICE void add_chunk(float sum[TILES][4], const float acc[TILES][4], const float *back, int steps) {
-	EACH(j, TILES) EACH(e, 2) {
-		float f = back[(long)(8 * j + thread() % 4 * 2 + e) * steps];
-		EACH(h, 2) sum[j][2 * h + e] = fma32(acc[j][2 * h + e], f, sum[j][2 * h + e]);
-	}
-}
 
 // matmul_mma: few rows, bound by the weights' memory. A warp has a tile of
 // outputs and 8 * TILES rows; 128 threads.

@@ -1,0 +1,31 @@
+// What a launch of products is given.
+#pragma once
+#include "device.h"
+
+enum { SPLIT = 512, ROWS = 8, WARPS = 4 };
+
+struct range {
+	int lo; // its first step of the packed layout
+	int n;  // values of K
+	int slot;
+	int x; // where they begin in a row of activations (panels alone; the others' are laid out as weights are)
+};
+
+struct product {
+	float *dst;
+	const uint8_t *w;
+	const range *ranges;
+	const int *groups; // of coded panels: the group of each k
+	long stride;       // bytes of a panel, or of a tile of outputs
+	int out, first;    // first: the block of outputs with which it begins
+	int codes, offsets; // where in a coded panel they begin; offsets 0: none
+	int bias, scales;    // what a 4-bit code is too large by; the type of scales
+	float scale;         // of tensor cores: what sums are multiplied by
+	int unused;
+};
+
+DEVICE product find(const product *list, int n) {
+	int i = 0;
+	while (i + 1 < n && block_x() >= list[i + 1].first) i++;
+	return list[i];
+}

@@ -1,0 +1,21 @@
+// The sums of mma's tiles of 16 outputs and 8 rows.
+#pragma once
+#include "product.h"
+
+template <int TILES>
+DEVICE void store(const product &p, const range &r, const float sum[TILES][4], int col, int row, int rows) {
+	int g = thread() % 32 / 4, t = thread() % 4;
+	EACH(j, TILES) EACH(i, 4) {
+		int to = row + 8 * j + 2 * t + i % 2, out = col + g + i / 2 * 8;
+		if (to < rows && out < p.out) p.dst[((long)r.slot * rows + to) * p.out + out] = sum[j][i] * p.scale;
+	}
+}
+
+// add_chunk adds a chunk's sums of TILES tiles of 8 rows, of which back has the factors.
+template <int TILES>
+DEVICE void add_chunk(float sum[TILES][4], const float acc[TILES][4], const float *back, int steps) {
+	EACH(j, TILES) EACH(e, 2) {
+		float f = back[(long)(8 * j + thread() % 4 * 2 + e) * steps];
+		EACH(h, 2) sum[j][2 * h + e] = fma32(acc[j][2 * h + e], f, sum[j][2 * h + e]);
+	}
+}
