@@ -48,6 +48,8 @@ type Backend struct {
 	turns []turn
 
 	parts, rounded, scales *memory // scratch of products, and of attention
+	ended                  *memory // maxTiles counters (product.h, ended), zero between launches
+	foldBytes              int     // the constant, or a test's
 	ropes                  map[*kernels.RopeTable]*ropeTable
 }
 
@@ -64,12 +66,16 @@ func New(cfg Config) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{device: d, exact: cfg.Exact, params: &params{}, ropes: map[*kernels.RopeTable]*ropeTable{}}
+	b := &Backend{device: d, exact: cfg.Exact, foldBytes: foldBytes, params: &params{}, ropes: map[*kernels.RopeTable]*ropeTable{}}
 	b.args = args{have: map[uint64]int{}, seed: maphash.MakeSeed()}
 	if b.args.host, err = b.pinned(argBytes); err == nil {
 		b.args.mirror, err = b.alloc(argBytes)
 	}
 	if err == nil {
+		b.ended, err = b.alloc(4 * maxTiles)
+	}
+	if err == nil {
+		b.ended.clear()
 		err = b.newStaging()
 	}
 	if err != nil {
@@ -109,7 +115,7 @@ func (b *Backend) Close() error {
 	for _, t := range b.ropes {
 		t.mem.free()
 	}
-	for _, m := range []*memory{b.parts, b.rounded, b.scales, b.args.mirror} {
+	for _, m := range []*memory{b.parts, b.rounded, b.scales, b.ended, b.args.mirror} {
 		m.free()
 	}
 	b.graphs.drop(b)

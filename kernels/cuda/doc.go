@@ -10,7 +10,8 @@
 // a time), chunks one after the other, leaves by the tree. Attention sums every
 // fourth position of a chunk of 256, those sums by pairs (on tensor cores: 64 positions
 // after 64), and merges chunks in order.
-// No sum uses atomics.
+// No sum uses atomics: a counter tells the last block of a tile that the partial sums of
+// all are there, which it adds in their order.
 //
 // Ops on rows that follow one another are held back and done in one pass where that
 // changes no bit (rowPass, turn).

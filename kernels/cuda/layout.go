@@ -3,16 +3,18 @@
 package cuda
 
 import (
-	"slices"
-
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tensor"
 	"github.com/sullae/sullae/kernels/tree"
 )
 
-// chunk is how many values along K are summed before the next sum begins
-// (matmul.cu, SPLIT).
-const chunk = 512
+const (
+	// chunk is how many values along K are summed before the next sum begins
+	// (product.h, SPLIT).
+	chunk = 512
+	// maxLeaves is how many the tree of a node is made for (fold.h, LEVELS).
+	maxLeaves = 1<<10 - 1
+)
 
 // method is how a matrix is multiplied, and so laid out (matmul.cu).
 type method uint8
@@ -53,22 +55,18 @@ func (m method) step(d tensor.DType) int {
 // span is a run of chunks of one leaf for one block of the grid (struct range).
 type span struct{ lo, n, slot, x int32 }
 
-// Steps of a fold program (matmul.cu).
-const (
-	foldFirst = 0
-	foldNext  = 1
-	foldJoin  = 2
-)
-
 // deal is one way to deal a matrix's chunks to blocks.
 type deal struct {
-	spans   []span
-	program []int32
-	starts  []int32 // of each node's program
-	slots   int
+	spans []span
+	// leaves is each node's leaves, and the slots of each leaf (fold.h, node_sum).
+	leaves []int32
+	slots  int
 	// where they are on the device
-	atSpans, atProg, atStarts uint64
+	atSpans, atLeaves uint64
 }
+
+// single reports whether every leaf has one slot.
+func (d *deal) single(l *layout) bool { return d.slots == len(l.leaves)-1 }
 
 // layout is where a matrix's values lie along K.
 type layout struct {
@@ -109,31 +107,19 @@ func newLayout(leaves []int, nodes []tree.Range, step int) *layout {
 // deal cuts leaves into spans of at most run values.
 func (l *layout) deal(run, step int) deal {
 	var d deal
-	slots := make([][]int32, len(l.leaves)-1)
-	for i := range slots {
+	for _, node := range l.nodes {
+		d.leaves = append(d.leaves, int32(node.Lo), int32(node.Hi))
+	}
+	for i := range len(l.leaves) - 1 {
+		d.leaves = append(d.leaves, int32(d.slots))
 		for x := l.leaves[i]; x < l.leaves[i+1]; x += run {
 			n := min(run, l.leaves[i+1]-x)
 			d.spans = append(d.spans, span{int32(l.starts[i] + (x-l.leaves[i])/step), int32(n), int32(d.slots), int32(x)})
-			slots[i] = append(slots[i], int32(d.slots))
 			d.slots++
 		}
 	}
-	for _, node := range l.nodes {
-		steps := foldSteps(node, slots)
-		d.starts = append(d.starts, int32(len(d.program)))
-		d.program = append(append(d.program, int32(len(steps)), slots[node.Lo][0]), steps...)
-	}
+	d.leaves = append(d.leaves, int32(d.slots))
 	return d
-}
-
-// foldSteps is the program that sums a node's leaves by the tree; it takes slots in order.
-func foldSteps(node tree.Range, slots [][]int32) []int32 {
-	if node.Len() == 1 {
-		return append([]int32{foldFirst}, slices.Repeat([]int32{foldNext}, len(slots[node.Lo])-1)...)
-	}
-	mid := node.Lo + tree.Split(node.Len())
-	steps := append(foldSteps(tree.Range{Lo: node.Lo, Hi: mid}, slots), foldSteps(tree.Range{Lo: mid, Hi: node.Hi}, slots)...)
-	return append(steps, foldJoin)
 }
 
 // mmaShift is what bfloat16 weights are multiplied by, as an exponent of two, to be

@@ -15,6 +15,12 @@ const (
 	manyRows = 65
 	// someRows is from how many rows on int8 is multiplied by the tensor cores.
 	someRows = 17
+	// foldBytes is up to how many bytes of partial sums the last block of a tile adds up. It
+	// does so at the rate of one multiprocessor, some 100 GB/s: more, as of prompts, are for
+	// a launch that has them all.
+	foldBytes = 256 << 10
+	// maxTiles is how many tiles of outputs and rows are counted.
+	maxTiles = 64 << 10
 	// partBytes bounds the partial sums of products, and of attention: what is
 	// beyond is done in turns.
 	partBytes = 64 << 20
@@ -124,21 +130,16 @@ func (b *Backend) operand(w *weight, x kernels.Buffer, rows int) operand {
 	return operand{at: dev(x).at, rowBytes: w.spec.K * 4}
 }
 
-// deviceProduct is struct product, folded struct folded (matmul.cu).
+// deviceProduct is struct product (product.h).
 type deviceProduct struct {
-	dst, w, ranges, groups uint64
-	stride                 int64
-	out, first             int32
-	codes, offsets         int32
-	bias, scales           int32
-	scale                  float32
-	unused                 int32
-}
-
-type folded struct {
-	dst, parts, program, starts uint64
-	n, stride                   int64
-	first, slots                int32
+	dst, parts, w, ranges, groups, leaves, ended uint64
+	stride, between                              int64
+	out, first                                   int32
+	codes, offsets                               int32
+	bias, scales                                 int32
+	scale                                        float32
+	nodes, single                                int32
+	unused                                       int32
 }
 
 // products computes products that can be one launch.
@@ -166,27 +167,30 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 	}
 	for row := 0; row < rows; row += turn {
 		n := min(turn, rows-row)
-		var parts uint64
-		if !direct {
-			parts = b.scratch(&b.parts, d.slots*n*outs*4)
-		}
-		launch, folds := make([]deviceProduct, len(list)), make([]folded, len(list))
-		block, foldBlock := 0, 0
+		g := grid{0, ceilDiv(n, t.rows), len(d.spans)}
+		launch := make([]deviceProduct, len(list))
+		foldBlocks := 0
 		for i, p := range list {
 			w := p.W.(*weight)
-			d := deal(w)
-			out := dev(p.Dst).at + uint64(4*row*w.spec.Out)
-			launch[i] = w.product(d)
-			launch[i].dst, launch[i].first = out, int32(block)
-			block += ceilDiv(w.spec.Out, t.outs)
-			if !direct {
-				launch[i].dst = parts
-				folds[i] = folded{out, parts, d.atProg, d.atStarts, int64(n * w.spec.Out), int64(rows * w.spec.Out), int32(foldBlock), int32(d.slots)}
-				foldBlock += ceilDiv(n*w.spec.Out, 256)
-				parts += uint64(d.slots * n * w.spec.Out * 4)
+			launch[i] = w.product(deal(w))
+			launch[i].dst, launch[i].first = dev(p.Dst).at+uint64(4*row*w.spec.Out), int32(g.x)
+			launch[i].parts, launch[i].between = launch[i].dst, int64(rows*w.spec.Out)
+			g.x += ceilDiv(w.spec.Out, t.outs)
+			foldBlocks += ceilDiv(n*w.spec.Out, 256)
+		}
+		inside := d.slots*min(n, t.rows)*t.outs*4 <= b.foldBytes && g.x*g.y <= maxTiles
+		if !direct {
+			parts := b.scratch(&b.parts, d.slots*n*outs*4)
+			for i := range launch {
+				launch[i].parts = parts
+				parts += uint64(d.slots * n * int(launch[i].out) * 4)
+				if inside {
+					launch[i].ended = b.ended.at
+				}
 			}
 		}
-		at := []uint64{send(b, launch), uint64(len(list)), in.at + uint64(row*in.rowBytes)}
+		products := send(b, launch)
+		at := []uint64{products, uint64(len(list)), in.at + uint64(row*in.rowBytes)}
 		if first.method != panel {
 			at = append(at, in.scales+uint64(row*in.scaleBytes))
 		}
@@ -194,17 +198,20 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 		if first.method == panel {
 			along = first.spec.K
 		}
-		b.launch(t.kernel, grid{block, ceilDiv(n, t.rows), len(d.spans)}, append(at, uint64(n), uint64(along))...)
-		if !direct {
-			b.launch("fold", grid{foldBlock, len(first.nodes), 1}, send(b, folds), uint64(len(folds)))
+		b.launch(t.kernel, g, append(at, uint64(n), uint64(along))...)
+		if !direct && !inside {
+			b.launch("fold", grid{foldBlocks, len(first.nodes), 1}, products, uint64(n))
 		}
 	}
 }
 
 // product is a matrix as the kernels take it.
 func (w *weight) product(d *deal) deviceProduct {
-	p := deviceProduct{w: w.mem.at, ranges: d.atSpans, groups: w.atGroups, stride: int64(w.blockBytes), out: int32(w.spec.Out),
-		codes: int32(w.codes), offsets: int32(w.offsets), scale: 1}
+	p := deviceProduct{w: w.mem.at, ranges: d.atSpans, groups: w.atGroups, leaves: d.atLeaves, stride: int64(w.blockBytes), out: int32(w.spec.Out),
+		codes: int32(w.codes), offsets: int32(w.offsets), scale: 1, nodes: int32(len(w.nodes))}
+	if d.single(w.layout) {
+		p.single = 1
+	}
 	if w.method == mma {
 		p.scale = mmaScale(w.spec.DType)
 	}

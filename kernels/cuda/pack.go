@@ -45,6 +45,9 @@ func (b *Backend) newWeight(spec kernels.WeightSpec) (*weight, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n := len(leaves) - 1; n > maxLeaves {
+		return nil, fmt.Errorf("%s: %d leaves, at most %d", spec.Name, n, maxLeaves)
+	}
 	w := &weight{spec: spec, method: b.methodOf(spec)}
 	w.layout = newLayout(leaves, nodes, w.method.step(spec.DType))
 	w.blocks = ceilDiv(spec.Out, w.method.width())
@@ -111,12 +114,11 @@ func (w *weight) placeTables(b *Backend) error {
 			groups = append(groups, int32(c.GroupOf(k)))
 		}
 	}
-	parts := [][]byte{bytesOf(l.split.spans), bytesOf(l.split.program), bytesOf(l.split.starts),
-		bytesOf(l.whole.spans), bytesOf(l.whole.program), bytesOf(l.whole.starts), nil, nil, nil, bytesOf(groups)}
+	parts := [][]byte{bytesOf(l.split.spans), bytesOf(l.split.leaves), bytesOf(l.whole.spans), bytesOf(l.whole.leaves), nil, nil, nil, bytesOf(groups)}
 	if w.method != panel {
-		parts[6], parts[7], parts[8] = bytesOf(l.from), bytesOf(l.ends), bytesOf(l.chunks)
+		parts[4], parts[5], parts[6] = bytesOf(l.from), bytesOf(l.ends), bytesOf(l.chunks)
 	}
-	at := []*uint64{&l.split.atSpans, &l.split.atProg, &l.split.atStarts, &l.whole.atSpans, &l.whole.atProg, &l.whole.atStarts, &w.atFrom, &w.atEnds, &w.atChunks, &w.atGroups}
+	at := []*uint64{&l.split.atSpans, &l.split.atLeaves, &l.whole.atSpans, &l.whole.atLeaves, &w.atFrom, &w.atEnds, &w.atChunks, &w.atGroups}
 	var all []byte
 	for i, p := range parts {
 		*at[i] = uint64(len(all))

@@ -46,6 +46,7 @@ DEVICE int block_x() { return sim::now.block[0]; }
 DEVICE int block_y() { return sim::now.block[1]; }
 DEVICE int block_z() { return sim::now.block[2]; }
 DEVICE int blocks_x() { return sim::now.blocks[0]; }
+DEVICE int blocks_z() { return sim::now.blocks[2]; }
 DEVICE void sync() { sim::barrier(); }
 DEVICE void sync_warp() { sim::warp_barrier(); }
 DEVICE void copy_async(void *to, const void *from) { sim::copy_async(to, from, 16); }
@@ -60,6 +61,11 @@ DEVICE int shuffle_xor_i(int v, int mask) {
 	x[lane] = (uint32_t)v;
 	sim::warp_barrier();
 	return (int)x[lane ^ mask];
+}
+
+DEVICE bool last_of(uint32_t *counter, int n) {
+	*counter = *counter + 1 < (uint32_t)n ? *counter + 1 : 0;
+	return *counter == 0;
 }
 
 DEVICE int dp4a(uint32_t a, uint32_t b, int c) {

@@ -26,9 +26,21 @@ DEVICE int block_x() { return __nvvm_read_ptx_sreg_ctaid_x(); }
 DEVICE int block_y() { return __nvvm_read_ptx_sreg_ctaid_y(); }
 DEVICE int block_z() { return __nvvm_read_ptx_sreg_ctaid_z(); }
 DEVICE int blocks_x() { return __nvvm_read_ptx_sreg_nctaid_x(); }
+DEVICE int blocks_z() { return __nvvm_read_ptx_sreg_nctaid_z(); }
 DEVICE void sync() { __syncthreads(); }
 DEVICE void sync_warp() { __nvvm_bar_warp_sync(0xffffffff); }
 DEVICE int shuffle_xor_i(int v, int mask) { return __nvvm_shfl_sync_bfly_i32(0xffffffff, v, mask, 0x1f); }
+
+// last_of counts a block that ends, and reports whether it is the last of n that count at
+// one place, which is zero again then. The last can read what the others wrote before: one
+// thread counts, between two barriers of its block, which its fences serve as a whole.
+DEVICE bool last_of(uint32_t *counter, int n) {
+	uint32_t before;
+	asm volatile("fence.acq_rel.gpu;" : : : "memory");
+	asm volatile("atom.relaxed.gpu.global.inc.u32 %0, [%1], %2;" : "=r"(before) : "l"(counter), "r"(n - 1) : "memory");
+	asm volatile("fence.acq_rel.gpu;" : : : "memory");
+	return before == (uint32_t)n - 1;
+}
 
 // dp4a: c + the products of four signed bytes.
 DEVICE int dp4a(uint32_t a, uint32_t b, int c) {

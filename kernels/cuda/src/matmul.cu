@@ -1,13 +1,14 @@
 // Products with packed matrices. Along K every leaf is cut into chunks of 512
 // values from its start. A chunk is summed in K order from zero, a leaf's chunks
-// one after the other, leaves by the fixed tree (fold). So an output has one
+// one after the other, leaves by the fixed tree (fold.h). So an output has one
 // order of operations, however many rows there are and however the chunks are
 // dealt to blocks.
 //
 // A launch computes one or more products of the same activations (struct product).
 // A range (struct range) is a run of chunks of one leaf, dealt to one block of the
-// grid's z; its sum goes to dst[slot, row, out]. Grid: blocks of outputs of all
+// grid's z; its sum goes to parts[slot, row, out]. Grid: blocks of outputs of all
 // products x rows x ranges.
+#include "fold.h"
 #include "stream.h"
 #include "tile.h"
 
@@ -87,7 +88,8 @@ DEVICE void matmul_panel(const product *list, int products, const float *x, int 
 		wait_async<0>();
 		EACH(j, ROWS) sum[j] += acc[j];
 	}
-	EACH(j, ROWS) if (j < n && col < p.out) p.dst[((long)r.slot * rows + row + j) * p.out + col] = sum[j];
+	EACH(j, ROWS) if (j < n && col < p.out) p.parts[((long)r.slot * rows + row + j) * p.out + col] = sum[j];
+	fold_last<32 * WARPS, 32 * WARPS>(p, rows, row, n);
 }
 
 #define PANELS(name, code) \
@@ -122,8 +124,7 @@ DEVICE void matmul_mma(const product *list, int products, const uint8_t *x, cons
 	product p = find(list, products);
 	range r = p.ranges[block_z()];
 	int warp = thread() / 32, lane = thread() % 32, tile = (block_x() - p.first) * WARPS + warp;
-	if (tile * 16 >= p.out) return;
-	int row = block_y() * 8 * TILES, n = (r.n + STEP - 1) / STEP;
+	int row = block_y() * 8 * TILES, n = tile * 16 < p.out ? (r.n + STEP - 1) / STEP : 0;
 	stream<A_BYTES, STAGES> s = begin<A_BYTES, STAGES>(rings[warp], p.w + tile * p.stride + (long)r.lo * A_BYTES, (long)n * A_BYTES);
 	const uint8_t *b = x + ((long)(row / 8) * steps + r.lo) * B_BYTES + lane * 16;
 	float sum[TILES][4] = {};
@@ -142,6 +143,7 @@ DEVICE void matmul_mma(const product *list, int products, const uint8_t *x, cons
 	}
 	wait_async<0>();
 	store<TILES>(p, r, sum, tile * 16, row, rows);
+	fold_last<32 * WARPS, 16 * WARPS>(p, rows, row, min_i(8 * TILES, rows - row));
 }
 
 #define FEW(n, tiles) \
@@ -197,6 +199,7 @@ KERNEL(256) matmul_mma_128(const product *list, int products, const uint8_t *x, 
 	}
 	wait_async<0>();
 	EACH(m, 2) store<8>(p, r, sum[m], (tile + out + m) * 16, row + to * 8, rows);
+	fold_last<256, 128>(p, rows, row, min_i(128, rows - row));
 }
 
 // matmul_quant: weights Q8 or Q4, activations int8 in groups of 32 with a scale and
@@ -212,9 +215,8 @@ DEVICE void matmul_quant(const product *list, int products, const uint32_t *x, c
 	product p = find(list, products);
 	range r = p.ranges[block_z()];
 	int warp = thread() / 32, lane = thread() % 32, panel = (block_x() - p.first) * WARPS + warp;
-	if (panel * 32 >= p.out) return;
 	int row = block_y() * ROWS, n = min_i(ROWS, rows - row), col = panel * 32 + lane;
-	int end = (r.n + 31) / 32;
+	int end = panel * 32 < p.out ? (r.n + 31) / 32 : 0;
 	stream<BYTES, STAGES> s = begin<BYTES, STAGES>(rings[warp], p.w + panel * p.stride + (long)r.lo * BYTES, (long)end * BYTES);
 	float sum[ROWS] = {};
 	for (int c = 0; c < end; c += SPLIT / 32) {
@@ -245,7 +247,8 @@ DEVICE void matmul_quant(const product *list, int products, const uint32_t *x, c
 		EACH(j, ROWS) sum[j] += acc[j];
 	}
 	wait_async<0>();
-	EACH(j, ROWS) if (j < n && col < p.out) p.dst[((long)r.slot * rows + row + j) * p.out + col] = sum[j];
+	EACH(j, ROWS) if (j < n && col < p.out) p.parts[((long)r.slot * rows + row + j) * p.out + col] = sum[j];
+	fold_last<32 * WARPS, 32 * WARPS>(p, rows, row, n);
 }
 
 #define QUANT(name, lines, n) \
@@ -320,6 +323,7 @@ DEVICE void matmul_quant_many(const product *list, int products, const uint32_t 
 	}
 	wait_async<0>();
 	EACH(m, 2) store<4>(p, r, sum[m], (panel + warp % 4) * 32 + 16 * m, row + first, rows);
+	fold_last<256, 128>(p, rows, row, min_i(ROWS, rows - row));
 }
 
 #define QUANT_MANY(name, lines) \
@@ -329,51 +333,16 @@ DEVICE void matmul_quant_many(const product *list, int products, const uint32_t 
 QUANT_MANY(q8, 8)
 QUANT_MANY(q4, 4)
 
-// fold: dst[node, i] = the tree over the node's leaves of the sums of their
-// slots, for i < n = rows * out, for one or more products. program is, for each
-// node, how many steps it has, its first slot, and its steps: FIRST begins a leaf with the
-// next slot, NEXT adds the next slot to it, JOIN adds the two topmost sums. Nodes lie
-// stride elements apart. Slots are loaded AHEAD at a time. Grid: elements / 256 of all
+// fold: the nodes' sums where that is a launch of its own. Grid: elements / 256 of all
 // products x nodes.
-enum { FIRST = 0, NEXT = 1, JOIN = 2, DEPTH = 16, AHEAD = 8 };
-
-struct folded {
-	float *dst;
-	const float *parts;
-	const int *program, *starts;
-	long n, stride;
-	int first, slots; // first: the block with which it begins
-};
-
-KERNEL(256) fold(const folded *list, int products) {
-	SHARED float stack[DEPTH][256];
-	SHARED float ahead[AHEAD][256];
-	int at = 0;
-	while (at + 1 < products && block_x() >= list[at + 1].first) at++;
-	folded f = list[at];
-	int me = thread();
-	long i = (long)(block_x() - f.first) * 256 + me;
-	if (i >= f.n) return;
-	const int *p = f.program + f.starts[block_y()];
-	int steps = p[0], slot = p[1], top = -1, used = AHEAD;
-	float sum = 0;
-	for (int s = 2; s < steps + 2; s++) {
-		int step = p[s];
-		if (step == JOIN) {
-			sum = stack[top--][me] + sum;
-			continue;
-		}
-		if (used == AHEAD) {
-			float v[AHEAD];
-			EACH(j, AHEAD) v[j] = slot + j < f.slots ? f.parts[(long)(slot + j) * f.n + i] : 0.0f;
-			EACH(j, AHEAD) ahead[j][me] = v[j];
-			slot += AHEAD, used = 0;
-		}
-		if (step == FIRST) {
-			if (s > 2) stack[++top][me] = sum;
-			sum = 0.0f;
-		}
-		sum += ahead[used++][me];
+KERNEL(256) fold(const product *list, int rows) {
+	int block = block_x();
+	const product *p = list;
+	for (;; p++) {
+		int blocks = (int)(((long)rows * p->out + 255) / 256);
+		if (block < blocks) break;
+		block -= blocks;
 	}
-	f.dst[(long)block_y() * f.stride + i] = sum;
+	long i = (long)block * 256 + thread(), n = (long)rows * p->out;
+	if (i < n) p->dst[block_y() * p->between + i] = node_sum(*p, block_y(), n, i);
 }

@@ -7,7 +7,7 @@ DEVICE void store(const product &p, const range &r, const float sum[TILES][4], i
 	int g = thread() % 32 / 4, t = thread() % 4;
 	EACH(j, TILES) EACH(i, 4) {
 		int to = row + 8 * j + 2 * t + i % 2, out = col + g + i / 2 * 8;
-		if (to < rows && out < p.out) p.dst[((long)r.slot * rows + to) * p.out + out] = sum[j][i] * p.scale;
+		if (to < rows && out < p.out) p.parts[((long)r.slot * rows + to) * p.out + out] = sum[j][i] * p.scale;
 	}
 }
 
