@@ -296,7 +296,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	mux.HandleFunc("GET "+console.Path+"{$}", console.Serve)
 	mux.HandleFunc("GET /{$}", console.Redirect)
 	mux.HandleFunc("GET /console", console.Redirect)
-	web := openai.NewServer("", c.traces.HTTP(guard.HTTP(mux, refuse(openai.Refuse(svc)))))
+	web := openai.NewServer(c.traces.HTTP(guard.HTTP(mux, refuse(openai.Refuse(svc)))), openai.BodySilence)
 	c.routes = routes{HTTP: slices.Concat(mux.Patterns(), v1.Patterns(), batches.Patterns()), GRPC: grpcMethods(api)}
 
 	servers := servers{web: web, api: api, cluster: cluster}

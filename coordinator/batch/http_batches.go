@@ -16,7 +16,6 @@ import (
 
 const (
 	maxBatchBody = 64 << 10
-	bodySilence  = 30 * time.Second
 
 	// A completion window is a duration; OpenAI's own is 24h.
 	minWindow, maxWindow = time.Second, 30 * 24 * time.Hour
@@ -56,10 +55,7 @@ func (n *newBatch) check() (window time.Duration, err error) {
 }
 
 func (s *Service) createBatch(st *store, w http.ResponseWriter, r *http.Request) error {
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(bodySilence))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBatchBody))
-	_ = rc.SetReadDeadline(time.Time{})
 	if err != nil {
 		return invalid("", "the body can't be read: %v", err)
 	}

@@ -15,8 +15,6 @@ import (
 const (
 	// maxUploads is how many uploads are taken at once.
 	maxUploads = 8
-	// uploadSilence is how long an upload may send nothing.
-	uploadSilence = time.Minute
 	// maxFieldBytes bounds the fields of a form beside the file.
 	maxFieldBytes = 1 << 10
 	// maxKeep bounds how long a file may ask to be kept.
@@ -37,7 +35,7 @@ func (s *Service) upload(st *store, w http.ResponseWriter, r *http.Request) erro
 	if many {
 		return apiError{Status: http.StatusInsufficientStorage, Code: "too_many_files", Message: fmt.Sprintf("there are %d files already: delete some", s.cfg.MaxFiles)}
 	}
-	r.Body = http.MaxBytesReader(w, patient{r.Body, http.NewResponseController(w)}, s.cfg.MaxFileBytes+1<<20)
+	r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxFileBytes+1<<20)
 	form, err := r.MultipartReader()
 	if err != nil {
 		return invalid("file", "the body must be a form (multipart/form-data) with the fields purpose and file: %v", err)
@@ -66,19 +64,6 @@ func (s *Service) upload(st *store, w http.ResponseWriter, r *http.Request) erro
 	u.path = ""
 	writeJSON(w, http.StatusOK, f)
 	return nil
-}
-
-// patient is a body that may take any time as long as it goes on.
-type patient struct {
-	io.ReadCloser
-	rc *http.ResponseController
-}
-
-func (p patient) Read(b []byte) (int, error) {
-	_ = p.rc.SetReadDeadline(time.Now().Add(uploadSilence)) // in a test's recorder there is none
-	n, err := p.ReadCloser.Read(b)
-	_ = p.rc.SetReadDeadline(time.Time{})
-	return n, err
 }
 
 func uploadError(err error) error {

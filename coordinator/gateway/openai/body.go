@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"os"
-	"time"
 	"unicode/utf8"
 )
 
@@ -22,12 +21,7 @@ func (h *handler) readObject(w http.ResponseWriter, r *http.Request) (*object, e
 		return nil, apiError{Status: http.StatusUnsupportedMediaType, Type: typeInvalid, Code: "unsupported_media_type",
 			Message: "the body must be JSON, sent with the header Content-Type: application/json"}
 	}
-	// The deadline must be gone afterwards: the server goes on reading, to see
-	// when the client hangs up.
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(h.bodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.maxBody))
-	_ = rc.SetReadDeadline(time.Time{})
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

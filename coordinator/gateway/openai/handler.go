@@ -11,7 +11,6 @@ package openai
 import (
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -29,30 +28,24 @@ type Config struct {
 	Version string
 	// MaxBodyBytes bounds a request's body; default 32 MiB.
 	MaxBodyBytes int64
-	// BodyTimeout bounds how long a client may take to send it; default 1 min.
-	BodyTimeout time.Duration
 }
 
 type handler struct {
-	svc         *gateway.Service
-	version     string
-	maxBody     int64
-	bodyTimeout time.Duration
-	metrics     *httpMetrics
+	svc     *gateway.Service
+	version string
+	maxBody int64
+	metrics *httpMetrics
 }
 
 // NewHandler serves all routes. It registers its metrics in the service's
 // registry, so one service has one handler.
 func NewHandler(c Config) *edge.Mux {
 	h := &handler{
-		svc: c.Service, version: c.Version, maxBody: c.MaxBodyBytes, bodyTimeout: c.BodyTimeout,
+		svc: c.Service, version: c.Version, maxBody: c.MaxBodyBytes,
 		metrics: newHTTPMetrics(c.Service.Registry()),
 	}
 	if h.maxBody <= 0 {
 		h.maxBody = 32 << 20
-	}
-	if h.bodyTimeout <= 0 {
-		h.bodyTimeout = time.Minute
 	}
 	mux := new(edge.Mux)
 	route := func(method, path string, serve http.HandlerFunc) {

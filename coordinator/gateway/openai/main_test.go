@@ -38,7 +38,7 @@ func serve(t *testing.T, e gateway.Engine, change ...func(*gateway.Config)) *ser
 	}
 	h := openai.NewHandler(openai.Config{Service: gateway.New(c), Metrics: reg, Version: "v0.0.1", MaxBodyBytes: 1 << 16})
 	hs := httptest.NewUnstartedServer(h)
-	hs.Config = openai.NewServer("", h)
+	hs.Config = openai.NewServer(h, openai.BodySilence)
 	hs.Start()
 	s.url, s.http = hs.URL, hs.Client()
 	t.Cleanup(func() {
