@@ -52,7 +52,7 @@ func (f traceFlags) args() []string {
 
 // etcdFlags say where etcd is.
 type etcdFlags struct {
-	Etcd           []string     `placeholder:"HOST:PORT,..." help:"Endpoints of etcd."`
+	Etcd           []string     `placeholder:"HOST:PORT" help:"Endpoints of etcd."`
 	EtcdUser       string       `placeholder:"NAME" help:"User, where etcd asks for one."`
 	EtcdPassword   string       `placeholder:"PASSWORD" help:"Its password; better given in the environment."`
 	EtcdCA         string       `name:"etcd-ca" placeholder:"FILE" help:"PEM file of the CA that signed etcd's certificate."`

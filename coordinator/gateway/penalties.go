@@ -42,8 +42,8 @@ func (s *Service) resolvePenalties(p *plan, r SamplingParams) error {
 		return fieldErr("logit_bias", "has %d tokens; at most %d are allowed", len(r.LogitBias), maxBiases)
 	}
 	for id, add := range r.LogitBias {
-		if err := s.validIDs("logit_bias", []int32{id}); err != nil {
-			return err
+		if id < 0 || int(id) >= s.model.Vocab {
+			return fieldErr("logit_bias", "token id %d is outside the vocabulary (0 to %d)", id, s.model.Vocab-1)
 		}
 		if !(add >= -maxBias && add <= maxBias) {
 			return fieldErr("logit_bias", "of token %d must be between %d and %d, got %g", id, -maxBias, maxBias, add)

@@ -94,7 +94,7 @@ func (c *structures) get(key string, compile func() (*grammar.Grammar, error)) (
 
 // resolveStructure compiles what the request's text must be.
 func (s *Service) resolveStructure(p *plan, r Request) error {
-	t, field := r.Structure, "response_format"
+	t, field := r.Structure, "structure"
 	var key string
 	var compile func() (*grammar.Grammar, error)
 	kinds := 0
@@ -124,7 +124,7 @@ func (s *Service) resolveStructure(p *plan, r Request) error {
 	case kinds == 0:
 		return nil
 	case kinds > 1 && field == "tool_choice":
-		return fieldErr(field, "that makes the model call a tool does not go together with response_format")
+		return fieldErr(field, "makes the model call a tool: its text can have no other structure")
 	case kinds > 1:
 		return fieldErr(field, "names more than one structure")
 	case s.model.Tokenizer == nil:

@@ -123,10 +123,10 @@ func TestForcedToolCalls(t *testing.T) {
 		t.Error("the text has to end here")
 	}
 	for name, r := range map[string]gateway.Request{
-		"tool_choice: names the tool":        {Prompts: weatherChat(), ToolChoice: gateway.ToolChoice{Name: "other"}},
-		"tool_choice: that makes the model":  {Prompts: weatherChat(), ToolChoice: gateway.ToolChoice{Required: true}, Structure: gateway.Structure{JSONObject: true}},
-		"tool_choice: makes the model":       {Prompts: text("x"), ToolChoice: gateway.ToolChoice{Required: true}},
-		"tool_choice: needs an end-of-seque": {Prompts: weatherChat(), ToolChoice: gateway.ToolChoice{Required: true}, Stopping: gateway.Stopping{IgnoreEOS: true}},
+		"tool_choice: names the tool":                   {Prompts: weatherChat(), ToolChoice: gateway.ToolChoice{Name: "other"}},
+		"tool_choice: makes the model call a tool: its": {Prompts: weatherChat(), ToolChoice: gateway.ToolChoice{Required: true}, Structure: gateway.Structure{JSONObject: true}},
+		"tool_choice: makes the model":                  {Prompts: text("x"), ToolChoice: gateway.ToolChoice{Required: true}},
+		"tool_choice: needs an end-of-seque":            {Prompts: weatherChat(), ToolChoice: gateway.ToolChoice{Required: true}, Stopping: gateway.Stopping{IgnoreEOS: true}},
 	} {
 		if _, err := s.Generate(t.Context(), r); err == nil || !strings.HasPrefix(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)

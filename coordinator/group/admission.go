@@ -69,7 +69,7 @@ func (g *Group) admit(ctx context.Context, s gateway.Sequence) error {
 	if need <= left {
 		return nil
 	}
-	round := func(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
+	round := func(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 	if alone := g.speed.atLeast(own, steps); alone > left {
 		return fmt.Errorf("%w: it takes %v at least, and has %v", gateway.ErrTooLate, round(alone), round(left))
 	}

@@ -20,7 +20,7 @@ func (h *handler) readChat(o *object, id string) (*chatRequest, error) {
 	c.Prompts, c.ToolChoice = []gateway.Prompt{prompt}, readToolChoice(o)
 	if m := o.integer("max_completion_tokens"); m != nil {
 		if c.Stopping.MaxTokens != nil && *c.Stopping.MaxTokens != *m {
-			o.fail("max_completion_tokens", "and max_tokens are both given, and differ")
+			o.fail("max_completion_tokens", "differs from max_tokens, which is given too")
 		}
 		c.Stopping.MaxTokens, c.maxField = m, "max_completion_tokens"
 	}
@@ -89,6 +89,7 @@ func (h *handler) chat(w http.ResponseWriter, r *http.Request) {
 	}
 	st, err := h.svc.Generate(r.Context(), req.Request)
 	if err != nil {
+		err = renameField(err, "structure", req.structureField)
 		err = renameField(err, "logprobs", "top_logprobs")
 		h.fail(w, r, renameField(err, "max_tokens", req.maxField))
 		return

@@ -55,6 +55,7 @@ func TestBadChats(t *testing.T) {
 		`{"messages":[{"role":5,"content":""}]}`:      {"messages", "role: must be a string"},
 		`{"messages":[{"role":"bad","content":"x"}]}`: {"messages", "the role bad is unknown"},
 		`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]}`:                     {"messages", "only text"},
+		`{"messages":[{"role":"user","content":[{"type":"text"}]}]}`:                                         {"messages", "part 0 has no text"},
 		`{"messages":[{"role":"assistant","content":"x","tool_calls":[{"id":"1"}]}]}`:                        {"messages", "tool_calls: entry 0: name: is missing"},
 		`{"messages":[{"role":"user","content":"x"}],"max_completion_tokens":5000}`:                          {"max_completion_tokens", "too large"},
 		`{"messages":[{"role":"user","content":"x"}],"max_completion_tokens":5,"max_tokens":6}`:              {"max_completion_tokens", "differ"},

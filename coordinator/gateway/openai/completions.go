@@ -63,7 +63,7 @@ func readPrompts(o *object) []gateway.Prompt {
 	if json.Unmarshal(raw, &ids) == nil && len(ids) > 0 {
 		return []gateway.Prompt{gateway.TokenIDs(o.parseIDs(name, raw))}
 	}
-	list, _ := o.list(name, raw)
+	list := entries(raw)
 	if len(list) == 0 {
 		o.fail(name, "is an empty list")
 		return nil
@@ -127,7 +127,7 @@ func (h *handler) completions(w http.ResponseWriter, r *http.Request) {
 	}
 	st, err := h.svc.Generate(r.Context(), req.Request)
 	if err != nil {
-		h.fail(w, r, err)
+		h.fail(w, r, renameField(err, "structure", req.structureField))
 		return
 	}
 	defer st.Close()

@@ -2,6 +2,7 @@ package openai
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,7 +18,7 @@ func readMessages(o *object) []gateway.Message {
 		o.fail(name, "is missing")
 		return nil
 	}
-	list, _ := o.list(name, raw)
+	list := entries(raw)
 	chat := make([]gateway.Message, 0, len(list))
 	for i, e := range list {
 		if kindOf(e) != "object" {
@@ -56,7 +57,7 @@ func readContent(m *object) string {
 		m.fail(name, "must be a string or a list of text parts, got %s", article(kindOf(raw)))
 		return ""
 	}
-	parts, _ := m.list(name, raw)
+	parts := entries(raw)
 	texts := make([]string, 0, len(parts))
 	for i, e := range parts {
 		text, err := readPart(e)
@@ -80,6 +81,9 @@ func readPart(raw json.RawMessage) (string, error) {
 	p := subObject(raw)
 	if t := p.str("type"); t != "text" && p.err == nil {
 		return "", fmt.Errorf("has the type %q; only text is supported", t)
+	}
+	if p.get("text") == nil {
+		return "", errors.New("has no text")
 	}
 	text := p.str("text")
 	return text, p.err

@@ -104,7 +104,11 @@ func (o *object) integer(name string) *int {
 		return &i
 	}
 	f, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+	switch {
+	case err != nil || math.Abs(f) > 1<<53:
+		o.fail(name, "%s is out of range", raw)
+		return nil
+	case f != math.Trunc(f):
 		o.fail(name, "must be an integer, got %s", raw)
 		return nil
 	}
@@ -139,10 +143,11 @@ func (o *object) strings(name string) []string {
 	case raw[0] == '"':
 		return []string{o.str(name)}
 	}
-	list, ok := o.list(name, raw)
-	if !ok {
+	if kindOf(raw) != "array" {
+		o.fail(name, "must be a string or a list of strings, got %s", article(kindOf(raw)))
 		return nil
 	}
+	list := entries(raw)
 	out := make([]string, len(list))
 	for i, e := range list {
 		if kindOf(e) != "string" {
@@ -154,14 +159,10 @@ func (o *object) strings(name string) []string {
 	return out
 }
 
-func (o *object) list(name string, raw json.RawMessage) ([]json.RawMessage, bool) {
-	var list []json.RawMessage
-	if kindOf(raw) != "array" {
-		o.fail(name, "must be a list, got %s", article(kindOf(raw)))
-		return nil, false
-	}
+// entries are those of a valid array.
+func entries(raw json.RawMessage) (list []json.RawMessage) {
 	_ = json.Unmarshal(raw, &list)
-	return list, true
+	return list
 }
 
 // ids takes a list of token ids; only their being 32-bit integers is checked.
@@ -179,9 +180,7 @@ func (o *object) parseIDs(name string, raw json.RawMessage) []int32 {
 	if json.Unmarshal(raw, &ids) == nil && !bytes.Contains(raw, []byte("n")) {
 		return ids
 	}
-	var list []json.RawMessage
-	_ = json.Unmarshal(raw, &list)
-	for i, e := range list {
+	for i, e := range entries(raw) {
 		if _, err := strconv.ParseInt(string(e), 10, 32); err != nil {
 			if kindOf(e) != "number" {
 				o.fail(name, "must be token ids; entry %d is %s", i, article(kindOf(e)))

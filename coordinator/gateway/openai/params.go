@@ -15,6 +15,8 @@ type params struct {
 	returnIDs    bool
 	// promptScores: the prompt's log-probabilities are wanted in vLLM's shape.
 	promptScores bool
+	// structureField is the name that the client uses for Structure.
+	structureField string
 }
 
 func readParams(o *object, id string) *params {
@@ -47,7 +49,7 @@ func readParams(o *object, id string) *params {
 	if k := p.Sampling.TopK; k != nil && *k == -1 {
 		*k = 0 // vLLM's way to say "all"
 	}
-	p.Structure = o.structure()
+	p.Structure, p.structureField = o.structure()
 	if v := o.integer("priority"); v != nil {
 		p.Priority = *v
 	}
@@ -65,12 +67,11 @@ func readParams(o *object, id string) *params {
 		o.fail("prompt_logprobs", "is not available with stream: true")
 	}
 	if raw := o.want("stream_options", "object"); raw != nil {
-		opts, err := parseObject(raw)
-		if err != nil {
-			o.fail("stream_options", "%v", err)
-			return p
-		}
+		opts := subObject(raw)
 		p.includeUsage = opts.boolean("include_usage", false)
+		if opts.boolean("continuous_usage_stats", false) {
+			opts.fail("continuous_usage_stats", "not supported yet")
+		}
 		if opts.err != nil {
 			o.fail("stream_options", "%v", opts.err)
 		}

@@ -7,64 +7,96 @@ import (
 )
 
 // structure reads OpenAI's response_format, and vLLM's structured_outputs and
-// guided_json, guided_regex, guided_choice and guided_grammar.
-func (o *object) structure() (s gateway.Structure) {
-	if raw := o.want("response_format", "object"); raw != nil {
-		var f struct {
-			Type       string `json:"type"`
-			JSONSchema struct {
-				Schema json.RawMessage `json:"schema"`
-			} `json:"json_schema"`
+// guided_json, guided_regex, guided_choice and guided_grammar. field is the one
+// that the client used.
+func (o *object) structure() (s gateway.Structure, field string) {
+	field = o.responseFormat(&s)
+	if name := o.guide(&s, "guided_"); name != "" {
+		field = name
+	}
+	const name = "structured_outputs"
+	if raw := o.want(name, "object"); raw != nil {
+		field = name
+		in := subObject(raw)
+		one := in.guide(&s, "")
+		if in.boolean("json_object", false) {
+			s.JSONObject, one = true, "json_object"
 		}
-		if err := json.Unmarshal(raw, &f); err != nil {
-			o.fail("response_format", "%v", err)
-			return s
-		}
-		switch f.Type {
-		case "text":
-		case "json_object":
-			s.JSONObject = true
-		case "json_schema":
-			if len(f.JSONSchema.Schema) == 0 {
-				o.fail("response_format", "json_schema.schema is missing")
-			}
-			s.JSONSchema = f.JSONSchema.Schema
-		default:
-			o.fail("response_format", "type must be text, json_object or json_schema, got %q", f.Type)
+		in.boolean("disable_fallback", false) // there is one way here, and no other to fall back to
+		o.refuseUnknown(name, in)
+		if one == "" {
+			o.fail(name, "needs one of json, json_object, regex, choice and grammar")
 		}
 	}
-	guide := func(from *object, prefix, field string) {
-		if raw := from.get(prefix + "json"); raw != nil {
-			s.JSONSchema = raw
-			var text string // a schema may come as a string
-			if json.Unmarshal(raw, &text) == nil {
-				s.JSONSchema = []byte(text)
-			}
+	return s, field
+}
+
+// responseFormat reads response_format, and returns its name where it says
+// something.
+func (o *object) responseFormat(s *gateway.Structure) string {
+	const name = "response_format"
+	raw := o.want(name, "object")
+	if raw == nil {
+		return ""
+	}
+	in := subObject(raw)
+	schema := in.want("json_schema", "object")
+	switch kind := in.str("type"); kind {
+	case "text":
+		o.refuseUnknown(name, in)
+		return ""
+	case "json_object":
+		s.JSONObject = true
+	case "json_schema":
+		inner := subObject(schema)
+		for _, known := range []string{"name", "description", "strict"} {
+			inner.get(known)
 		}
-		if v := from.str(prefix + "regex"); v != "" {
-			s.Regex = v
+		if s.JSONSchema = inner.get("schema"); s.JSONSchema == nil && in.err == nil {
+			o.fail(name, "json_schema.schema is missing")
 		}
-		if v := from.strings(prefix + "choice"); v != nil {
-			s.Choice = v
-		}
-		if v := from.str(prefix + "grammar"); v != "" {
-			s.Grammar = v
-		}
-		if from.err != nil && field != "" {
-			o.fail(field, "%v", from.err)
+	default:
+		if in.err == nil {
+			o.fail(name, "type must be text, json_object or json_schema, got %q", kind)
 		}
 	}
-	guide(o, "guided_", "")
-	if raw := o.want("structured_outputs", "object"); raw != nil {
-		inner, err := parseObject(raw)
-		if err != nil {
-			o.fail("structured_outputs", "%v", err)
-			return s
-		}
-		guide(inner, "", "structured_outputs")
-		if inner.boolean("json_object", false) {
-			s.JSONObject = true
+	o.refuseUnknown(name, in)
+	return name
+}
+
+// guide reads the kinds of structure that vLLM knows, and returns the name of one
+// that is there, or "".
+func (o *object) guide(s *gateway.Structure, prefix string) (field string) {
+	if name := prefix + "json"; o.get(name) != nil {
+		s.JSONSchema, field = o.get(name), name
+		var text string // a schema may come as a string
+		if json.Unmarshal(s.JSONSchema, &text) == nil {
+			s.JSONSchema = []byte(text)
 		}
 	}
-	return s
+	if name := prefix + "regex"; o.str(name) != "" {
+		s.Regex, field = o.str(name), name
+	}
+	if name := prefix + "choice"; o.get(name) != nil {
+		s.Choice, field = o.strings(name), name
+	}
+	if name := prefix + "grammar"; o.str(name) != "" {
+		s.Grammar, field = o.str(name), name
+	}
+	return field
+}
+
+// refuseUnknown makes the first error of in, or a member of it that nobody has
+// asked for, an error of the field that it is in: what shapes the answer is not
+// passed over.
+func (o *object) refuseUnknown(field string, in *object) {
+	if in.err != nil {
+		o.fail(field, "%v", in.err)
+		return
+	}
+	for _, name := range in.unknown() {
+		if in.get(name) != nil {
+			o.fail(field, "%s: not supported", name)
+		}
+	}
 }

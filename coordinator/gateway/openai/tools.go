@@ -26,7 +26,7 @@ func readTools(o *object) []gateway.Tool {
 	if raw == nil {
 		return nil
 	}
-	list, _ := o.list(name, raw)
+	list := entries(raw)
 	tools := make([]gateway.Tool, 0, len(list))
 	for i, e := range list {
 		if kindOf(e) != "object" {
@@ -96,7 +96,7 @@ func readToolCalls(m *object) []gateway.ToolCall {
 	if raw == nil {
 		return nil
 	}
-	list, _ := m.list(name, raw)
+	list := entries(raw)
 	var calls []gateway.ToolCall
 	for i, e := range list {
 		if kindOf(e) != "object" {

@@ -103,7 +103,7 @@ func TestToolCallsOnTheWire(t *testing.T) {
 		`{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"web_search"}]}`:                                               {"tools", "only \"function\""},
 		`{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"a b"}}]}`:                       {"tools", "1 to 64"},
 		`{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f","parameters":[]}}]}`:         {"tools", "parameters: must be an object"},
-		body + `,"tool_choice":"required","response_format":{"type":"json_object"}}`:                                                 {"tool_choice", "response_format"},
+		body + `,"tool_choice":"required","response_format":{"type":"json_object"}}`:                                                 {"tool_choice", "no other structure"},
 		`{"messages":[{"role":"assistant","tool_calls":[{"id":"1","function":{"arguments":"{}"}}]}],"chat_template_kwargs":{"a":1}}`: {"messages", "name: is missing"},
 	} {
 		s.post("/v1/chat/completions", body).wantError(400, want[0], "invalid_value", want[1])

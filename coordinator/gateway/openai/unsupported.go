@@ -18,6 +18,7 @@ var notYet = map[string]func(json.RawMessage) bool{
 	"prediction":                 never,
 	"web_search_options":         never,
 	"suffix":                     isOneOf(`""`),
+	"guided_whitespace_pattern":  never,
 	"allowed_token_ids":          isEmpty,
 	"logits_processors":          isEmpty,
 	"use_beam_search":            isFalse,
@@ -62,13 +63,6 @@ func isOneOf(values ...string) func(json.RawMessage) bool {
 		}
 		return false
 	}
-}
-
-func isTextFormat(raw json.RawMessage) bool {
-	var format struct {
-		Type string `json:"type"`
-	}
-	return json.Unmarshal(raw, &format) == nil && format.Type == "text"
 }
 
 // checkRest refuses what isn't supported yet, after a request has read its own

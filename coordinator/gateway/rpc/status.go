@@ -20,16 +20,23 @@ const Domain = "sullae.dev"
 // paths are our messages' names of the gateway's fields, where they differ. The
 // prompt's are the method's to name.
 var paths = map[string]string{
-	"temperature":     "sampling.temperature",
-	"top_p":           "sampling.top_p",
-	"top_k":           "sampling.top_k",
-	"seed":            "sampling.seed",
-	"max_tokens":      "stopping.max_tokens",
-	"stop":            "stopping.stop",
-	"stop_token_ids":  "stopping.stop_token_ids",
-	"logprobs":        "output.logprobs",
-	"prompt_logprobs": "output.prompt_logprobs",
-	"tokens":          "token_ids",
+	"temperature":        "sampling.temperature",
+	"top_p":              "sampling.top_p",
+	"top_k":              "sampling.top_k",
+	"seed":               "sampling.seed",
+	"min_p":              "sampling.min_p",
+	"repetition_penalty": "sampling.repetition_penalty",
+	"presence_penalty":   "sampling.presence_penalty",
+	"frequency_penalty":  "sampling.frequency_penalty",
+	"logit_bias":         "sampling.logit_bias",
+	"bad_words":          "sampling.bad_words",
+	"max_tokens":         "stopping.max_tokens",
+	"min_tokens":         "stopping.min_tokens",
+	"stop":               "stopping.stop",
+	"stop_token_ids":     "stopping.stop_token_ids",
+	"logprobs":           "output.logprobs",
+	"prompt_logprobs":    "output.prompt_logprobs",
+	"tokens":             "token_ids",
 }
 
 // toStatus gives every error of the gateway its code and details. known is false

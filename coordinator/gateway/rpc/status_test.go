@@ -104,6 +104,12 @@ func TestFailures(t *testing.T) {
 	check(r, invalid("output.logprobs"), "20")
 	check(textRequest(strings.Repeat("a", 1001)), failure{Code: codes.InvalidArgument, Reason: "CONTEXT_LENGTH_EXCEEDED", Field: "text"}, "1001")
 	r = textRequest("x")
+	r.Sampling = &sullaev1.Sampling{LogitBias: map[int32]float32{999: 1}}
+	check(r, invalid("sampling.logit_bias"), "999")
+	r = textRequest("x")
+	r.Structure = &sullaev1.Structure{Kind: &sullaev1.Structure_Regex{Regex: "("}}
+	check(r, invalid("structure"), "missing closing )")
+	r = textRequest("x")
 	r.Model = "gpt"
 	check(r, failure{Code: codes.NotFound, Reason: "MODEL_NOT_FOUND", Resource: "gpt"}, "served: tiny")
 
