@@ -50,7 +50,7 @@ type Backend struct {
 	parts, rounded, scales *memory // scratch of products, and of attention
 	ended                  *memory // maxTiles counters (product.h, ended), zero between launches
 	foldBytes              int     // the constant, or a test's
-	ropes                  map[*kernels.RopeTable]*ropeTable
+	rope                   *ropeTable
 }
 
 var (
@@ -66,7 +66,7 @@ func New(cfg Config) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{device: d, exact: cfg.Exact, foldBytes: foldBytes, params: &params{}, ropes: map[*kernels.RopeTable]*ropeTable{}}
+	b := &Backend{device: d, exact: cfg.Exact, foldBytes: foldBytes, params: &params{}}
 	b.args = args{have: map[uint64]int{}, seed: maphash.MakeSeed()}
 	if b.args.host, err = b.pinned(argBytes); err == nil {
 		b.args.mirror, err = b.alloc(argBytes)
@@ -105,16 +105,15 @@ func (b *Backend) FreeMemory() int64 {
 	return int64(free)
 }
 
-// Lost is why the device can no longer be used, nil while it can.
-func (b *Backend) Lost() error { return b.err }
+// Lost is why the device can no longer be used, nil while it can. It waits for the ops
+// before it, of which some may have failed without anybody's having been told.
+func (b *Backend) Lost() error { return b.Sync() }
 
 // Close frees what the backend has; weights, buffers and pools are freed by those
 // who have them, before.
 func (b *Backend) Close() error {
 	b.wait()
-	for _, t := range b.ropes {
-		t.mem.free()
-	}
+	b.freeRope()
 	for _, m := range []*memory{b.parts, b.rounded, b.scales, b.ended, b.args.mirror} {
 		m.free()
 	}

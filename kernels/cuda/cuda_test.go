@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/cuda/simtest"
 	"github.com/sullae/sullae/kernels/kerneltest"
 	"github.com/sullae/sullae/kernels/tensor"
 )
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		lib := filepath.Join(dir, "libcuda.so")
-		if err := buildSimulator(lib); err != nil {
+		if err := simtest.Build(lib); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			if errors.Is(err, exec.ErrNotFound) {
 				return m.Run() // the tests say that they are skipped
@@ -46,22 +47,6 @@ func TestMain(m *testing.M) {
 		os.Setenv("SULLAE_LIBCUDA", lib)
 		return m.Run()
 	}())
-}
-
-// buildSimulator compiles sim/driver.cc with the system's C++ compiler.
-func buildSimulator(lib string) error {
-	cxx := "g++"
-	if _, err := exec.LookPath(cxx); err != nil {
-		cxx = "clang++"
-		if _, err := exec.LookPath(cxx); err != nil {
-			return fmt.Errorf("no C++ compiler for the simulated device: %w", exec.ErrNotFound)
-		}
-	}
-	out, err := exec.Command(cxx, "-std=c++17", "-O2", "-shared", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden", "-mfma", "-o", lib, "sim/driver.cc").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("build the simulated device: %v\n%s", err, out)
-	}
-	return nil
 }
 
 // open opens the backend, or skips the test.

@@ -10,9 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ebitengine/purego"
-
 	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/cuda/simtest"
 )
 
 // TestFaults: what a driver can fail at is an error that names the call and the
@@ -79,7 +78,7 @@ func TestFaultsChild(t *testing.T) {
 	defer func() {
 		b.Close()
 		if b.err == nil {
-			if left := simLeft(t); left != 0 {
+			if left := simtest.Left(t); left != 0 {
 				t.Errorf("%d bytes, graphs and events are left", left)
 			}
 		}
@@ -145,18 +144,4 @@ func there(b *Backend, x kernels.Buffer) error {
 	}
 	b.Put(x, h)
 	return b.Sync()
-}
-
-// simLeft is what the simulated device still has.
-func simLeft(t *testing.T) uint64 {
-	lib, err := purego.Dlopen(os.Getenv("SULLAE_LIBCUDA"), purego.RTLD_NOW|purego.RTLD_GLOBAL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := purego.Dlsym(lib, "sim_left")
-	if err != nil {
-		t.Fatal(err)
-	}
-	left, _, _ := purego.SyscallN(f)
-	return uint64(left)
 }

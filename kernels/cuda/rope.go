@@ -8,6 +8,7 @@ import (
 
 // ropeTable is a RopeTable on the device: all cosines, then all sines.
 type ropeTable struct {
+	of  *kernels.RopeTable
 	mem *memory
 	sin uint64
 }
@@ -22,7 +23,7 @@ type turn struct {
 	pos        uint64
 }
 
-// Rope: see kernels.Backend. A table is copied to the device once.
+// Rope: see kernels.Backend. A table stays on the device until another comes.
 func (b *Backend) Rope(x kernels.Buffer, heads, headDim int, pos []int32, t *kernels.RopeTable) {
 	must(2*t.Half <= headDim && x.Len() >= len(pos)*heads*headDim, "Rope", "%d rows of %d heads of %d in %d values, half %d", len(pos), heads, headDim, x.Len(), t.Half)
 	for _, p := range pos {
@@ -32,23 +33,40 @@ func (b *Backend) Rope(x kernels.Buffer, heads, headDim int, pos []int32, t *ker
 		return
 	}
 	defer b.device.enter()()
-	r := b.ropes[t]
+	r := b.ropeOf(t)
 	if r == nil {
-		m, err := b.alloc(8 * len(t.Cos))
-		if err != nil {
-			b.note(err)
-			return
-		}
-		r = &ropeTable{m, m.at + uint64(4*len(t.Cos))}
-		b.copyIn(m.at, bytesOf(t.Cos))
-		b.copyIn(r.sin, bytesOf(t.Sin))
-		b.ropes[t] = r
+		return
 	}
 	next := turn{dev(x).at, heads, headDim, r, t.Half, len(pos), send(b, pos)}
 	if len(b.turns) != 1 || !b.turns[0].alike(next) {
 		b.settle()
 	}
 	b.turns, b.idle = append(b.turns, next), false
+}
+
+// ropeOf is a table on the device; nil if there is no memory for it, which b.err says.
+func (b *Backend) ropeOf(t *kernels.RopeTable) *ropeTable {
+	if b.rope != nil && b.rope.of == t {
+		return b.rope
+	}
+	b.freeRope()
+	m, err := b.alloc(8 * len(t.Cos))
+	if err != nil {
+		b.note(err)
+		return nil
+	}
+	b.rope = &ropeTable{t, m, m.at + uint64(4*len(t.Cos))}
+	b.copyIn(m.at, bytesOf(t.Cos))
+	b.copyIn(b.rope.sin, bytesOf(t.Sin))
+	return b.rope
+}
+
+func (b *Backend) freeRope() {
+	if b.rope != nil {
+		b.wait() // what is queued may still use it
+		b.rope.mem.free()
+		b.rope = nil
+	}
 }
 
 // alike reports whether two turn the same rows by the same angles.

@@ -32,6 +32,7 @@ type cluster struct {
 	t       testing.TB
 	engines []*engine.Engine
 	comms   []collective.Communicator
+	devices []kernels.Backend
 	step    uint64
 	blocks  int32 // next free KV block: sequences never give theirs back
 	// longAfter is the model's Rope.LongAfter.
@@ -68,43 +69,57 @@ func startSpec(t testing.TB, ckpt *checkpoint.Checkpoint, spec *model.Spec, vari
 // startCut is startSpec with what cfg says of keys and values and of parts.
 func startCut(t testing.TB, ckpt *checkpoint.Checkpoint, spec *model.Spec, variant string, format kernels.Format, cfg engine.Config, capacities ...float64) *cluster {
 	t.Helper()
-	p, err := plan.Make(plan.UnitsOf(spec), capacities)
+	c, err := tryStart(t, ckpt, spec, variant, format, cfg, capacities...)
 	if err != nil {
 		t.Fatal(err)
-	}
-	c := &cluster{t: t, longAfter: spec.Rope.LongAfter(), groups: len(spec.KVGroups().Windows)}
-	comms, _ := memlink.New(len(capacities), memlink.Options{Tuning: collective.Tuning{Timeout: stepTime}})
-	for r, comm := range comms {
-		b := newBackend(t, variant, r)
-		m, err := engine.Load(t.Context(), engine.LoadConfig{Backend: b, Spec: spec, Plan: p, Rank: r, Source: ckpt, Format: format})
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg := cfg
-		cfg.Model, cfg.Backend, cfg.Comm, cfg.Epoch, cfg.Blocks, cfg.BlockSize = m, b, comm, 1, testBlocks, testBlockSize
-		e, err := engine.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.engines, c.comms = append(c.engines, e), append(c.comms, comm)
-		t.Cleanup(func() { comm.Close(); e.Close(); m.Free(); b.Close() })
 	}
 	return c
 }
 
-// newBackend is a rank's: kernels of the CPU, or a GPU's (gpuExact, gpuRounded).
-func newBackend(t testing.TB, variant string, rank int) (b kernels.Backend) {
-	var err error
-	switch variant {
-	case gpuExact, gpuRounded:
-		b, err = cuda.New(cuda.Config{Exact: variant == gpuExact})
-	default:
-		b, err = cpu.New(cpu.Config{Threads: 1 + rank%2, Variant: variant})
-	}
+// tryStart is startCut for a device that may fail.
+func tryStart(t testing.TB, ckpt *checkpoint.Checkpoint, spec *model.Spec, variant string, format kernels.Format, cfg engine.Config, capacities ...float64) (*cluster, error) {
+	t.Helper()
+	p, err := plan.Make(plan.UnitsOf(spec), capacities)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	return b
+	c := &cluster{t: t, longAfter: spec.Rope.LongAfter(), groups: len(spec.KVGroups().Windows)}
+	comms, _ := memlink.New(len(capacities), memlink.Options{Tuning: collective.Tuning{Timeout: stepTime}})
+	for r, comm := range comms {
+		t.Cleanup(func() { comm.Close() })
+		b, err := newBackend(variant, r)
+		if err != nil {
+			return nil, err
+		}
+		t.Cleanup(func() { b.Close() })
+		m, err := engine.Load(t.Context(), engine.LoadConfig{Backend: b, Spec: spec, Plan: p, Rank: r, Source: ckpt, Format: format})
+		if err != nil {
+			return nil, err
+		}
+		t.Cleanup(m.Free)
+		cfg := cfg
+		cfg.Model, cfg.Backend, cfg.Comm, cfg.Epoch, cfg.Blocks, cfg.BlockSize = m, b, comm, 1, testBlocks, testBlockSize
+		e, err := engine.New(cfg)
+		if err != nil {
+			return nil, err
+		}
+		t.Cleanup(e.Close)
+		c.engines, c.comms, c.devices = append(c.engines, e), append(c.comms, comm), append(c.devices, b)
+	}
+	return c, nil
+}
+
+// newBackend is a rank's: kernels of the CPU, or a GPU's (gpuExact, gpuRounded).
+func newBackend(variant string, rank int) (kernels.Backend, error) {
+	switch {
+	case variant == gpuExact || variant == gpuFirst && rank == 0:
+		return cuda.New(cuda.Config{Exact: true})
+	case variant == gpuRounded:
+		return cuda.New(cuda.Config{})
+	case variant == gpuFirst:
+		variant = ""
+	}
+	return cpu.New(cpu.Config{Threads: 1 + rank%2, Variant: variant})
 }
 
 func capacities(n int) []float64 { return slices.Repeat([]float64{1}, n) }
@@ -213,10 +228,12 @@ func TestGolden(t *testing.T) {
 	golden(t, "", tolerance, capacities(1), capacities(2), capacities(3), capacities(4), capacities(8), []float64{1, 3}, []float64{5, 1, 2})
 }
 
-// Variants of a GPU: activations as they are, and rounded where weights are of 16 bits.
+// Variants of a GPU: activations as they are, and rounded where weights are of 16 bits;
+// gpuFirst is rank 0 as gpuExact, the others on the CPU.
 const (
 	gpuExact   = "cuda-f32"
 	gpuRounded = "cuda-f16"
+	gpuFirst   = "cuda-f32 first"
 )
 
 var onGPU = flag.Bool("gpu", false, "test on the first GPU, or on what SULLAE_LIBCUDA names")

@@ -167,25 +167,18 @@ func (m *Model) layer(i int) *layer {
 
 // Free releases the weights.
 func (m *Model) Free() {
-	free := func(fs ...interface{ Free() }) {
-		for _, f := range fs {
-			f.Free()
-		}
-	}
-	weights := func(ws ...kernels.Weight) {
-		for _, w := range ws {
-			if w != nil {
-				free(w)
+	free := func(list ...interface{ Free() }) {
+		for _, f := range list {
+			if f != nil {
+				f.Free()
 			}
 		}
 	}
 	for i := range m.layers {
 		ly := &m.layers[i]
-		weights(ly.q, ly.k, ly.v, ly.o, ly.gate, ly.up, ly.down)
+		free(ly.q, ly.k, ly.v, ly.o, ly.gate, ly.up, ly.down)
+		free(ly.attnNorm, ly.mlpNorm, ly.attnPostNorm, ly.mlpPostNorm, ly.qNorm, ly.kNorm, ly.qBias, ly.kBias, ly.vBias)
 	}
-	weights(m.head)
-	if m.embed != nil {
-		m.embed.Free()
-	}
-	m.layers, m.head, m.embed = nil, nil, nil
+	free(m.finalNorm, m.head, m.embed)
+	m.layers, m.head, m.embed, m.finalNorm = nil, nil, nil, nil
 }

@@ -22,7 +22,8 @@ type device struct {
 	free, held func() int64
 	// add is collective.Tuning's: for what ranks sum in the host's memory; nil: plain.
 	add func(dst, x, y []float32)
-	// lost is why the device can no longer be used; nil while it can.
+	// lost is why the device can no longer be used; nil while it can. It is asked
+	// between ops, by whom they are of.
 	lost func() error
 }
 

@@ -57,6 +57,9 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 	log := s.log.With("epoch", r.req.Epoch, "rank", r.req.Rank)
 
 	e, comm, meter, err := s.form(ctx, r)
+	if err != nil {
+		s.checkDevice()
+	}
 	if err != nil && collective.UnreachableRank(err) >= 0 {
 		log.Warn("epoch not formed", "err", err)
 		return stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Error{Error: r.runError(0, err)}})
@@ -102,12 +105,7 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		step.Masks = func(ctx context.Context) ([]engine.Masks, error) { return await(ctx, masks, step.ID, comm) }
 		res, err := e.Step(ctx, step)
 		if err != nil {
-			if lost := s.backend.lost(); lost != nil {
-				select {
-				case s.lost <- lost:
-				default: // it is known already
-				}
-			}
+			s.checkDevice()
 			return s.fail(stream, r, comm, log, m.GetStep().GetStep(), err)
 		}
 		ended = time.Now()
@@ -118,6 +116,17 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		s.mu.Unlock()
 		if err := stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Result{Result: resultOf(res, spent, idle, r.req.Rank == 0)}}); err != nil {
 			return err
+		}
+	}
+}
+
+// checkDevice has the worker end if an error came of its device's being lost: nothing is
+// left of what was on it.
+func (s *service) checkDevice() {
+	if lost := s.backend.lost(); lost != nil {
+		select {
+		case s.lost <- lost:
+		default: // it is known already
 		}
 	}
 }

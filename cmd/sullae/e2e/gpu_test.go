@@ -1,37 +1,22 @@
-//go:build amd64
+//go:build linux && amd64 && !nocuda
 
 package e2e
 
 import (
-	"os/exec"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"syscall"
 	"testing"
-)
 
-// simulatedGPU builds the simulated device's libcuda and makes the workers of this
-// test use it.
-func simulatedGPU(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("g++"); err != nil {
-		t.Skip("needs g++ for the simulated device")
-	}
-	lib := filepath.Join(t.TempDir(), "libcuda.so")
-	out, err := exec.Command("g++", "-std=c++17", "-O2", "-shared", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden", "-mfma", "-o", lib, "../../../kernels/cuda/sim/driver.cc").CombinedOutput()
-	if err != nil {
-		t.Fatalf("build the simulated device: %v\n%s", err, out)
-	}
-	t.Setenv("SULLAE_LIBCUDA", lib)
-}
+	"github.com/sullae/sullae/kernels/cuda/simtest"
+)
 
 // TestGPUWorkers: workers on a (simulated) GPU give the same bits whatever their
 // number and also when the device is lost half-way, and in float32 nearly those of
 // the CPU.
 func TestGPUWorkers(t *testing.T) {
 	long(t)
-	simulatedGPU(t)
+	simtest.Use(t)
 	ask := func(args ...string) (completion, string) {
 		p := up(t, args...)
 		defer p.stop(syscall.SIGTERM)

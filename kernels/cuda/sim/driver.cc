@@ -8,7 +8,7 @@
 //	c++ -std=c++17 -O2 -shared -fPIC -ffp-contract=off -o libcuda.so driver.cc
 //
 // SULLAE_SIM_FAIL=CALL:N:CODE makes the Nth call of CALL fail with CODE, and, as
-// on a device after a fault, every call after it. SULLAE_SIM_SEED seeds the order,
+// on a device after a fault, every call after it; CALL may be kernel, the run of one. SULLAE_SIM_SEED seeds the order,
 // SULLAE_SIM_CC is the compute capability (90), SULLAE_SIM_REFUSE a target of PTX that
 // the driver refuses (sm_90a).
 #include <stdio.h>
@@ -141,7 +141,10 @@ struct launch {
 	std::vector<std::vector<char>> values;
 };
 
+static int enter(const char *call);
+
 static int run_launch(const launch &l) {
+	if (int e = enter("kernel")) return e;
 	std::vector<void *> at;
 	for (const auto &v : l.values) at.push_back((void *)v.data());
 	body = l.e->run, arguments = at.data(), shared_bytes = l.shared;
@@ -176,24 +179,34 @@ static int forbidden() {
 	return CAPTURE_UNSUPPORTED;
 }
 
+// fault is which call is to fail, and calls how often each has come. A kernel that runs is the
+// call "kernel": the driver tells of it later, in whatever is called next.
+static struct {
+	std::string call;
+	long nth, code;
+} fault;
+static std::map<std::string, long> calls;
+
+// arm takes CALL:N:CODE; anything else is no fault.
+static void arm(const char *spec) {
+	fault = {}, calls.clear();
+	std::string s = spec ? spec : "";
+	size_t a = s.find(':'), b = s.rfind(':');
+	if (a != std::string::npos && b > a) fault = {s.substr(0, a), atol(s.c_str() + a + 1), atol(s.c_str() + b + 1)};
+}
+
 // enter counts a call and says whether it is to fail.
 static int enter(const char *call) {
-	static std::map<std::string, long> calls;
-	static std::string target;
-	static long nth = -1, code;
-	if (nth < 0) {
-		nth = 0;
-		if (const char *spec = getenv("SULLAE_SIM_FAIL")) {
-			std::string s = spec;
-			size_t a = s.find(':'), b = s.rfind(':');
-			if (a != std::string::npos && b > a) target = s.substr(0, a), nth = atol(s.c_str() + a + 1), code = atol(s.c_str() + b + 1);
-		}
+	static bool began;
+	if (!began) {
+		began = true;
+		arm(getenv("SULLAE_SIM_FAIL"));
 		if (const char *seed = getenv("SULLAE_SIM_SEED")) rng ^= strtoull(seed, nullptr, 0) * 0x2545f4914f6cdd1dull;
 	}
 	if (sticky) return sticky;
-	if (target == call && ++calls[call] == nth) {
-		if (code != OUT_OF_MEMORY && code != NOT_SUPPORTED) sticky = (int)code; // a device that faulted stays so
-		return (int)code;
+	if (++calls[call] == fault.nth && fault.call == call) {
+		if (fault.code != OUT_OF_MEMORY && fault.code != NOT_SUPPORTED) sticky = (int)fault.code; // a device that faulted stays so
+		return (int)fault.code;
 	}
 	return 0;
 }
@@ -488,3 +501,15 @@ API cuGetErrorName(int code, const char **s) {
 }
 // sim_left tells tests what is left: bytes of memory, graphs and events.
 extern "C" __attribute__((visibility("default"))) uint64_t sim_left() { return allocated + graphs_alive + events_alive; }
+// sim_fail repairs the device and makes another call fail, as SULLAE_SIM_FAIL does;
+// sim_calls is how often a call has come since.
+extern "C" __attribute__((visibility("default"))) void sim_fail(const char *spec) {
+	LOCK;
+	enter("");
+	sticky = 0;
+	arm(spec);
+}
+extern "C" __attribute__((visibility("default"))) long sim_calls(const char *call) {
+	LOCK;
+	return calls[call];
+}
