@@ -41,7 +41,10 @@ type Worker struct {
 	// Capacity is the speed relative to other workers; 0 means not known.
 	Capacity float64 `json:"capacity"`
 
-	Hostname      string `json:"hostname,omitempty"`
+	Hostname string `json:"hostname,omitempty"`
+	// Device tells apart what of a host has memory of its own: a GPU's UUID, or empty for
+	// the host's.
+	Device        string `json:"device,omitempty"`
 	PID           int    `json:"pid,omitempty"`
 	StartedUnixMs int64  `json:"started_unix_ms,omitempty"`
 	// CheckpointID is the checkpoint that it can read by itself, or empty.

@@ -81,22 +81,24 @@ func (m memory) tooSmall(rank int, context int64) error {
 	return fmt.Errorf("%s: %s", why, help)
 }
 
-// limits is what each rank may take: its own limit, or its part of its host's
-// memory, shared alike with all workers that are registered there.
+// limits is what each rank may take: its own limit, or its part of the memory of its host,
+// or its GPU, shared alike with all workers that are registered there.
 func limits(members []registry.Worker, told []*clusterv1.GetStatusResponse, all []registry.Worker) []int64 {
-	onHost := map[string]int64{}
+	type place struct{ host, device string }
+	at := func(w registry.Worker) place { return place{w.Hostname, w.Device} }
+	there := map[place]int64{}
 	for _, w := range all {
-		onHost[w.Hostname]++
+		there[at(w)]++
 	}
-	held := map[string]int64{} // by our ranks already: they give it back, or use it again
+	held := map[place]int64{} // by our ranks already: they give it back, or use it again
 	for r, w := range members {
-		held[w.Hostname] += told[r].GetMemoryHeldBytes()
+		held[at(w)] += told[r].GetMemoryHeldBytes()
 	}
 	out := make([]int64, len(members))
 	for r, w := range members {
 		out[r] = told[r].GetMemoryLimitBytes()
 		if free := told[r].GetMemoryFreeBytes(); out[r] == 0 && free > 0 {
-			out[r] = (free + held[w.Hostname]) / max(onHost[w.Hostname], 1)
+			out[r] = (free + held[at(w)]) / max(there[at(w)], 1)
 		}
 	}
 	return out

@@ -9,18 +9,20 @@ import (
 	clusterv1 "github.com/sullae/sullae/proto/sullae/cluster/v1"
 )
 
-// TestLimits: what a host has is shared by all workers on it, what a rank holds
+// TestLimits: what a host or a GPU has is shared by all workers on it, what a rank holds
 // already counts, and a worker's own limit goes before.
 func TestLimits(t *testing.T) {
 	on := func(host string) registry.Worker { return registry.Worker{Hostname: host} }
 	told := func(limit, free, held int64) *clusterv1.GetStatusResponse {
 		return &clusterv1.GetStatusResponse{MemoryLimitBytes: limit, MemoryFreeBytes: free, MemoryHeldBytes: held}
 	}
-	members := []registry.Worker{on("a"), on("a"), on("b"), on("c"), on("d")}
+	gpu := func(n string) registry.Worker { return registry.Worker{Hostname: "a", Device: n} }
+	members := []registry.Worker{on("a"), on("a"), on("b"), on("c"), on("d"), gpu("0"), gpu("1"), gpu("1")}
 	got := limits(members,
-		[]*clusterv1.GetStatusResponse{told(0, 100, 30), told(0, 100, 20), told(0, 50, 0), told(40, 500, 9), told(0, 0, 7)},
+		[]*clusterv1.GetStatusResponse{told(0, 100, 30), told(0, 100, 20), told(0, 50, 0), told(40, 500, 9), told(0, 0, 7),
+			told(0, 70, 10), told(0, 40, 20), told(0, 40, 20)},
 		append(slices.Clone(members), on("a"), on("b")))
-	if want := []int64{50, 50, 25, 40, 0}; !slices.Equal(got, want) {
+	if want := []int64{50, 50, 25, 40, 0, 80, 40, 40}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

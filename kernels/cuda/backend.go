@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/sullae/sullae/kernels"
@@ -51,6 +52,7 @@ type Backend struct {
 	ended                  *memory // maxTiles counters (product.h, ended), zero between launches
 	foldBytes              int     // the constant, or a test's
 	rope                   *ropeTable
+	held                   atomic.Int64 // bytes of the device
 }
 
 var (
@@ -104,6 +106,13 @@ func (b *Backend) FreeMemory() int64 {
 	free, _ := b.memInfo()
 	return int64(free)
 }
+
+// DeviceID is the GPU's UUID, as nvidia-smi prints it.
+func (b *Backend) DeviceID() string { return b.device.uuid }
+
+// HeldMemory is how many bytes of the device's memory the backend has. Others may have
+// memory of the same device.
+func (b *Backend) HeldMemory() int64 { return b.held.Load() }
 
 // Lost is why the device can no longer be used, nil while it can. It waits for the ops
 // before it, of which some may have failed without anybody's having been told.

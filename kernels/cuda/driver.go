@@ -37,6 +37,7 @@ const codeOutOfMemory = 2
 type driver struct {
 	cuInit, cuDriverGetVersion                                           uintptr
 	cuDeviceGetCount, cuDeviceGet, cuDeviceGetName, cuDeviceGetAttribute uintptr
+	cuDeviceGetUuid                                                      uintptr
 	cuDevicePrimaryCtxRetain, cuDevicePrimaryCtxRelease, cuCtxSetCurrent uintptr
 	cuModuleLoadDataEx, cuModuleUnload, cuModuleGetFunction              uintptr
 	cuFuncGetAttribute, cuFuncSetAttribute                               uintptr
@@ -70,7 +71,7 @@ func openDriver() (*driver, error) {
 	}{
 		{&d.cuInit, "cuInit"}, {&d.cuDriverGetVersion, "cuDriverGetVersion"},
 		{&d.cuDeviceGetCount, "cuDeviceGetCount"}, {&d.cuDeviceGet, "cuDeviceGet"}, {&d.cuDeviceGetName, "cuDeviceGetName"},
-		{&d.cuDeviceGetAttribute, "cuDeviceGetAttribute"},
+		{&d.cuDeviceGetAttribute, "cuDeviceGetAttribute"}, {&d.cuDeviceGetUuid, "cuDeviceGetUuid_v2"},
 		{&d.cuDevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain"}, {&d.cuDevicePrimaryCtxRelease, "cuDevicePrimaryCtxRelease_v2"},
 		{&d.cuCtxSetCurrent, "cuCtxSetCurrent"},
 		{&d.cuModuleLoadDataEx, "cuModuleLoadDataEx"}, {&d.cuModuleUnload, "cuModuleUnload"}, {&d.cuModuleGetFunction, "cuModuleGetFunction"},
@@ -142,6 +143,7 @@ type device struct {
 	*driver
 	id     int32
 	name   string
+	uuid   string
 	cc     int // compute capability, 90 for 9.0
 	ctx    uintptr
 	stream uintptr
@@ -172,6 +174,7 @@ func openDevice(index int, log *slog.Logger) (_ *device, err error) {
 		return nil, err
 	}
 	var name [128]byte
+	var uuid [16]byte
 	var processors, major, minor int32
 	attribute := func(to *int32, which uintptr) func() error {
 		return func() error {
@@ -182,12 +185,16 @@ func openDevice(index int, log *slog.Logger) (_ *device, err error) {
 		func() error {
 			return d.call("cuDeviceGetName", d.cuDeviceGetName, uintptr(unsafe.Pointer(&name[0])), uintptr(len(name)), uintptr(d.id))
 		},
+		func() error {
+			return d.call("cuDeviceGetUuid", d.cuDeviceGetUuid, uintptr(unsafe.Pointer(&uuid[0])), uintptr(d.id))
+		},
 		attribute(&processors, attrProcessors), attribute(&major, attrMajor), attribute(&minor, attrMinor),
 	} {
 		if err := f(); err != nil {
 			return nil, err
 		}
 	}
+	d.uuid = fmt.Sprintf("GPU-%x-%x-%x-%x-%x", uuid[:4], uuid[4:6], uuid[6:8], uuid[8:10], uuid[10:])
 	d.name, d.cc, d.processors = cString(&name[0]), int(major)*10+int(minor), int(processors)
 	if d.cc < 80 {
 		return nil, fmt.Errorf("%w: device %d (%s) has compute capability %d.%d, 8.0 is needed", ErrNoDevice, index, d.name, major, minor)

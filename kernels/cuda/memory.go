@@ -30,6 +30,7 @@ func (b *Backend) alloc(size int) (*memory, error) {
 		}
 		return nil, err
 	}
+	b.held.Add(int64(m.size))
 	return m, nil
 }
 
@@ -47,6 +48,7 @@ func (m *memory) free() {
 	defer m.b.device.enter()()
 	m.b.graphs.drop(m.b)
 	_ = m.b.device.call("cuMemFree", m.b.device.cuMemFree, uintptr(m.at)) // a lost context frees by itself
+	m.b.held.Add(int64(-m.size))
 	m.at = 0
 }
 

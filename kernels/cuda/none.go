@@ -29,6 +29,12 @@ func New(Config) (*Backend, error) { return nil, ErrNoDevice }
 // DeviceName is the GPU's name.
 func (b *Backend) DeviceName() string { return "" }
 
+// DeviceID is the GPU's UUID.
+func (b *Backend) DeviceID() string { return "" }
+
+// HeldMemory is how many bytes of the device the backend has.
+func (b *Backend) HeldMemory() int64 { return 0 }
+
 // Lost is nil.
 func (b *Backend) Lost() error { return nil }
 

@@ -17,6 +17,8 @@ import (
 // device is what a worker computes on, and the memory that it has.
 type device struct {
 	kernels.Backend
+	// id is of a GPU; empty of the CPU, which has the host's memory.
+	id string
 	// free is how many bytes are free, held how many this process has of them; 0
 	// where the system doesn't tell.
 	free, held func() int64
@@ -43,8 +45,7 @@ func openDevice(cfg Config, log *slog.Logger) (*device, error) {
 		gpu, err := cuda.New(cuda.Config{Device: index, Exact: cfg.ExactCUDA, Log: log})
 		if err == nil {
 			log.Info("computing on a GPU", "device", gpu.DeviceName(), "class", gpu.Info().Class)
-			held := gpu.FreeMemory() // before anything is loaded
-			return &device{gpu, gpu.FreeMemory, func() int64 { return max(0, held-gpu.FreeMemory()) }, nil, gpu.Lost}, nil
+			return &device{gpu, gpu.DeviceID(), gpu.FreeMemory, gpu.HeldMemory, nil, gpu.Lost}, nil
 		}
 		if name == "cuda" || !errors.Is(err, cuda.ErrNoDevice) {
 			return nil, fmt.Errorf("--device %s: %w", cfg.Device, err)
@@ -58,5 +59,5 @@ func openDevice(cfg Config, log *slog.Logger) (*device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--threads, --cpu-variant: %w", err)
 	}
-	return &device{b, freeMemory, heldMemory, b.AddTo, func() error { return nil }}, nil
+	return &device{b, "", freeMemory, heldMemory, b.AddTo, func() error { return nil }}, nil
 }

@@ -165,7 +165,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	rec := registry.Worker{
 		ID: cfg.ID, Address: address, GossipAddress: gossip.Self().Addr, OpsAddress: opsAddress, Version: cfg.Version, ProtocolVersion: ProtocolVersion,
 		Backend: info.Name, Variant: info.Variant, Class: info.Class, Threads: info.Threads, MemoryBytes: cfg.Memory,
-		Capacity: cfg.Speed, Hostname: host, PID: os.Getpid(), StartedUnixMs: start.UnixMilli(),
+		Capacity: cfg.Speed, Hostname: host, Device: backend.id, PID: os.Getpid(), StartedUnixMs: start.UnixMilli(),
 	}
 	if rec.MemoryBytes == 0 {
 		rec.MemoryBytes = backend.free()

@@ -242,6 +242,7 @@ API cuDeviceGetCount(int *n) {
 }
 API cuDeviceGet(int *d, int i) { *d = i; return 0; }
 API cuDeviceGetName(char *s, int n, int) { snprintf(s, n, "simulated device"); return 0; }
+API cuDeviceGetUuid_v2(void *u, int) { memcpy(u, "simulated device", 16); return 0; }
 API cuDeviceTotalMem_v2(size_t *n, int) { *n = TOTAL; return 0; }
 static int capability() {
 	const char *s = getenv("SULLAE_SIM_CC");
