@@ -51,7 +51,7 @@ type Backend struct {
 	parts, rounded, scales *memory // scratch of products, and of attention
 	ended                  *memory // maxTiles counters (product.h, ended), zero between launches
 	foldBytes              int     // the constant, or a test's
-	rope                   *ropeTable
+	ropes                  map[*kernels.RopeTable]*ropeTable
 	held                   atomic.Int64 // bytes of the device
 }
 
@@ -68,7 +68,7 @@ func New(cfg Config) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{device: d, exact: cfg.Exact, foldBytes: foldBytes, params: &params{}}
+	b := &Backend{device: d, exact: cfg.Exact, foldBytes: foldBytes, params: &params{}, ropes: map[*kernels.RopeTable]*ropeTable{}}
 	b.args = args{have: map[uint64]int{}, seed: maphash.MakeSeed()}
 	if b.args.host, err = b.pinned(argBytes); err == nil {
 		b.args.mirror, err = b.alloc(argBytes)
@@ -122,7 +122,7 @@ func (b *Backend) Lost() error { return b.Sync() }
 // who have them, before.
 func (b *Backend) Close() error {
 	b.wait()
-	b.freeRope()
+	b.freeRopes()
 	for _, m := range []*memory{b.parts, b.rounded, b.scales, b.ended, b.args.mirror} {
 		m.free()
 	}

@@ -8,10 +8,12 @@ import (
 
 // ropeTable is a RopeTable on the device: all cosines, then all sines.
 type ropeTable struct {
-	of  *kernels.RopeTable
 	mem *memory
 	sin uint64
 }
+
+// maxRopes are kept: a backend that loads another share gets another table.
+const maxRopes = 2
 
 // turn is a Rope that is held back: those of queries and keys are done together with
 // the writing of the keys (attention.cu, rope_write).
@@ -23,7 +25,8 @@ type turn struct {
 	pos        uint64
 }
 
-// Rope: see kernels.Backend. A table stays on the device until another comes.
+// Rope: see kernels.Backend. A table is copied to the device once, and stays there until
+// several others have come.
 func (b *Backend) Rope(x kernels.Buffer, heads, headDim int, pos []int32, t *kernels.RopeTable) {
 	must(2*t.Half <= headDim && x.Len() >= len(pos)*heads*headDim, "Rope", "%d rows of %d heads of %d in %d values, half %d", len(pos), heads, headDim, x.Len(), t.Half)
 	for _, p := range pos {
@@ -46,27 +49,30 @@ func (b *Backend) Rope(x kernels.Buffer, heads, headDim int, pos []int32, t *ker
 
 // ropeOf is a table on the device; nil if there is no memory for it, which b.err says.
 func (b *Backend) ropeOf(t *kernels.RopeTable) *ropeTable {
-	if b.rope != nil && b.rope.of == t {
-		return b.rope
+	if r := b.ropes[t]; r != nil {
+		return r
 	}
-	b.freeRope()
+	if len(b.ropes) == maxRopes {
+		b.freeRopes()
+	}
 	m, err := b.alloc(8 * len(t.Cos))
 	if err != nil {
 		b.note(err)
 		return nil
 	}
-	b.rope = &ropeTable{t, m, m.at + uint64(4*len(t.Cos))}
+	r := &ropeTable{m, m.at + uint64(4*len(t.Cos))}
 	b.copyIn(m.at, bytesOf(t.Cos))
-	b.copyIn(b.rope.sin, bytesOf(t.Sin))
-	return b.rope
+	b.copyIn(r.sin, bytesOf(t.Sin))
+	b.ropes[t] = r
+	return r
 }
 
-func (b *Backend) freeRope() {
-	if b.rope != nil {
-		b.wait() // what is queued may still use it
-		b.rope.mem.free()
-		b.rope = nil
+func (b *Backend) freeRopes() {
+	b.wait() // what is queued may still use them
+	for _, r := range b.ropes {
+		r.mem.free()
 	}
+	clear(b.ropes)
 }
 
 // alike reports whether two turn the same rows by the same angles.
