@@ -28,8 +28,10 @@ type Backend struct {
 	device  *device
 	exact   bool
 	params  *params
+	log     *slog.Logger
 	queue   queue
 	graphs  graphs
+	overlap overlap
 	idle    bool // nothing was queued since all was waited for
 	args    args
 	staging staging
@@ -68,9 +70,12 @@ func New(cfg Config) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{device: d, exact: cfg.Exact, foldBytes: foldBytes, params: &params{}, ropes: map[*kernels.RopeTable]*ropeTable{}}
+	b := &Backend{device: d, log: log, exact: cfg.Exact, foldBytes: foldBytes, params: &params{}, ropes: map[*kernels.RopeTable]*ropeTable{}}
 	b.args = args{have: map[uint64]int{}, seed: maphash.MakeSeed()}
-	if b.args.host, err = b.pinned(argBytes); err == nil {
+	if b.overlap, err = newOverlap(d); err == nil {
+		b.args.host, err = b.pinned(argBytes)
+	}
+	if err == nil {
 		b.args.mirror, err = b.alloc(argBytes)
 	}
 	if err == nil {

@@ -30,7 +30,11 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s (%d)", e.Call, e.Name, e.Code) }
 
-const codeOutOfMemory = 2
+const (
+	codeInvalidValue = 1
+	codeOutOfMemory  = 2
+	codeNotSupported = 801
+)
 
 // driver is libcuda. Calls go by SyscallN, a third of the cost of a registered
 // function. The fields are entry points, by the names of the driver's API.
@@ -44,13 +48,16 @@ type driver struct {
 	cuMemGetInfo, cuMemAlloc, cuMemFree, cuMemHostAlloc, cuMemFreeHost   uintptr
 	cuMemcpyHtoDAsync, cuMemcpyDtoHAsync, cuMemcpyDtoDAsync              uintptr
 	cuMemsetD8Async                                                      uintptr
-	cuStreamCreate, cuStreamDestroy, cuStreamSynchronize, cuLaunchKernel uintptr
+	cuStreamCreate, cuStreamDestroy, cuStreamSynchronize                 uintptr
+	cuLaunchKernel, cuLaunchKernelEx                                     uintptr
 	cuEventCreate, cuEventDestroy, cuEventRecord, cuEventSynchronize     uintptr
 	cuStreamWaitEvent                                                    uintptr
 	cuStreamBeginCapture, cuStreamEndCapture                             uintptr
 	cuGraphInstantiateWithFlags, cuGraphLaunch                           uintptr
 	cuGraphDestroy, cuGraphExecDestroy                                   uintptr
 	cuGetErrorName                                                       uintptr
+
+	version int32 // of CUDA, 12030 for 12.3
 }
 
 // openDriver loads libcuda; the error says what is missing. SULLAE_LIBCUDA names
@@ -80,7 +87,7 @@ func openDriver() (*driver, error) {
 		{&d.cuMemcpyHtoDAsync, "cuMemcpyHtoDAsync_v2"}, {&d.cuMemcpyDtoHAsync, "cuMemcpyDtoHAsync_v2"},
 		{&d.cuMemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2"}, {&d.cuMemsetD8Async, "cuMemsetD8Async"},
 		{&d.cuStreamCreate, "cuStreamCreate"}, {&d.cuStreamDestroy, "cuStreamDestroy_v2"}, {&d.cuStreamSynchronize, "cuStreamSynchronize"},
-		{&d.cuLaunchKernel, "cuLaunchKernel"},
+		{&d.cuLaunchKernel, "cuLaunchKernel"}, {&d.cuLaunchKernelEx, "cuLaunchKernelEx"},
 		{&d.cuEventCreate, "cuEventCreate"}, {&d.cuEventDestroy, "cuEventDestroy_v2"}, {&d.cuEventRecord, "cuEventRecord"},
 		{&d.cuEventSynchronize, "cuEventSynchronize"}, {&d.cuStreamWaitEvent, "cuStreamWaitEvent"}, {&d.cuFuncGetAttribute, "cuFuncGetAttribute"},
 		{&d.cuFuncSetAttribute, "cuFuncSetAttribute"},
@@ -96,11 +103,10 @@ func openDriver() (*driver, error) {
 	if err := d.call("cuInit", d.cuInit, 0); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrNoDevice, err)
 	}
-	var version int32
-	if err := d.call("cuDriverGetVersion", d.cuDriverGetVersion, uintptr(unsafe.Pointer(&version))); err != nil {
+	if err := d.call("cuDriverGetVersion", d.cuDriverGetVersion, uintptr(unsafe.Pointer(&d.version))); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrNoDevice, err)
 	}
-	if version < minDriver {
+	if version := d.version; version < minDriver {
 		return nil, fmt.Errorf("%w: the driver speaks CUDA %d.%d, %d.%d is needed (driver 525 or later)",
 			ErrNoDevice, version/1000, version%1000/10, minDriver/1000, minDriver%1000/10)
 	}

@@ -17,6 +17,7 @@ compile() {
 	done
 }
 rm -f ptx/*.gz
-compile sm_80 rows matmul attention attend_mma probes
-compile sm_90a probes
+all="rows matmul attention attend_mma probes"
+compile sm_80 $all
+compile sm_90a $all
 cat gen.sh src/* | sha256sum | cut -d ' ' -f 1 >ptx/sources.sum

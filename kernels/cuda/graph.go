@@ -73,25 +73,20 @@ func (g *graphs) launch(b *Backend, q *queue) bool {
 	return true
 }
 
-// capture makes a graph; nil if the driver refuses, and then no more are made.
+// capture makes a graph; nil if the driver refuses, and then no more are made. One that
+// refuses launches that overlap has them follow one another in graphs.
 func (g *graphs) capture(b *Backend, q *queue) *graph {
 	if len(g.ready) >= maxGraphs {
 		g.dropOldest(b)
 	}
-	d := b.device
-	var whole, exec uintptr
-	err := d.call("cuStreamBeginCapture", d.cuStreamBeginCapture, d.stream, 1 /* of this thread */)
-	if err == nil {
-		err = b.launchAll(q)
-		if e := d.call("cuStreamEndCapture", d.cuStreamEndCapture, d.stream, uintptr(unsafe.Pointer(&whole))); err == nil {
-			err = e
+	exec, err := record(b, q, b.overlap.graphs)
+	if err != nil && b.overlap.graphs {
+		plain, again := record(b, q, false)
+		if again == nil {
+			b.overlap.graphs = false
+			b.log.Warn("the driver refuses launches that overlap in a graph; they follow one another there", "err", err)
 		}
-	}
-	if err == nil {
-		err = d.call("cuGraphInstantiateWithFlags", d.cuGraphInstantiateWithFlags, uintptr(unsafe.Pointer(&exec)), whole, 0)
-	}
-	if whole != 0 {
-		_ = d.call("cuGraphDestroy", d.cuGraphDestroy, whole)
+		exec, err = plain, again
 	}
 	if err != nil {
 		g.off = err // a lost device shows in the launches that follow
@@ -105,6 +100,26 @@ func (g *graphs) capture(b *Backend, q *queue) *graph {
 	made := &graph{words: slices.Clone(q.words), exec: exec}
 	g.ready[q.hash] = made
 	return made
+}
+
+// record makes an executable graph of what is queued.
+func record(b *Backend, q *queue, overlap bool) (exec uintptr, err error) {
+	d := b.device
+	var whole uintptr
+	err = d.call("cuStreamBeginCapture", d.cuStreamBeginCapture, d.stream, 1 /* of this thread */)
+	if err == nil {
+		err = b.launchAll(q, overlap)
+		if e := d.call("cuStreamEndCapture", d.cuStreamEndCapture, d.stream, uintptr(unsafe.Pointer(&whole))); err == nil {
+			err = e
+		}
+	}
+	if err == nil {
+		err = d.call("cuGraphInstantiateWithFlags", d.cuGraphInstantiateWithFlags, uintptr(unsafe.Pointer(&exec)), whole, 0)
+	}
+	if whole != 0 {
+		_ = d.call("cuGraphDestroy", d.cuGraphDestroy, whole)
+	}
+	return exec, err
 }
 
 // dropOldest drops the graph that was not used for longest.

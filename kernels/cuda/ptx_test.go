@@ -24,6 +24,7 @@ const maxStaticShared = 48 << 10
 var (
 	sharedArray = regexp.MustCompile(`(?m)^\s*\.shared[^;]*?\.b(8|16|32|64)\s+(\S+?)\[(\d+)\]`)
 	localDepot  = regexp.MustCompile(`__local_depot`)
+	writes      = regexp.MustCompile(`(?m)^\s*(@\S+\s+)?(st\.(global|[fubsv]\d)|atom\.|red\.)`)
 	calls       = regexp.MustCompile(`(?m)^\s*(\.extern\s+\.func|call(\.uni)?\s)`)
 )
 
@@ -46,6 +47,16 @@ func lintPTX(text, target string) (faults []string) {
 		size[m[2]] = bits / 8 * n
 	}
 	for _, kernel := range strings.Split(text, ".entry ")[1:] {
+		name := kernel[:strings.IndexByte(kernel, '(')]
+		if target == "sm_90a" {
+			before, _, waits := strings.Cut(kernel, "griddepcontrol.wait;")
+			if !waits || writes.MatchString(before) {
+				faults = append(faults, name+" does not wait for the launches ahead, or writes before")
+			}
+			if !strings.Contains(before, "griddepcontrol.launch_dependents;") {
+				faults = append(faults, name+" does not let the next launch begin")
+			}
+		}
 		sum := 0
 		for name := range size {
 			if regexp.MustCompile(regexp.QuoteMeta(name) + `\b`).MatchString(kernel) {
@@ -53,7 +64,7 @@ func lintPTX(text, target string) (faults []string) {
 			}
 		}
 		if sum > maxStaticShared {
-			faults = append(faults, fmt.Sprintf("%s: %d bytes of static shared memory", kernel[:strings.IndexByte(kernel, '(')], sum))
+			faults = append(faults, fmt.Sprintf("%s: %d bytes of static shared memory", name, sum))
 		}
 	}
 	return faults
@@ -98,6 +109,21 @@ func TestPTX(t *testing.T) {
 	} {
 		if lintPTX(bad, "sm_80") == nil {
 			t.Errorf("passed: %q", bad)
+		}
+	}
+	const head = "\n.version 8.0\n.target sm_90a\n.entry k(\n)\n"
+	for _, c := range []struct {
+		body string
+		ok   bool
+	}{
+		{"\tgriddepcontrol.launch_dependents;\n\tst.shared.f32 [x], y;\n\tgriddepcontrol.wait;\n\tst.global.f32 [x], y;", true},
+		{"\tgriddepcontrol.launch_dependents;\n\tst.global.f32 [x], y;\n\tgriddepcontrol.wait;", false},
+		{"\tgriddepcontrol.launch_dependents;\n\tst.f32 [x], y;\n\tgriddepcontrol.wait;", false},
+		{"\tgriddepcontrol.launch_dependents;", false},
+		{"\tgriddepcontrol.wait;", false},
+	} {
+		if faults := lintPTX(head+c.body, "sm_90a"); (faults == nil) != c.ok {
+			t.Errorf("%q: %q", c.body, faults)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func (b *Backend) submit() {
 	if b.err == nil {
 		defer b.device.enter()()
 		if !b.graphs.launch(b, q) {
-			b.note(b.launchAll(q))
+			b.note(b.launchAll(q, b.overlap.launches))
 		}
 		b.idle = false
 	}
@@ -72,24 +72,33 @@ func (b *Backend) submit() {
 // params are a launch's parameters. The driver copies them before it returns, so
 // one set serves all launches of a backend; it lies on the heap and does not move.
 type params struct {
-	value [maxArgs]uint64
-	at    [maxArgs]unsafe.Pointer
+	value     [maxArgs]uint64
+	at        [maxArgs]unsafe.Pointer
+	config    launchConfig
+	attribute launchAttribute
 }
 
-// launchAll launches one kernel after the other.
-func (b *Backend) launchAll(q *queue) error {
-	d, p := b.device, b.params
+// launchAll launches one kernel after the other. Where they may overlap it is not the
+// first that does: there may be a copy ahead of it.
+func (b *Backend) launchAll(q *queue, overlap bool) error {
+	p := b.params
+	first := true
 	for words := q.words; len(words) > 0; {
 		kernel, n := words[0]>>8, int(words[0]&0xff)
 		for i, v := range words[callWords : callWords+n] {
 			p.value[i] = v
 			p.at[i] = unsafe.Pointer(&p.value[i])
 		}
-		name := kernelNames[kernel]
-		if err := d.call("cuLaunchKernel", d.cuLaunchKernel, d.kernels[kernel], uintptr(words[1]), uintptr(words[2]), uintptr(words[3]),
-			uintptr(kernelThreads[name]), 1, 1, uintptr(kernelShared[name]), d.stream, uintptr(unsafe.Pointer(&p.at[0])), 0); err != nil {
+		early := overlap && !first
+		err := b.launchOne(int(kernel), words[1], words[2], words[3], early)
+		if early && refused(err) && b.launchOne(int(kernel), words[1], words[2], words[3], false) == nil {
+			b.noOverlap(err)
+			overlap, err = false, nil
+		}
+		if err != nil {
 			return err
 		}
+		first = false
 		words = words[callWords+n:]
 	}
 	return nil

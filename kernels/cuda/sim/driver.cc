@@ -10,10 +10,13 @@
 // SULLAE_SIM_FAIL=CALL:N:CODE makes the Nth call of CALL fail with CODE, and, as
 // on a device after a fault, every call after it; CALL may be kernel, the run of one. SULLAE_SIM_SEED seeds the order,
 // SULLAE_SIM_CC is the compute capability (90), SULLAE_SIM_REFUSE a target of PTX that
-// the driver refuses (sm_90a).
+// the driver refuses (sm_90a); with SULLAE_SIM_PLAIN_GRAPHS it refuses graphs of launches that
+// may begin early; with SULLAE_SIM_UNAWAITED blocks that begin early do not wait.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -35,6 +38,7 @@
 #include "../src/probes.cu"
 
 #include "fiber.h"
+#include "early.h"
 
 namespace sim {
 
@@ -57,6 +61,7 @@ struct entry {
 	int threads;
 	bool plain;
 	unsigned max_shared = 48 << 10; // bytes of dynamic shared memory
+	bool waits = false;             // its PTX waits for the launches ahead
 };
 
 template <class... A>
@@ -90,6 +95,12 @@ static int sticky;
 
 enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NO_BINARY_FOR_GPU = 209, INVALID_PTX = 218, INVALID_HANDLE = 400, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901 };
 
+} // namespace sim
+
+#include "launch.h"
+
+namespace sim {
+
 struct graph;
 
 // What was queued on a stream. It is done when it is waited for, or before, at
@@ -97,7 +108,8 @@ struct graph;
 // stream that should wait for another, gives other results.
 struct work {
 	long number;
-	std::function<int()> run;
+	std::function<int()> run;     // or
+	std::vector<launch> launches; // one, or a graph's
 };
 struct cuda_stream {
 	graph *capturing = nullptr;
@@ -113,11 +125,17 @@ static long queued;
 
 // drain does what is queued on a stream up to a number, and returns the first error.
 static int drain(cuda_stream *s, long to = queued) {
-	while (!s->queue.empty() && s->queue.front().number <= to) {
+	auto next = [&] { return !s->queue.empty() && s->queue.front().number <= to; };
+	while (next()) {
 		work w = std::move(s->queue.front());
 		s->queue.pop_front();
+		// Launches that may begin before those ahead are run together with them.
+		while (!w.launches.empty() && next() && !s->queue.front().launches.empty() && s->queue.front().launches[0].dependent) {
+			for (launch &l : s->queue.front().launches) w.launches.push_back(std::move(l));
+			s->queue.pop_front();
+		}
 		if (sticky) continue;
-		if (int e = w.run()) sticky = e;
+		if (int e = w.run ? w.run() : run_launches(w.launches)) sticky = e;
 	}
 	return sticky;
 }
@@ -127,40 +145,9 @@ static int drain_all() {
 	return sticky;
 }
 
-static int enqueue(void *on, std::function<int()> run) {
-	((cuda_stream *)on)->queue.push_back({++queued, std::move(run)});
+static int enqueue(void *on, std::function<int()> run, std::vector<launch> launches = {}) {
+	((cuda_stream *)on)->queue.push_back({++queued, std::move(run), std::move(launches)});
 	if (random(4) == 0) drain(streams[random(streams.size())], queued - random(3));
-	return 0;
-}
-
-// A launch with its parameters copied, as a driver does.
-struct launch {
-	const entry *e;
-	unsigned grid[3];
-	unsigned shared; // bytes
-	std::vector<std::vector<char>> values;
-};
-
-static int enter(const char *call);
-
-static int run_launch(const launch &l) {
-	if (int e = enter("kernel")) return e;
-	std::vector<void *> at;
-	for (const auto &v : l.values) at.push_back((void *)v.data());
-	body = l.e->run, arguments = at.data(), shared_bytes = l.shared;
-	for (int i = 0; i < 3; i++) base.blocks[i] = l.grid[i];
-	long blocks = (long)l.grid[0] * l.grid[1] * l.grid[2], first = random((uint32_t)(blocks < 1 << 30 ? blocks : 1 << 30));
-	for (long i = 0; i < blocks; i++) {
-		long b = (first + i) % blocks;
-		base.block[0] = b % l.grid[0], base.block[1] = b / l.grid[0] % l.grid[1], base.block[2] = b / l.grid[0] / l.grid[1];
-		memset(shared_memory, 0xff, shared_bytes); // NaN: what was not written must not be used
-		if (l.e->plain) {
-			run_plain(l.e->threads);
-		} else if (!run_block(l.e->threads)) {
-			fprintf(stderr, "sim: %s: block (%d, %d, %d) waits for ever at a barrier\n", l.e->name, base.block[0], base.block[1], base.block[2]);
-			return LAUNCH_FAILED;
-		}
-	}
 	return 0;
 }
 
@@ -283,6 +270,8 @@ API cuModuleGetFunction(void **f, void *m, const char *name) {
 	if (!strstr((const char *)m, entry.c_str())) return NOT_FOUND;
 	for (auto &e : entries)
 		if (strcmp(e.name, name) == 0) {
+			std::string text = strstr((const char *)m, entry.c_str());
+			e.waits = text.substr(0, text.find(".entry ", 1)).find("griddepcontrol.wait;") != std::string::npos;
 			*f = (void *)&e;
 			return 0;
 		}
@@ -416,19 +405,53 @@ API cuMemcpyDtoDAsync_v2(uint64_t dst, uint64_t src, size_t n, void *on) {
 	if (!inside(dst, n) || !inside(src, n)) return INVALID_VALUE;
 	return enqueue(on, [=] { memmove((void *)dst, (void *)src, n); return 0; });
 }
-API cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *on, void **params, void **) {
-	ENTER("cuLaunchKernel");
+static int launch_on(void *on, const void *f, const unsigned grid[3], const unsigned block[3], unsigned shared, void **params, bool dependent) {
 	const entry *e = (const entry *)f;
 	if (!e) return INVALID_HANDLE;
 	if (shared > e->max_shared) return INVALID_VALUE;
-	if (gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || by != 1 || bz != 1 || (int)bx != e->threads) return INVALID_VALUE;
-	launch l = {e, {gx, gy, gz}, shared, {}};
+	if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0 || grid[1] > 65535 || grid[2] > 65535 || block[1] != 1 || block[2] != 1 || (int)block[0] != e->threads) return INVALID_VALUE;
+	launch l = {e, {grid[0], grid[1], grid[2]}, shared, {}, dependent};
 	for (size_t i = 0; i < e->sizes.size(); i++) l.values.emplace_back((char *)params[i], (char *)params[i] + e->sizes[i]);
 	if (graph *g = ((cuda_stream *)on)->capturing) {
 		g->launches.push_back(std::move(l));
 		return 0;
 	}
-	return enqueue(on, [l = std::move(l)] { return run_launch(l); });
+	std::vector<launch> one;
+	one.push_back(std::move(l));
+	return enqueue(on, nullptr, std::move(one));
+}
+API cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *on, void **params, void **) {
+	ENTER("cuLaunchKernel");
+	unsigned grid[] = {gx, gy, gz}, block[] = {bx, by, bz};
+	return launch_on(on, f, grid, block, shared, params, false);
+}
+
+// As cuda.h has them.
+union launch_value {
+	char pad[64];
+	int programmatic_stream_serialization_allowed;
+	void *aligned;
+};
+struct launch_attribute {
+	int id;
+	char pad[8 - sizeof(int)];
+	launch_value value;
+};
+struct launch_config {
+	unsigned grid[3], block[3], shared;
+	void *stream;
+	launch_attribute *attributes;
+	unsigned n;
+};
+API cuLaunchKernelEx(const launch_config *c, void *f, void **params, void **) {
+	ENTER("cuLaunchKernelEx");
+	bool dependent = false;
+	for (unsigned i = 0; i < c->n; i++) {
+		if (c->attributes[i].id != 6) return INVALID_VALUE;
+		dependent = c->attributes[i].value.programmatic_stream_serialization_allowed != 0;
+	}
+	if (dependent && (capability() < 90 || !((const entry *)f)->waits)) return NOT_SUPPORTED; // a device would take it, and compute what is wrong
+	return launch_on(c->stream, f, c->grid, c->block, c->shared, params, dependent);
 }
 API cuStreamBeginCapture_v2(void *on, int) {
 	ENTER("cuStreamBeginCapture");
@@ -457,6 +480,9 @@ API cuStreamEndCapture(void *on, void **g) {
 }
 API cuGraphInstantiateWithFlags(void **exec, void *g, unsigned long long) {
 	ENTER("cuGraphInstantiateWithFlags");
+	if (getenv("SULLAE_SIM_PLAIN_GRAPHS"))
+		for (const launch &l : ((graph *)g)->launches)
+			if (l.dependent) return NOT_SUPPORTED;
 	graphs_alive++;
 	*exec = new graph(*(graph *)g);
 	return 0;
@@ -464,11 +490,7 @@ API cuGraphInstantiateWithFlags(void **exec, void *g, unsigned long long) {
 API cuGraphLaunch(void *exec, void *on) {
 	ENTER("cuGraphLaunch");
 	if (int e = forbidden()) return e;
-	return enqueue(on, [launches = ((graph *)exec)->launches] {
-		for (const launch &l : launches)
-			if (int e = run_launch(l)) return e;
-		return 0;
-	});
+	return enqueue(on, nullptr, ((graph *)exec)->launches);
 }
 API cuGraphDestroy(void *g) {
 	LOCK;
@@ -514,3 +536,5 @@ extern "C" __attribute__((visibility("default"))) long sim_calls(const char *cal
 	LOCK;
 	return calls[call];
 }
+// sim_begun_early is how many blocks have begun before what was ahead of their launch.
+extern "C" __attribute__((visibility("default"))) uint64_t sim_begun_early() { return begun_early; }

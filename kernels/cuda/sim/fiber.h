@@ -71,13 +71,17 @@ static fiber fibers[MAX_THREADS];
 static warp warps[MAX_THREADS / LANES];
 static uint32_t ready[MAX_THREADS / LANES]; // lanes that can go on
 static uint32_t ready_warps;
+static uint32_t awaited[MAX_THREADS / LANES], held[MAX_THREADS / LANES]; // lanes that came to await_earlier; of these, those that are there
+static bool early; // the block began before what is ahead of its launch
 static char *stacks;
 static void *main_sp;
 static int block_arrived, block_alive, block_warps;
 static uint64_t rng = 0x9e3779b97f4a7c15ull;
 static void (*body)(void **);
 static void **arguments;
-alignas(1024) uint8_t shared_memory[MAX_SHARED];
+static const char *running; // the kernel
+alignas(1024) static uint8_t arena[MAX_SHARED];
+uint8_t *shared_memory = arena;
 unsigned shared_bytes;
 static state base;
 static bool in_fiber;
@@ -163,6 +167,23 @@ void warp_barrier(void (*last)(uint32_t *)) {
 	yield();
 }
 
+void await_earlier() {
+	int w = now.thread / LANES;
+	uint32_t lane = 1u << now.thread % LANES;
+	awaited[w] |= lane;
+	if (!early || getenv("SULLAE_SIM_UNAWAITED")) return;
+	held[w] |= lane;
+	yield();
+}
+
+// must_have_awaited: a thread that ends before what is ahead of its launch would let a
+// launch behind it begin too early.
+static void must_have_awaited() {
+	if (awaited[now.thread / LANES] >> now.thread % LANES & 1) return;
+	fprintf(stderr, "sim: a thread of %s ends without waiting for the launches ahead\n", running);
+	abort();
+}
+
 void copy_async(void *to, const void *from, int bytes) {
 	need_fiber();
 	if (((uintptr_t)to | (uintptr_t)from) % bytes != 0) {
@@ -183,6 +204,7 @@ void wait_async(int groups) {
 
 // A thread that returns leaves the barriers to the others.
 static void leave() {
+	must_have_awaited();
 	fiber &f = fibers[now.thread];
 	if (!f.async.none()) {
 		fprintf(stderr, "sim: a thread ends while copies are on their way\n");
@@ -216,15 +238,18 @@ extern "C" void sim_start();
 static void run_plain(int threads) {
 	in_fiber = false;
 	now = base;
+	memset(awaited, 0, sizeof awaited);
 	int first = random(threads);
 	for (int i = 0; i < threads; i++) {
 		now.thread = (first + i) % threads;
 		body(arguments);
+		must_have_awaited();
 	}
 }
 
-// run_block returns false when no fiber can go on: a barrier that some do not reach.
-static bool run_block(int threads) {
+// run_block returns false when no fiber can go on: a barrier that some do not reach. Where
+// the block is early it stops when all wait, and goes on after park.
+static bool run_block(int threads, void (*park)() = nullptr) {
 	in_fiber = true;
 	block_arrived = 0, block_alive = threads, block_warps = (threads + LANES - 1) / LANES;
 	if (!stacks) stacks = (char *)mmap(nullptr, (size_t)STACK * MAX_THREADS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -233,7 +258,7 @@ static bool run_block(int threads) {
 		int lanes = threads - LANES * w;
 		warps[w].arrived = 0, warps[w].passed = 0;
 		warps[w].alive = lanes < LANES ? (1u << lanes) - 1 : ~0u;
-		ready[w] = 0;
+		ready[w] = 0, awaited[w] = 0, held[w] = 0;
 		wake(w, warps[w].alive);
 	}
 	for (int i = 0; i < threads; i++) {
@@ -244,7 +269,17 @@ static bool run_block(int threads) {
 	}
 	now = base;
 	now.thread = LANES * random(block_warps);
+	early = park != nullptr;
 	leave_to(&main_sp);
+	if (park) {
+		park();
+		early = false;
+		for (int w = 0; w < block_warps; w++) wake(w, held[w]);
+		if (ready_warps) {
+			now.thread = LANES * random(block_warps); // of none: leave_to takes one that is ready
+			leave_to(&main_sp);
+		}
+	}
 	return block_alive == 0;
 }
 

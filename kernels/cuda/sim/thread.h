@@ -28,16 +28,19 @@ void copy_async(void *to, const void *from, int bytes);
 void commit_async();
 void wait_async(int groups);
 
+// A block of a launch that is let begin early stops here until the launches ahead are done.
+void await_earlier();
+
 // Dynamic shared memory, of which the launch has so many bytes.
 enum { MAX_SHARED = 227 << 10 };
-extern uint8_t shared_memory[MAX_SHARED];
+extern uint8_t *shared_memory;
 extern unsigned shared_bytes;
 
 } // namespace sim
 
 #define KERNEL(threads) extern "C" void
 #define DEVICE static inline
-#define SHARED static __attribute__((aligned(16)))
+#define SHARED static thread_local __attribute__((aligned(16))) // of each thread of the host: a block that waits keeps its own
 #define DYNAMIC_SHARED(name) uint8_t *const name = sim::shared_memory
 #define UNROLL
 
@@ -62,6 +65,10 @@ DEVICE int shuffle_xor_i(int v, int mask) {
 	sim::warp_barrier();
 	return (int)x[lane ^ mask];
 }
+
+DEVICE void launch_next() {}
+DEVICE void await_earlier() { sim::await_earlier(); }
+DEVICE void prefetch(const void *global) { (void)*(const volatile char *)global; } // it must be there
 
 DEVICE bool last_of(uint32_t *counter, int n) {
 	*counter = *counter + 1 < (uint32_t)n ? *counter + 1 : 0;

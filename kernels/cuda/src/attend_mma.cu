@@ -46,6 +46,7 @@ DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const
 	const query *rows, const int *tables, const tile *tiles, int n_tiles, const int *first_head, int heads, int window, float scale, int first_chunk, int chunks) {
 	enum { D = 4, NT = 4 * D };
 	SHARED float weights[4][TILE][SPAN]; // where values are not finite
+	begin_after();
 	int warp = thread() / 32, lane = thread() % 32, g = lane / 4, t = lane % 4;
 	int index = block_x() * 4 + warp, kv = block_y(), chunk = first_chunk + block_z();
 	if (index >= n_tiles) return;

@@ -35,6 +35,7 @@ DEVICE void rotate(float *head, const float *cos, const float *sin, long at, int
 
 // rope: rotate-half in place. Grid: rows x heads.
 KERNEL(64) rope(float *x, const float *cos, const float *sin, const int *pos, int heads, int dim, int half) {
+	begin_after();
 	rotate(x + ((long)block_x() * heads + block_y()) * dim, cos, sin, (long)pos[block_x()] * half, half);
 }
 
@@ -75,6 +76,7 @@ DEVICE void kv_write_both(const pool &p, const query &q, const int *tables, cons
 
 // write_kv stores rows at their positions. Grid: rows x kv heads.
 KERNEL(64) write_kv(POOL, const float *k, const float *v, const query *rows, const int *tables) {
+	begin_after();
 	pool p = MAKE_POOL;
 	if (rows[block_x()].row < 0) return;
 	kv_write_both(p, rows[block_x()], tables, k, v, block_y());
@@ -85,6 +87,7 @@ KERNEL(64) write_kv(POOL, const float *k, const float *v, const query *rows, con
 // rows x (heads + kv heads).
 KERNEL(64) rope_write(POOL, float *q, float *k, const float *v, const float *cos, const float *sin, const int *pos,
 	const query *rows, const int *tables, int n, int heads, int half) {
+	begin_after();
 	pool p = MAKE_POOL;
 	int row = block_x(), head = block_y();
 	long at = (long)pos[row] * half;
@@ -132,6 +135,7 @@ DEVICE floats kv_load(const uint8_t *mem, const float *scales, long vector, int 
 // kv heads x chunks; 128 threads.
 KERNEL(128) attend(float *part, const float *q, POOL, const query *rows, const int *tables, const int *first_head,
 	int heads, int window, float scale, float cap, int first_chunk, int chunks) {
+	begin_after();
 	SHARED float vector[GROUP][MAX_DIM];
 	SHARED float score[GROUP][CHUNK];
 	SHARED floats pairs[2][GROUP][MAX_DIM / 4];
@@ -222,6 +226,7 @@ KERNEL(128) attend(float *part, const float *q, POOL, const query *rows, const i
 // attend_merge merges a row's chunks in order and divides by the sum of weights.
 // Grid: rows x heads; 128 threads.
 KERNEL(128) attend_merge(float *dst, const float *part, const query *rows, int heads, int dim, int window, int first_chunk, int chunks) {
+	begin_after();
 	int row = rows[block_x()].row, pos = rows[block_x()].pos, head = block_y();
 	if (row < 0) return;
 	int from = window > 0 ? max_i(0, pos - window + 1) : 0;

@@ -31,6 +31,26 @@ DEVICE void sync() { __syncthreads(); }
 DEVICE void sync_warp() { __nvvm_bar_warp_sync(0xffffffff); }
 DEVICE int shuffle_xor_i(int v, int mask) { return __nvvm_shfl_sync_bfly_i32(0xffffffff, v, mask, 0x1f); }
 
+// On Hopper a launch may begin before the one ahead of it has ended (docs/gpu.md).
+// launch_next lets the next one do so once every block has come here; await_earlier waits
+// for all launches ahead to end: nothing that these write may be read before it, nor
+// anything written that they read. Every thread of every kernel awaits, so that a launch
+// that has ended tells of all before it.
+DEVICE void launch_next() {
+#if __CUDA_ARCH__ >= 900
+	asm volatile("griddepcontrol.launch_dependents;" : : : "memory");
+#endif
+}
+DEVICE void await_earlier() {
+#if __CUDA_ARCH__ >= 900
+	asm volatile("griddepcontrol.wait;" : : : "memory");
+#endif
+}
+
+// prefetch brings the line of memory at an address near: constants that are wanted once the
+// launches ahead have ended.
+DEVICE void prefetch(const void *global) { asm volatile("prefetch.global.L2 [%0];" : : "l"(global)); }
+
 // last_of counts a block that ends, and reports whether it is the last of n that count at
 // one place, which is zero again then. The last can read what the others wrote before: one
 // thread counts, between two barriers of its block, which its fences serve as a whole.
@@ -234,6 +254,12 @@ DEVICE float silu32(float x) { return x / (1.0f + exp32(-x)); }
 DEVICE float gelu32(float x) {
 	float t = x * fma32(x * x, -0.0713548162726f, -1.5957691216057308f);
 	return x / (1.0f + exp32(t));
+}
+
+// begin_after begins a kernel that reads nothing but what launches ahead may write.
+DEVICE void begin_after() {
+	launch_next();
+	await_earlier();
 }
 
 // fit_f16 is the power of two that brings values, of which top is the largest, near 2^15,

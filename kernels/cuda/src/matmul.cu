@@ -43,6 +43,7 @@ DEVICE void matmul_panel(const product *list, int products, const float *x, int 
 	SHARED uint8_t rings[WARPS][STAGES * BYTES];
 	SHARED float tile[ROWS][SPLIT];
 	SHARED int group[CODED ? SPLIT : 1];
+	launch_next();
 	product p = find(list, products);
 	range r = p.ranges[block_z()];
 	int warp = thread() / 32, lane = thread() % 32, panel = (block_x() - p.first) * WARPS + warp;
@@ -50,11 +51,19 @@ DEVICE void matmul_panel(const product *list, int products, const float *x, int 
 	bool mine = panel * 32 < p.out;
 	const uint8_t *from = p.w + panel * p.stride;
 	const float *offsets = (const float *)(from + p.offsets) + lane;
+	auto chunk = [&](int c) { // the stream of chunk c
+		int len = min_i(SPLIT, r.n - c);
+		return begin<BYTES, STAGES>(rings[warp], from + p.codes + (long)(r.lo + c / PER) * 128, mine ? (len + PER - 1) / PER * 128 : 0);
+	};
+	stream<BYTES, STAGES> s = chunk(0);
+	await_earlier();
 	float sum[ROWS] = {};
 	for (int c = 0; c < r.n; c += SPLIT) {
 		int len = min_i(SPLIT, r.n - c), lines = (len + PER - 1) / PER;
-		sync(); // the ring and the tile are read no more
-		stream<BYTES, STAGES> s = begin<BYTES, STAGES>(rings[warp], from + p.codes + (long)(r.lo + c / PER) * 128, mine ? lines * 128 : 0);
+		if (c > 0) {
+			sync(); // the ring and the tile are read no more
+			s = chunk(c);
+		}
 		for (int j = 0; j < ROWS; j++)
 			for (int i = thread(); i < len; i += 32 * WARPS) tile[j][i] = j < n ? x[(long)(row + j) * ldx + r.x + c + i] : 0.0f;
 		if (CODED)
@@ -121,11 +130,13 @@ template <int TILES>
 DEVICE void matmul_mma(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps) {
 	enum { STAGES = 8 };
 	SHARED uint8_t rings[WARPS][STAGES * A_BYTES];
+	launch_next();
 	product p = find(list, products);
 	range r = p.ranges[block_z()];
 	int warp = thread() / 32, lane = thread() % 32, tile = (block_x() - p.first) * WARPS + warp;
 	int row = block_y() * 8 * TILES, n = tile * 16 < p.out ? (r.n + STEP - 1) / STEP : 0;
 	stream<A_BYTES, STAGES> s = begin<A_BYTES, STAGES>(rings[warp], p.w + tile * p.stride + (long)r.lo * A_BYTES, (long)n * A_BYTES);
+	await_earlier();
 	const uint8_t *b = x + ((long)(row / 8) * steps + r.lo) * B_BYTES + lane * 16;
 	float sum[TILES][4] = {};
 	for (int c = 0; c < n; c += CHUNK_STEPS) {
@@ -161,6 +172,7 @@ FEW(64, 8)
 KERNEL(256) matmul_mma_128(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps) {
 	enum { STAGES = 3, A = 8 * A_BYTES, B = 16 * B_BYTES };
 	SHARED uint8_t ring[STAGES][A + B];
+	begin_after();
 	product p = find(list, products);
 	range r = p.ranges[block_z()];
 	int warp = thread() / 32, lane = thread() % 32, tile = (block_x() - p.first) * 8, row = block_y() * 128;
@@ -212,12 +224,14 @@ template <int LINES, int ROWS>
 DEVICE void matmul_quant(const product *list, int products, const uint32_t *x, const group_sum *scales, int rows, int groups) {
 	enum { BYTES = 64 + LINES * 128, STAGES = 6 };
 	SHARED uint8_t rings[WARPS][STAGES * BYTES];
+	launch_next();
 	product p = find(list, products);
 	range r = p.ranges[block_z()];
 	int warp = thread() / 32, lane = thread() % 32, panel = (block_x() - p.first) * WARPS + warp;
 	int row = block_y() * ROWS, n = min_i(ROWS, rows - row), col = panel * 32 + lane;
 	int end = panel * 32 < p.out ? (r.n + 31) / 32 : 0;
 	stream<BYTES, STAGES> s = begin<BYTES, STAGES>(rings[warp], p.w + panel * p.stride + (long)r.lo * BYTES, (long)end * BYTES);
+	await_earlier();
 	float sum[ROWS] = {};
 	for (int c = 0; c < end; c += SPLIT / 32) {
 		float acc[ROWS] = {};
@@ -269,6 +283,7 @@ DEVICE void matmul_quant_many(const product *list, int products, const uint32_t 
 	enum { BYTES = 64 + LINES * 128, LINE = 160, PANEL = 64 + LINES * LINE, ROW = 48, STAGES = 4, ROWS = 64 };
 	enum { X = 4 * PANEL, SUMS = X + ROWS * ROW, SIZE = SUMS + ROWS * 8 };
 	SHARED uint8_t ring[STAGES][SIZE];
+	begin_after();
 	product p = find(list, products);
 	range r = p.ranges[block_z()];
 	int warp = thread() / 32, lane = thread() % 32, g = lane / 4, t = lane % 4;
@@ -336,6 +351,7 @@ QUANT_MANY(q4, 4)
 // fold: the nodes' sums where that is a launch of its own. Grid: elements / 256 of all
 // products x nodes.
 KERNEL(256) fold(const product *list, int rows) {
+	begin_after();
 	int block = block_x();
 	const product *p = list;
 	for (;; p++) {

@@ -7,6 +7,7 @@ enum { CHAINS = 16 };
 
 // probe_mma: 8 products of 16x8x16 a warp and round.
 KERNEL(256) probe_mma(float *dst, int n, int seed) {
+	begin_after();
 	uint32_t a[4];
 	EACH(i, 4) a[i] = (uint32_t)(seed + thread() + i) & 0x3f803f80u;
 	float acc[8][4] = {};
@@ -18,6 +19,7 @@ KERNEL(256) probe_mma(float *dst, int n, int seed) {
 
 // probe_fma: 16 fused multiply-adds a thread and round.
 KERNEL(256) probe_fma(float *dst, int n, float x) {
+	begin_after();
 	float acc[CHAINS];
 	EACH(j, CHAINS) acc[j] = (float)(thread() + j);
 	for (int i = 0; i < n; i++) EACH(j, CHAINS) acc[j] = fma32(acc[j], x, x);
@@ -28,6 +30,7 @@ KERNEL(256) probe_fma(float *dst, int n, float x) {
 
 // probe_mma_s8: 8 products of 16x8x32 a warp and round.
 KERNEL(256) probe_mma_s8(float *dst, int n, int seed) {
+	begin_after();
 	uint32_t a[4];
 	EACH(i, 4) a[i] = (uint32_t)(seed + thread() + i);
 	int acc[8][4] = {};
@@ -39,5 +42,6 @@ KERNEL(256) probe_mma_s8(float *dst, int n, int seed) {
 
 // probe_nothing is what a launch costs.
 KERNEL(32) probe_nothing(float *dst) {
+	begin_after();
 	if (thread() > 32) dst[0] = 0;
 }

@@ -6,6 +6,7 @@ DEVICE long element() { return (long)block_x() * 256 + thread(); }
 
 // gather: dst[i, :] = table[ids[i], :], widened. Grid: rows.
 KERNEL(256) gather(float *dst, const uint8_t *table, const int *ids, int c, int type) {
+	begin_after();
 	long row = ids[block_x()];
 	for (int j = thread(); j < c; j += 256) dst[(long)block_x() * c + j] = widen(table, row * c + j, type);
 }
@@ -13,6 +14,7 @@ KERNEL(256) gather(float *dst, const uint8_t *table, const int *ids, int c, int 
 // gather_coded: gather of a table of codes (kernels.Coding). A row is its scales,
 // float32, its offsets, if any, then its codes, record bytes in all. Grid: rows.
 KERNEL(256) gather_coded(float *dst, const uint8_t *table, const int *ids, const int *groups, int c, int code, int n, int offsets, long record) {
+	begin_after();
 	const uint8_t *row = table + ids[block_x()] * record;
 	const float *scales = (const float *)row, *shifts = scales + n;
 	const uint8_t *codes = row + (long)n * (offsets ? 8 : 4);
@@ -111,8 +113,15 @@ DEVICE void emit_int8(int8_t *dst, group_sum *scales, const float *row, const in
 template <int THREADS>
 DEVICE void pass(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, void *scales,
 	const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps) {
-	enum { BATCH = 4 }; // values that a thread loads together
+	enum { BATCH = 4, LINE = 32 }; // values that a thread loads together, and of a line of memory
 	SHARED double space[THREADS / 32];
+	launch_next();
+	for (int i = thread() * LINE; norm && i < c; i += THREADS * LINE) prefetch(norm + i);
+	for (int i = thread() * LINE; rounded && i < steps; i += THREADS * LINE) {
+		prefetch(from + i), prefetch(ends + i);
+		if (i < n_chunks) prefetch(chunks + i);
+	}
+	await_earlier();
 	int number = block_x();
 	const float *row = nullptr;
 	if (number < rows) {
@@ -165,32 +174,38 @@ PASS(pass_rows, 256)
 PASS(pass_long_rows, 1024)
 
 KERNEL(256) add(float *dst, const float *x, long n) {
+	begin_after();
 	long i = element();
 	if (i < n) dst[i] += x[i];
 }
 
 // add_bias: dst[t, :] += bias; n elements in all.
 KERNEL(256) add_bias(float *dst, const float *bias, int c, long n) {
+	begin_after();
 	long i = element();
 	if (i < n) dst[i] += bias[i % c];
 }
 
 KERNEL(256) scale(float *dst, float f, long n) {
+	begin_after();
 	long i = element();
 	if (i < n) dst[i] *= f;
 }
 
 KERNEL(256) soft_cap(float *dst, float limit, long n) {
+	begin_after();
 	long i = element();
 	if (i < n) dst[i] = tanh32(dst[i] / limit) * limit;
 }
 
 KERNEL(256) silu_mul(float *dst, const float *gate, const float *up, long n) {
+	begin_after();
 	long i = element();
 	if (i < n) dst[i] = silu32(gate[i]) * up[i];
 }
 
 KERNEL(256) gelu_mul(float *dst, const float *gate, const float *up, long n) {
+	begin_after();
 	long i = element();
 	if (i < n) dst[i] = gelu32(gate[i]) * up[i];
 }
@@ -198,6 +213,7 @@ KERNEL(256) gelu_mul(float *dst, const float *gate, const float *up, long n) {
 // exp_sums: dst[row, b] = (the maximum of a block of columns, the sum of
 // exp(logit - maximum), in double). Grid: rows x blocks.
 KERNEL(256) exp_sums(float *dst, const float *logits, int n, int block) {
+	begin_after();
 	SHARED double sums[8];
 	SHARED float tops[8];
 	const float *row = logits + (long)block_x() * n;
