@@ -64,7 +64,7 @@ kernels products 60 'TestAll/./^MatMul$/^(F32|BF16|F16)$'
 kernels 'products of codes' 60 'TestAll/./^MatMul$/^[^FB]'
 kernels attention 60 'TestAll/./^Attention$'
 kernels rules 60 'TestAll/./^rule$'
-kernels steps 60 'TestManyRows|TestFused|TestGraphs|TestArgs|TestCopier'
+kernels steps 60 'TestManyRows|TestFold|TestFused|TestGraphs|TestArgs|TestCopier'
 # Golden models on 1, 2 and 4 workers, whose bits must be the same.
 stage 'golden rounded' 60 ./engine.test -test.run 'TestGPUGolden/rounded' -gpu -test.short -test.v -golden golden
 stage 'golden exact' 60 ./engine.test -test.run 'TestGPUGolden/exact' -gpu -test.short -test.v -golden golden
@@ -75,6 +75,11 @@ model q4 120 --quant q4 --prompt "$PROMPT" --batch 1
 model many 150 --quant none --prompt 512 --batch "$BATCH"
 model 'two workers' 120 --quant none --prompt "$PROMPT" --batch 1 --ranks 2
 model 'q4 many' 150 --quant q4 --prompt 512 --batch "$BATCH"
+# Decode with launches that follow one another.
+export SULLAE_CUDA_PDL=0
+model 'none, no overlap' 90 --quant none --prompt 512 --batch 1
+model 'q4, no overlap' 90 --quant q4 --prompt 512 --batch 1
+unset SULLAE_CUDA_PDL
 # Products by shape.
 stage 'products by shape' 90 ./cuda.test $on -test.run '^$' -test.bench . -test.benchtime "$BENCHTIME"
 exit $failed

@@ -88,7 +88,7 @@ func TestDeviceLost(t *testing.T) {
 }
 
 // fallible are calls of loading and of steps.
-var fallible = []string{"kernel", "cuLaunchKernel", "cuGraphLaunch", "cuMemAlloc", "cuMemHostAlloc", "cuMemcpyHtoDAsync", "cuMemcpyDtoHAsync",
+var fallible = []string{"kernel", "cuLaunchKernel", "cuLaunchKernelEx", "cuGraphLaunch", "cuMemAlloc", "cuMemHostAlloc", "cuMemcpyHtoDAsync", "cuMemcpyDtoHAsync",
 	"cuEventRecord", "cuEventSynchronize", "cuStreamWaitEvent", "cuStreamSynchronize", "cuMemsetD8Async", "cuEventCreate"}
 
 // lose has one call fail and sees how the ranks end.
