@@ -27,6 +27,7 @@ type Config struct {
 type Backend struct {
 	device  *device
 	exact   bool
+	wide    wide
 	params  *params
 	log     *slog.Logger
 	queue   queue
@@ -84,6 +85,9 @@ func New(cfg Config) (*Backend, error) {
 	if err == nil {
 		b.ended.clear()
 		err = b.newStaging()
+	}
+	if err == nil {
+		err = b.newWide(log)
 	}
 	if err != nil {
 		b.Close()

@@ -99,6 +99,9 @@ func TestManyRows(t *testing.T) {
 		{"bf16 exact", tensor.BF16, kernels.AsStored, true}, {"q8", tensor.F32, kernels.Q8, false}, {"q4", tensor.F32, kernels.Q4, false}} {
 		t.Run(c.name, func(t *testing.T) {
 			b := open(t, Config{Exact: c.exact})
+			if want := os.Getenv("SULLAE_TEST_PRODUCTS"); want != "" && b.Products() != want {
+				t.Errorf("products of many rows by %s, want %s", b.Products(), want)
+			}
 			const out, rows = 40, 70
 			leaves := []int{0, 700, 1100, 1700}
 			k := leaves[len(leaves)-1]

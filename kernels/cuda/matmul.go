@@ -76,18 +76,22 @@ func (w *weight) together(o *weight) bool {
 type tile struct {
 	kernel     string
 	rows, outs int
+	wide       bool // launchWide
 }
 
-func (w *weight) tile(rows int) tile {
+func (b *Backend) tile(w *weight, rows int) tile {
 	size := 8
 	if w.method == mma {
+		if rows >= manyRows && b.wide.on {
+			return tile{"matmul_wgmma", 128, 128, true}
+		}
 		for size < 64 && size < rows {
 			size *= 2
 		}
 		if rows >= manyRows {
 			size = 128
 		}
-		return tile{fmt.Sprint("matmul_mma_", size), size, max(size, 64)}
+		return tile{kernel: fmt.Sprint("matmul_mma_", size), rows: size, outs: max(size, 64)}
 	}
 	if rows == 1 {
 		size = 1
@@ -99,7 +103,7 @@ func (w *weight) tile(rows int) tile {
 	if w.method == panel {
 		name = panelNames[w.spec.DType]
 	}
-	return tile{fmt.Sprint("matmul_", name, "_", size), size, 128}
+	return tile{kernel: fmt.Sprint("matmul_", name, "_", size), rows: size, outs: 128}
 }
 
 var panelNames = [...]string{tensor.F32: "f32", tensor.BF16: "bf16", tensor.F16: "f16", tensor.I8: "i8", tensor.U4: "u4", tensor.I4: "u4", tensor.F8: "f8"}
@@ -107,8 +111,9 @@ var panelNames = [...]string{tensor.F32: "f32", tensor.BF16: "bf16", tensor.F16:
 // operand is activations as a method takes them.
 type operand struct {
 	at, scales uint64
-	rowBytes   int // of a row, of each of eight where they lie together
+	rowBytes   int // of a row, of each of eight or 64 where they lie together
 	scaleBytes int
+	between    int // emit_f16's
 }
 
 // operand rounds or quantizes activations, in the same pass as the ops before that
@@ -117,10 +122,13 @@ func (b *Backend) operand(w *weight, x kernels.Buffer, rows int) operand {
 	steps := w.steps()
 	switch w.method {
 	case mma:
-		tile := w.tile(rows).rows
-		padded := ceilDiv(rows, tile) * tile
+		tile := b.tile(w, rows)
+		padded := ceilDiv(rows, tile.rows) * tile.rows
 		in := operand{at: b.scratch(&b.rounded, padded*steps*64), scales: b.scratch(&b.scales, padded*steps*4), rowBytes: steps * 64, scaleBytes: steps * 4}
-		b.passRows(rowPass{x: dev(x).at, n: rows * w.spec.K, rows: rows, c: w.spec.K, rounded: in.at, scales: in.scales, from: w.atFrom, ends: w.atEnds, chunks: w.atChunks, steps: steps, padded: padded, nChunks: len(w.chunks) - 1})
+		if tile.wide {
+			in.scaleBytes, in.between = 4, padded
+		}
+		b.passRows(rowPass{x: dev(x).at, n: rows * w.spec.K, rows: rows, c: w.spec.K, rounded: in.at, scales: in.scales, from: w.atFrom, ends: w.atEnds, chunks: w.atChunks, steps: steps, padded: padded, nChunks: len(w.chunks) - 1, between: in.between})
 		return in
 	case quant:
 		in := operand{at: b.scratch(&b.rounded, rows*steps*32), scales: b.scratch(&b.scales, rows*steps*8), rowBytes: steps * 32, scaleBytes: steps * 8}
@@ -145,22 +153,28 @@ type deviceProduct struct {
 // products computes products that can be one launch.
 func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 	first := list[0].W.(*weight)
-	t := first.tile(rows)
+	t := b.tile(first, rows)
 	blocks, outs := 0, 0
 	for _, p := range list {
 		blocks += ceilDiv(p.W.(*weight).spec.Out, t.outs)
 		outs += p.W.(*weight).spec.Out
 	}
 	// Single chunks, where whole leaves would leave multiprocessors without work.
-	split := blocks*ceilDiv(rows, t.rows)*len(first.whole.spans) < 2*b.device.processors
+	tiles, wanted := blocks*ceilDiv(rows, t.rows), 2*b.device.processors
+	if t.wide { // a multiprocessor has one block
+		wanted = b.device.processors
+	}
+	split := tiles*len(first.whole.spans) < wanted
+	// Leaves by the tree where they are summed, unless that would leave half without.
+	tree := t.wide && len(first.leaves) > 2 && 2*tiles*len(first.nodes) >= wanted
 	deal := func(w *weight) *deal {
-		if split {
+		if split && !tree {
 			return &w.split
 		}
 		return &w.whole
 	}
 	d := deal(first)
-	direct := d.slots == 1 && len(first.nodes) == 1
+	direct := tree || d.slots == 1 && len(first.nodes) == 1
 	turn := rows
 	if !direct {
 		turn = min(rows, max(128, partBytes/(d.slots*outs*4)&^127))
@@ -178,7 +192,7 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 			g.x += ceilDiv(w.spec.Out, t.outs)
 			foldBlocks += ceilDiv(n*w.spec.Out, 256)
 		}
-		inside := d.slots*min(n, t.rows)*t.outs*4 <= b.foldBytes && g.x*g.y <= maxTiles
+		inside := !t.wide && d.slots*min(n, t.rows)*t.outs*4 <= b.foldBytes && g.x*g.y <= maxTiles
 		if !direct {
 			parts := b.scratch(&b.parts, d.slots*n*outs*4)
 			for i := range launch {
@@ -190,6 +204,17 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 			}
 		}
 		products := send(b, launch)
+		if t.wide {
+			deep := len(d.spans)
+			if tree {
+				deep = len(first.nodes)
+			}
+			b.launchWide(t, first, products, len(list), in, row, n, blocks, deep, tree)
+			if !direct {
+				b.launch("fold", grid{foldBlocks, len(first.nodes), 1}, products, uint64(n))
+			}
+			continue
+		}
 		at := []uint64{products, uint64(len(list)), in.at + uint64(row*in.rowBytes)}
 		if first.method != panel {
 			at = append(at, in.scales+uint64(row*in.scaleBytes))

@@ -15,6 +15,7 @@ type rowPass struct {
 	// The result as a product takes it; rows are padded to so many.
 	rounded, scales, from, ends, chunks uint64
 	steps, padded, nChunks              int
+	between                             int // emit_f16's
 }
 
 // result is what the ops before rounding make.
@@ -49,7 +50,7 @@ func (b *Backend) passRows(next rowPass) {
 	}
 	b.pass, b.idle = p, false
 	if next.rounded != 0 {
-		p.rounded, p.scales, p.from, p.ends, p.chunks, p.steps, p.padded, p.nChunks = next.rounded, next.scales, next.from, next.ends, next.chunks, next.steps, next.padded, next.nChunks
+		p.rounded, p.scales, p.from, p.ends, p.chunks, p.steps, p.padded, p.nChunks, p.between = next.rounded, next.scales, next.from, next.ends, next.chunks, next.steps, next.padded, next.nChunks, next.between
 		b.settle()
 	}
 }
@@ -89,7 +90,7 @@ func (b *Backend) launchPass(p *rowPass) {
 		kernel = "pass_long_rows"
 	}
 	b.launch(kernel, grid{max(p.rows, p.padded), 1, 1}, p.x, p.add, p.up, p.norm, p.dst, p.rounded, p.scales, p.from, p.ends, p.chunks, uint64(p.nChunks),
-		uint64(p.rows), uint64(p.c), gelu, uint64(p.steps), f32(p.eps))
+		uint64(p.rows), uint64(p.c), gelu, uint64(p.steps), f32(p.eps), uint64(p.between))
 }
 
 func gateKernel(gelu bool) string {

@@ -10,7 +10,8 @@
 // SULLAE_SIM_FAIL=CALL:N:CODE makes the Nth call of CALL fail with CODE, and, as
 // on a device after a fault, every call after it; CALL may be kernel, the run of one. SULLAE_SIM_SEED seeds the order,
 // SULLAE_SIM_CC is the compute capability (90), SULLAE_SIM_REFUSE a target of PTX that
-// the driver refuses (sm_90a); with SULLAE_SIM_PLAIN_GRAPHS it refuses graphs of launches that
+// the driver refuses (sm_90a); SULLAE_SIM_WGMMA=other has wgmma add in another order than
+// mma.sync; with SULLAE_SIM_PLAIN_GRAPHS it refuses graphs of launches that
 // may begin early; with SULLAE_SIM_UNAWAITED blocks that begin early do not wait.
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,8 +37,10 @@
 #include "../src/attention.cu"
 #include "../src/attend_mma.cu"
 #include "../src/probes.cu"
+#include "../src/wgmma.cu"
 
 #include "fiber.h"
+#include "async.h"
 #include "early.h"
 
 namespace sim {
@@ -61,6 +64,7 @@ struct entry {
 	int threads;
 	bool plain;
 	unsigned max_shared = 48 << 10; // bytes of dynamic shared memory
+	int cluster = 1;                // blocks
 	bool waits = false;             // its PTX waits for the launches ahead
 };
 
@@ -86,6 +90,7 @@ static entry entries[] = {
 	FIBERS(matmul_mma_128, 256), BOTH(matmul_q8, 128), BOTH(matmul_q4, 128), FIBERS(matmul_q8_64, 256), FIBERS(matmul_q4_64, 256), PLAIN(fold, 256),
 	PLAIN(rope, 64), FIBERS(write_kv, 64), FIBERS(rope_write, 64), FIBERS(attend, 128), FIBERS(attend_mma, 128), FIBERS(attend_mma_f16, 128), PLAIN(attend_merge, 128),
 	FIBERS(probe_mma, 256), PLAIN(probe_fma, 256), FIBERS(probe_mma_s8, 256), PLAIN(probe_nothing, 32),
+	FIBERS(matmul_wgmma, 288), FIBERS(matmul_wgmma_tree, 288), FIBERS(probe_wgmma, 256),
 };
 
 static std::map<uint64_t, size_t> allocations;
@@ -267,11 +272,14 @@ API cuModuleUnload(void *m) { free(m); return 0; }
 API cuModuleGetFunction(void **f, void *m, const char *name) {
 	// The PTX must have it too: a simulator that knows more than the device would hide a mistake.
 	std::string entry = std::string(".entry ") + name + "(";
-	if (!strstr((const char *)m, entry.c_str())) return NOT_FOUND;
+	const char *at = strstr((const char *)m, entry.c_str());
+	if (!at) return NOT_FOUND;
+	std::string head(at, strcspn(at, "{"));
 	for (auto &e : entries)
 		if (strcmp(e.name, name) == 0) {
-			std::string text = strstr((const char *)m, entry.c_str());
+			std::string text = at;
 			e.waits = text.substr(0, text.find(".entry ", 1)).find("griddepcontrol.wait;") != std::string::npos;
+			e.cluster = head.find("\n.reqnctapercluster 2, 1, 1\n") != std::string::npos ? 2 : 1;
 			*f = (void *)&e;
 			return 0;
 		}
@@ -408,7 +416,7 @@ API cuMemcpyDtoDAsync_v2(uint64_t dst, uint64_t src, size_t n, void *on) {
 static int launch_on(void *on, const void *f, const unsigned grid[3], const unsigned block[3], unsigned shared, void **params, bool dependent) {
 	const entry *e = (const entry *)f;
 	if (!e) return INVALID_HANDLE;
-	if (shared > e->max_shared) return INVALID_VALUE;
+	if (shared > e->max_shared || grid[0] % e->cluster != 0) return INVALID_VALUE;
 	if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0 || grid[1] > 65535 || grid[2] > 65535 || block[1] != 1 || block[2] != 1 || (int)block[0] != e->threads) return INVALID_VALUE;
 	launch l = {e, {grid[0], grid[1], grid[2]}, shared, {}, dependent};
 	for (size_t i = 0; i < e->sizes.size(); i++) l.values.emplace_back((char *)params[i], (char *)params[i] + e->sizes[i]);

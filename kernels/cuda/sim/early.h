@@ -6,7 +6,7 @@
 
 namespace sim {
 
-// context is all that a block is, but for static shared memory, which is its thread's, and
+// context is all that a block is (one that is no cluster's), but for static shared memory, which is its thread's, and
 // `now`'s place among its fibers.
 struct context {
 	fiber fibers[MAX_THREADS];
@@ -15,7 +15,7 @@ struct context {
 	uint32_t ready_warps = 0;
 	char *stacks = nullptr;
 	void *main_sp = nullptr;
-	int block_arrived = 0, block_alive = 0, block_warps = 0;
+	int block_arrived = 0, block_alive = 0, block_warps = 0, cluster_arrived = 0, cluster_alive = 0, cluster_warps = 0;
 	void (*body)(void **) = nullptr;
 	void **arguments = nullptr;
 	const char *running = nullptr;
@@ -29,9 +29,10 @@ struct context {
 		using std::swap;
 		swap(fibers, sim::fibers), swap(warps, sim::warps), swap(ready, sim::ready), swap(awaited, sim::awaited), swap(held, sim::held);
 		swap(ready_warps, sim::ready_warps), swap(stacks, sim::stacks), swap(main_sp, sim::main_sp);
-		swap(block_arrived, sim::block_arrived), swap(block_alive, sim::block_alive), swap(block_warps, sim::block_warps);
+		swap(block_arrived, sim::block_arrived[0]), swap(block_alive, sim::block_alive[0]), swap(block_warps, sim::block_warps);
+		swap(cluster_arrived, sim::cluster_arrived), swap(cluster_alive, sim::cluster_alive), swap(cluster_warps, sim::cluster_warps);
 		swap(body, sim::body), swap(arguments, sim::arguments), swap(running, sim::running);
-		swap(shared_memory, sim::shared_memory), swap(shared_bytes, sim::shared_bytes);
+		swap(shared_memory, sim::shared_memory[0]), swap(shared_bytes, sim::shared_bytes);
 		swap(base, sim::base), swap(now, sim::now), swap(in_fiber, sim::in_fiber), swap(early, sim::early);
 	}
 };
@@ -66,7 +67,7 @@ struct helper {
 		mine() = this;
 		own.exchange();
 		set();
-		ok = run_block(threads, [] {
+		ok = run_blocks(threads, 1, [] {
 			helper *h = mine();
 			h->own.exchange();
 			sem_post(&h->done);

@@ -75,13 +75,14 @@ static uint32_t awaited[MAX_THREADS / LANES], held[MAX_THREADS / LANES]; // lane
 static bool early; // the block began before what is ahead of its launch
 static char *stacks;
 static void *main_sp;
-static int block_arrived, block_alive, block_warps;
+static int block_arrived[MAX_CLUSTER], block_alive[MAX_CLUSTER], block_warps;
+static int cluster_arrived, cluster_alive, cluster_warps;
 static uint64_t rng = 0x9e3779b97f4a7c15ull;
 static void (*body)(void **);
 static void **arguments;
 static const char *running; // the kernel
-alignas(1024) static uint8_t arena[MAX_SHARED];
-uint8_t *shared_memory = arena;
+alignas(1024) static uint8_t arenas[MAX_CLUSTER][MAX_SHARED];
+uint8_t *shared_memory[MAX_CLUSTER] = {arenas[0], arenas[1]};
 unsigned shared_bytes;
 static state base;
 static bool in_fiber;
@@ -104,9 +105,12 @@ static void wake(int w, uint32_t lanes) {
 	if (ready[w]) ready_warps |= 1u << w;
 }
 
-// leave_to goes on with another fiber, or with run_block where none can go on.
+static bool land_one(); // of the bulk copies on their way
+
+// leave_to goes on with another fiber, or with run_blocks where none can go on.
 static __attribute__((noinline)) void leave_to(void **save) {
 	void *to = main_sp;
+	while (!ready_warps && land_one()) {}
 	if (ready_warps) {
 		uint32_t r = random_bits();
 		int w = now.thread / LANES;
@@ -133,15 +137,21 @@ static void need_fiber() {
 	abort();
 }
 
-static void pass_block() {
-	block_arrived = 0;
-	for (int w = 0; w < block_warps; w++) wake(w, warps[w].alive);
+static void pass_block(int rank) {
+	block_arrived[rank] = 0;
+	for (int w = rank * block_warps; w < (rank + 1) * block_warps; w++) wake(w, warps[w].alive);
 }
 
 void barrier() {
 	need_fiber();
-	if (++block_arrived == block_alive) pass_block();
+	int rank = now.thread >= now.threads;
+	if (++block_arrived[rank] == block_alive[rank]) pass_block(rank);
 	yield();
+}
+
+static void pass_cluster() {
+	cluster_arrived = 0;
+	for (int w = 0; w < cluster_warps; w++) wake(w, warps[w].alive);
 }
 
 uint32_t *warp_exchange() {
@@ -202,6 +212,8 @@ void wait_async(int groups) {
 	c.land(c.groups - groups);
 }
 
+static void leave_async(); // what Hopper does beside the thread
+
 // A thread that returns leaves the barriers to the others.
 static void leave() {
 	must_have_awaited();
@@ -215,7 +227,10 @@ static void leave() {
 	warp &w = warps[at];
 	w.alive &= ~(1u << now.thread % LANES);
 	if (w.alive && w.arrived == w.alive) pass_warp(at);
-	if (--block_alive > 0 && block_arrived == block_alive) pass_block();
+	int rank = now.thread >= now.threads;
+	if (--block_alive[rank] > 0 && block_arrived[rank] == block_alive[rank]) pass_block(rank);
+	if (--cluster_alive > 0 && cluster_arrived == cluster_alive) pass_cluster();
+	leave_async();
 }
 
 extern "C" void sim_entry() {
@@ -239,6 +254,7 @@ static void run_plain(int threads) {
 	in_fiber = false;
 	now = base;
 	memset(awaited, 0, sizeof awaited);
+	now.threads = threads;
 	int first = random(threads);
 	for (int i = 0; i < threads; i++) {
 		now.thread = (first + i) % threads;
@@ -247,40 +263,45 @@ static void run_plain(int threads) {
 	}
 }
 
-// run_block returns false when no fiber can go on: a barrier that some do not reach. Where
-// the block is early it stops when all wait, and goes on after park.
-static bool run_block(int threads, void (*park)() = nullptr) {
+// run_blocks runs the blocks of a cluster and returns false when no fiber can go on: a
+// barrier that some do not reach. Where a block is early it stops when all wait, and goes
+// on after park.
+static bool run_blocks(int threads, int cluster, void (*park)() = nullptr) {
 	in_fiber = true;
-	block_arrived = 0, block_alive = threads, block_warps = (threads + LANES - 1) / LANES;
+	int all = threads * cluster;
+	block_warps = (threads + LANES - 1) / LANES;
+	for (int i = 0; i < cluster; i++) block_arrived[i] = 0, block_alive[i] = threads;
+	cluster_arrived = 0, cluster_alive = all, cluster_warps = (all + LANES - 1) / LANES;
 	if (!stacks) stacks = (char *)mmap(nullptr, (size_t)STACK * MAX_THREADS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ready_warps = 0;
-	for (int w = 0; w < block_warps; w++) {
-		int lanes = threads - LANES * w;
+	for (int w = 0; w < cluster_warps; w++) {
+		int lanes = all - LANES * w;
 		warps[w].arrived = 0, warps[w].passed = 0;
 		warps[w].alive = lanes < LANES ? (1u << lanes) - 1 : ~0u;
 		ready[w] = 0, awaited[w] = 0, held[w] = 0;
 		wake(w, warps[w].alive);
 	}
-	for (int i = 0; i < threads; i++) {
+	for (int i = 0; i < all; i++) {
 		void **sp = (void **)(stacks + (size_t)STACK * (i + 1) - 64);
 		*--sp = (void *)sim_start;
 		for (int r = 0; r < 6; r++) *--sp = nullptr;
 		fibers[i].sp = sp;
 	}
 	now = base;
-	now.thread = LANES * random(block_warps);
+	now.threads = threads;
+	now.thread = LANES * random(cluster_warps);
 	early = park != nullptr;
 	leave_to(&main_sp);
 	if (park) {
 		park();
 		early = false;
-		for (int w = 0; w < block_warps; w++) wake(w, held[w]);
+		for (int w = 0; w < cluster_warps; w++) wake(w, held[w]);
 		if (ready_warps) {
-			now.thread = LANES * random(block_warps); // of none: leave_to takes one that is ready
+			now.thread = LANES * random(cluster_warps); // of none: leave_to takes one that is ready
 			leave_to(&main_sp);
 		}
 	}
-	return block_alive == 0;
+	return cluster_alive == 0;
 }
 
 } // namespace sim

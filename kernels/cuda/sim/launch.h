@@ -17,22 +17,25 @@ struct launch {
 struct running_launch {
 	const launch *l;
 	std::vector<void *> at;
-	long blocks;
+	long blocks; // or clusters
 	helper *early = nullptr; // runs one of its blocks
 	long early_block = -1;
 
-	explicit running_launch(const launch &of) : l(&of), blocks((long)of.grid[0] * of.grid[1] * of.grid[2]) {
+	explicit running_launch(const launch &of) : l(&of), blocks((long)of.grid[0] * of.grid[1] * of.grid[2] / of.e->cluster) {
 		for (const auto &v : of.values) at.push_back((void *)v.data());
 	}
 
 	// set makes a block what is to be run next.
 	void set(long b) {
 		const unsigned *g = l->grid;
+		b *= l->e->cluster;
 		body = l->e->run, arguments = at.data(), shared_bytes = l->shared, running = l->e->name;
 		base.block[0] = b % g[0], base.block[1] = b / g[0] % g[1], base.block[2] = b / g[0] / g[1];
 		for (int i = 0; i < 3; i++) base.blocks[i] = g[i];
-		memset(shared_memory, 0xff, shared_bytes); // NaN: what was not written must not be used
+		for (int i = 0; i < l->e->cluster; i++) memset(shared_memory[i], 0xff, shared_bytes); // NaN: what was not written must not be used
 	}
+
+	bool may_begin() const { return l->dependent && !early && l->e->cluster == 1; }
 
 	void begin_early(helper *h) {
 		early = h, early_block = random((uint32_t)(blocks < 1 << 30 ? blocks : 1 << 30));
@@ -46,9 +49,14 @@ struct running_launch {
 			return h->finish();
 		}
 		set(b);
-		if (!l->e->plain) return run_block(l->e->threads);
-		run_plain(l->e->threads);
-		return true;
+		if (l->e->plain) {
+			run_plain(l->e->threads);
+			return true;
+		}
+		if (shared_bytes) begin_async();
+		bool ok = run_blocks(l->e->threads, l->e->cluster);
+		if (ok) ended_async();
+		return ok;
 	}
 };
 
@@ -67,7 +75,7 @@ static int run_launches(const std::vector<launch> &list) {
 		for (long at = 0; at < r.blocks && !failed; at++) {
 			for (size_t j = i + 1; at == when && j < all.size() && j <= i + 3 && all[j].l->dependent; j++) {
 				helper *&h = helpers[j % 4];
-				if (all[j].early || random(2)) continue;
+				if (!all[j].may_begin() || random(2)) continue;
 				if (!h) h = new helper;
 				all[j].begin_early(h);
 			}

@@ -9,8 +9,10 @@
 
 namespace sim {
 
+// A state is a fiber's place: its number among those of its cluster, whose blocks lie
+// beside each other along x and have so many threads each.
 struct state {
-	int thread, block[3], blocks[3];
+	int thread, threads, block[3], blocks[3];
 };
 
 extern state now; // of the fiber that runs
@@ -31,9 +33,9 @@ void wait_async(int groups);
 // A block of a launch that is let begin early stops here until the launches ahead are done.
 void await_earlier();
 
-// Dynamic shared memory, of which the launch has so many bytes.
-enum { MAX_SHARED = 227 << 10 };
-extern uint8_t *shared_memory;
+// Dynamic shared memory of a cluster's blocks, of which the launch has so many bytes.
+enum { MAX_SHARED = 227 << 10, MAX_CLUSTER = 2 };
+extern uint8_t *shared_memory[MAX_CLUSTER];
 extern unsigned shared_bytes;
 
 } // namespace sim
@@ -41,11 +43,11 @@ extern unsigned shared_bytes;
 #define KERNEL(threads) extern "C" void
 #define DEVICE static inline
 #define SHARED static thread_local __attribute__((aligned(16))) // of each thread of the host: a block that waits keeps its own
-#define DYNAMIC_SHARED(name) uint8_t *const name = sim::shared_memory
+#define DYNAMIC_SHARED(name) uint8_t *const name = sim::shared_memory[sim::now.thread >= sim::now.threads]
 #define UNROLL
 
-DEVICE int thread() { return sim::now.thread; }
-DEVICE int block_x() { return sim::now.block[0]; }
+DEVICE int thread() { return sim::now.thread < sim::now.threads ? sim::now.thread : sim::now.thread - sim::now.threads; }
+DEVICE int block_x() { return sim::now.block[0] + (sim::now.thread >= sim::now.threads); }
 DEVICE int block_y() { return sim::now.block[1]; }
 DEVICE int block_z() { return sim::now.block[2]; }
 DEVICE int blocks_x() { return sim::now.blocks[0]; }

@@ -29,8 +29,11 @@ struct product {
 	int unused;
 };
 
-DEVICE product find(const product *list, int n) {
+// find is the product of which a block of outputs is.
+DEVICE product find(const product *list, int n, int block) {
 	int i = 0;
-	while (i + 1 < n && block_x() >= list[i + 1].first) i++;
+	while (i + 1 < n && block >= list[i + 1].first) i++;
 	return list[i];
 }
+
+DEVICE product find(const product *list, int n) { return find(list, n, block_x()); }

@@ -32,16 +32,19 @@ KERNEL(256) gather_coded(float *dst, const uint8_t *table, const int *ids, const
 	}
 }
 
-// emit_f16 rounds a row for matmul_mma: each of n chunks (chunks[i] is its first step,
-// chunks[n] the number of steps) times the power of two that brings its largest value near
-// 2^15, in the order of mma's B fragments, [tile of 8 rows][step of 32 k][lane][8]; what
-// the chunk's sum is to be multiplied by goes to back[its first step]. Values that are
-// not finite stay what they are. from[s] is where the values of step s lie in the row,
+// emit_f16 rounds a row for products on tensor cores: each of n chunks (chunks[i] is its
+// first step, chunks[n] the number of steps) times the power of two that brings its largest
+// value near 2^15. For matmul_mma (between is 0) in the order of mma's B fragments, [tile of
+// 8 rows][step of 32 k][lane][8]; what the chunk's sum is to be multiplied by goes to
+// back[row, its first step]. For matmul_wgmma in that of its core matrices, [64 rows][step][tile
+// of 8 rows][8 k][row][k], and back[its first step, row], rows between apart. Values that
+// are not finite stay what they are. from[s] is where the values of step s lie in the row,
 // those of a chunk one after the other, ends[s] where their leaf ends; a row that is null
 // is zero. A warp a chunk.
 template <int WARPS>
-DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int n, int steps) {
+DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int n, int steps, int between) {
 	int lane = thread() % 32;
+	long first = between ? (long)(number / 64) * steps * 1024 + number % 64 / 8 * 128 + number % 8 * 4 : (long)(number / 8) * steps * 128 + number % 8 * 16;
 	for (int c = thread() / 32; c < n; c += WARPS) {
 		int lo = chunks[c], pairs = (chunks[c + 1] - lo) * 16, at = from[lo], end = ends[lo];
 		float v[16], top = 0; // pairs lane, lane + 32 ... of the chunk's values
@@ -58,11 +61,11 @@ DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, c
 			if (o > top) top = o;
 		}
 		float reciprocal, scale = fit_f16(top, reciprocal);
-		if (lane == 0) back[lo] = reciprocal;
+		if (lane == 0) back[between ? (long)lo * between + number : (long)number * steps + lo] = reciprocal;
 		EACH(i, 8) {
 			int pair = i * 32 + lane, s = lo + pair / 16, k = pair % 16 * 2;
-			if (pair < pairs)
-				dst[((long)(number / 8) * steps + s) * 128 + (number % 8 * 4 + k % 8 / 2) * 4 + k / 16 * 2 + k % 16 / 8] = pack_f16(v[2 * i] * scale, v[2 * i + 1] * scale);
+			long at = between ? (long)s * 1024 + k / 8 * 32 + k % 8 / 2 : (long)s * 128 + k % 8 / 2 * 4 + k / 16 * 2 + k % 16 / 8;
+			if (pair < pairs) dst[first + at] = pack_f16(v[2 * i] * scale, v[2 * i + 1] * scale);
 		}
 	}
 }
@@ -112,7 +115,7 @@ DEVICE void emit_int8(int8_t *dst, group_sum *scales, const float *row, const in
 // rows, and those by which a product's rows are padded.
 template <int THREADS>
 DEVICE void pass(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, void *scales,
-	const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps) {
+	const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps, int between) {
 	enum { BATCH = 4, LINE = 32 }; // values that a thread loads together, and of a line of memory
 	SHARED double space[THREADS / 32];
 	launch_next();
@@ -161,14 +164,14 @@ DEVICE void pass(float *xs, const float *add, const float *up, const float *norm
 		sync();
 	}
 	if (!rounded) return;
-	if (chunks) emit_f16<THREADS / 32>((uint32_t *)rounded, (float *)scales + (long)number * steps, row, number, from, ends, chunks, n_chunks, steps);
+	if (chunks) emit_f16<THREADS / 32>((uint32_t *)rounded, (float *)scales, row, number, from, ends, chunks, n_chunks, steps, between);
 	else if (row) emit_int8<THREADS / 32>((int8_t *)rounded + (long)number * steps * 32, (group_sum *)scales + (long)number * steps, row, from, ends, steps);
 }
 
 #define PASS(name, threads) \
 	KERNEL(threads) name(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, void *scales, \
-		const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps) { \
-		pass<threads>(xs, add, up, norm, dsts, rounded, scales, from, ends, chunks, n_chunks, rows, c, gelu, steps, eps); \
+		const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps, int between) { \
+		pass<threads>(xs, add, up, norm, dsts, rounded, scales, from, ends, chunks, n_chunks, rows, c, gelu, steps, eps, between); \
 	}
 PASS(pass_rows, 256)
 PASS(pass_long_rows, 1024)

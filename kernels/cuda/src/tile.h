@@ -2,6 +2,14 @@
 #pragma once
 #include "product.h"
 
+// Weights and activations binary16 on the tensor cores. Weights are, for each tile
+// of 16 outputs and step of 32 k, two of mma's A fragments, 16 bytes a lane;
+// activations are, for each tile of 8 rows and step, two of its B fragments, 16
+// bytes a lane, and for each row and chunk what its sum is multiplied by, at
+// back[row, the chunk's first step] (rows.cu, emit_f16): powers of two, which change no
+// bit. Each leaf begins with a step and is padded with zeros.
+enum { STEP = 32, CHUNK_STEPS = SPLIT / STEP, A_BYTES = 1024, B_BYTES = 512 };
+
 template <int TILES>
 DEVICE void store(const product &p, const range &r, const float sum[TILES][4], int col, int row, int rows) {
 	int g = thread() % 32 / 4, t = thread() % 4;

@@ -1,0 +1,116 @@
+// What Hopper (compute capability 9.0) has beyond device.h: multiplications of a
+// warpgroup that run beside it, barriers in shared memory, copies into it that these
+// count, and clusters of blocks that reach each other's. Forms as in the PTX manual, ISA
+// 8.0, each named there by its instruction.
+#pragma once
+#include "device.h"
+
+#ifdef __CUDA__
+
+// ALONE is a kernel of which a multiprocessor runs one block, so that its threads may have
+// 65536 / threads registers each.
+#define ALONE(threads) extern "C" __attribute__((global)) __attribute__((launch_bounds(threads, 1))) void
+
+DEVICE uint32_t shared_at(const void *p) { return (uint32_t)(uint64_t)(__attribute__((address_space(3))) const char *)p; }
+
+DEVICE int cluster_rank() {
+	uint32_t r;
+	asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));
+	return (int)r;
+}
+
+// cluster_sync waits for all threads of the cluster.
+DEVICE void cluster_sync() {
+	asm volatile("barrier.cluster.arrive;" : : : "memory");
+	asm volatile("barrier.cluster.wait;" : : : "memory");
+}
+
+// A barrier of shared memory ends a phase, and begins the next, when count arrivals and
+// all bytes that were said to be expected have come. Phases have parities 0, 1, 0 ...
+DEVICE void barrier_init(uint32_t at, int count) {
+	asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" : : "r"(at), "r"(count) : "memory");
+}
+// barrier_ready has the cluster and the copies see the barriers that this thread made.
+DEVICE void barrier_ready() {
+	asm volatile("fence.mbarrier_init.release.cluster;" : : : "memory");
+	asm volatile("fence.proxy.async;" : : : "memory");
+}
+// barrier_expect arrives, and has the phase wait for more bytes.
+DEVICE void barrier_expect(uint32_t at, int bytes) {
+	asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" : : "r"(at), "r"(bytes) : "memory");
+}
+// barrier_arrive arrives, where yes, at the barrier that a block of the cluster has at the
+// same place.
+DEVICE void barrier_arrive(uint32_t at, int rank, bool yes) {
+	asm volatile("{\n\t"
+		".reg .pred yes;\n\t"
+		".reg .b32 remote;\n\t"
+		"setp.ne.b32 yes, %2, 0;\n\t"
+		"@yes mapa.shared::cluster.u32 remote, %0, %1;\n\t"
+		"@yes mbarrier.arrive.shared::cluster.b64 _, [remote];\n\t"
+		"}" : : "r"(at), "r"(rank), "r"((int)yes) : "memory");
+}
+// barrier_try waits for a while, and reports whether the phase of that parity has ended.
+DEVICE bool barrier_try(uint32_t at, int parity) {
+	uint32_t done;
+	asm volatile("{\n\t"
+		".reg .pred ended;\n\t"
+		"mbarrier.try_wait.parity.shared::cta.b64 ended, [%1], %2;\n\t"
+		"selp.u32 %0, 1, 0, ended;\n\t"
+		"}" : "=r"(done) : "r"(at), "r"(parity) : "memory");
+	return done != 0;
+}
+
+// copy_bulk begins a copy into shared memory, bytes and places multiples of 16, whose bytes
+// come to a barrier there; copy_bulk_all copies to the same place of every block of the
+// cluster that has its bit in blocks, and to that block's barrier.
+DEVICE void copy_bulk(uint32_t to, const void *from, int bytes, uint32_t barrier) {
+	asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
+		: : "r"(to), "l"(from), "r"(bytes), "r"(barrier) : "memory");
+}
+DEVICE void copy_bulk_all(uint32_t to, const void *from, int bytes, uint32_t barrier, uint16_t blocks) {
+	asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], %4;"
+		: : "r"(to), "l"(from), "r"(bytes), "r"(barrier), "h"(blocks) : "memory");
+}
+
+// shared_written has what this thread wrote into shared memory be seen by wgmma, once the
+// threads have met.
+DEVICE void shared_written() { asm volatile("fence.proxy.async;" : : : "memory"); }
+
+// wgmma_f16: acc[64x128] = a[64x16] * b[16x128] + (add ? acc : 0), of a warpgroup's 128
+// threads: warp w has rows 16w to 16w + 15 of a and acc, in the fragments of mma_f16
+// (acc[j] is columns 8j to 8j + 7). It runs until wgmma_wait says that its group has ended;
+// until then nobody may touch acc, a, or b. wgmma_fence comes before the first one and
+// whenever registers that it takes were touched.
+#define WGMMA_F4(j) "+f"(acc[j][0]), "+f"(acc[j][1]), "+f"(acc[j][2]), "+f"(acc[j][3])
+DEVICE void wgmma_f16(float acc[16][4], const uint32_t a[4], uint64_t b, int add) {
+	asm volatile("{\n\t"
+		".reg .pred add;\n\t"
+		"setp.ne.b32 add, %69, 0;\n\t"
+		"wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
+		"{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+		"%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+		"%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+		"%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+		"{%64, %65, %66, %67}, %68, add, 1, 1, 0;\n\t"
+		"}"
+		: WGMMA_F4(0), WGMMA_F4(1), WGMMA_F4(2), WGMMA_F4(3), WGMMA_F4(4), WGMMA_F4(5), WGMMA_F4(6), WGMMA_F4(7),
+		  WGMMA_F4(8), WGMMA_F4(9), WGMMA_F4(10), WGMMA_F4(11), WGMMA_F4(12), WGMMA_F4(13), WGMMA_F4(14), WGMMA_F4(15)
+		: "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add)
+		: "memory");
+}
+DEVICE void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" : : : "memory"); }
+DEVICE void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" : : : "memory"); }
+template <int N>
+DEVICE void wgmma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" : : "n"(N) : "memory"); }
+
+#else
+#include "../sim/hopper.h"
+#endif
+
+// matrix_at describes an operand of wgmma in shared memory, K along the rows, not
+// swizzled: core matrices of 8 rows x 16 bytes lie in 128 bytes each, those that follow
+// one another along K and along the rows so many bytes apart.
+DEVICE uint64_t matrix_at(uint32_t at, int along_k, int along_rows) {
+	return (uint64_t)(at >> 4 & 0x3fff) | (uint64_t)(along_k >> 4) << 16 | (uint64_t)(along_rows >> 4) << 32;
+}

@@ -1,0 +1,287 @@
+// Products of many rows on Hopper: matmul_mma_128's, the same bits where wgmma adds as
+// mma.sync does, which a backend tries before it uses them (wgmma.go).
+//
+// A block computes tiles of 128 outputs and 128 rows, one after the other, by two
+// warpgroups of 64 outputs each. A warp brings steps of 32 k through a ring of stages in
+// shared memory: weights as mma's A fragments, which are wgmma's from registers, and
+// activations as core matrices (rows.cu, emit_f16). Two blocks, a cluster, compute tiles
+// beside each other of the same rows: each brings half of the activations for both. Tiles
+// are taken in an order by which those at work at one time share weights and activations
+// in the second cache.
+#include "hopper.h"
+#include "tile.h"
+
+enum {
+	WIDE = 128,                       // outputs, and rows, of a tile
+	WIDE_A = WIDE / 16 * A_BYTES,     // bytes of a stage
+	WIDE_B = WIDE / 8 * B_BYTES,
+	WIDE_STAGE = WIDE_A + WIDE_B,
+	WIDE_SUMS = WIDE * WIDE * 4,      // bytes of a tile's sums
+	WIDE_THREADS = 256,               // that multiply
+	WIDE_HEIGHT = 8,                  // tiles of rows that are taken together
+	HALF = WIDE / 2,
+};
+
+struct alignas(8) two {
+	float v[2];
+};
+
+// wide is what a kernel is given beside its products.
+struct wide {
+	const product *list;
+	int products;
+	const uint8_t *x;  // [row / 64][step][row % 64 / 8][512 bytes]
+	const float *back; // [a chunk's first step][row], rows between apart
+	long between;
+	int rows, steps;
+	int across, along, deep; // pairs of blocks of outputs, tiles of rows, ranges or nodes
+};
+
+// tile_at is the tile that a block of cluster number i computes.
+struct tile_at {
+	int block, row, z;
+};
+
+DEVICE tile_at find_tile(const wide &w, int i, int rank) {
+	int per = w.across * w.along, z = i / per;
+	i -= z * per;
+	int group = i / (WIDE_HEIGHT * w.across), in = i - group * WIDE_HEIGHT * w.across, height = min_i(WIDE_HEIGHT, w.along - group * WIDE_HEIGHT);
+	return {in / height * 2 + rank, (group * WIDE_HEIGHT + in % height) * WIDE, z};
+}
+
+// span_at is which leaves a tile sums: the first of p.ranges, and how many.
+struct span_at {
+	int first, n;
+};
+
+template <bool TREE>
+DEVICE span_at find_span(const product &p, int z) {
+	if (!TREE) return {z, 1};
+	return {p.leaves[2 * z], p.leaves[2 * z + 1] - p.leaves[2 * z]};
+}
+
+// ring is the stages and their barriers: full counts what has come, empty which warps of
+// both blocks have done with it. A place in the ring is a stage and its phase's parity.
+// Who waits more than patience times goes on with what there is (negative: for ever).
+template <int STAGES>
+struct ring {
+	uint8_t *stages;
+	uint32_t full, empty;
+	int at, parity, freed;
+	int patience;
+};
+
+template <int STAGES>
+DEVICE void wait_for(ring<STAGES> &r, uint32_t barrier, int parity) {
+	while (r.patience != 0 && !barrier_try(barrier, parity))
+		if (r.patience > 0) r.patience--;
+	sync_warp();
+}
+
+template <int STAGES>
+DEVICE void advance(ring<STAGES> &r) {
+	if (++r.at == STAGES) r.at = 0, r.parity ^= 1;
+}
+
+// free_stage tells both blocks that the warp has done with the oldest stage that it has.
+template <int STAGES>
+DEVICE void free_stage(ring<STAGES> &r) {
+	int lane = thread() % 32;
+	barrier_arrive(r.empty + r.freed * 8, lane & 1, lane < 2);
+	if (++r.freed == STAGES) r.freed = 0;
+}
+
+// bring fills the ring: a warp's work.
+template <int STAGES, bool TREE>
+DEVICE void bring(const wide &w, ring<STAGES> &r) {
+	int lane = thread() % 32, rank = cluster_rank();
+	for (int i = block_x() / 2; i < w.across * w.along * w.deep; i += blocks_x() / 2) {
+		tile_at t = find_tile(w, i, rank);
+		product p = find(w.list, w.products, t.block);
+		int tile = (t.block - p.first) * (WIDE / 16), tiles = max_i(0, min_i(WIDE / 16, (p.out + 15) / 16 - tile));
+		const uint8_t *a = p.w + (long)(tile + lane) * p.stride, *b = w.x + (long)(t.row / HALF + rank) * w.steps * (WIDE_B / 2);
+		span_at s = find_span<TREE>(p, t.z);
+		for (int leaf = s.first; leaf < s.first + s.n; leaf++) {
+			range k = p.ranges[leaf];
+			for (int step = k.lo; step < k.lo + (k.n + STEP - 1) / STEP; step++) {
+				wait_for(r, r.empty + r.at * 8, r.parity ^ 1);
+				uint32_t full = r.full + r.at * 8, to = shared_at(r.stages) + r.at * WIDE_STAGE;
+				if (lane == 0) barrier_expect(full, tiles * A_BYTES + WIDE_B);
+				sync_warp();
+				if (lane < tiles) copy_bulk(to + lane * A_BYTES, a + (long)step * A_BYTES, A_BYTES, full);
+				if (lane == WIDE / 16) copy_bulk_all(to + WIDE_A + rank * (WIDE_B / 2), b + (long)step * (WIDE_B / 2), WIDE_B / 2, full, 3);
+				advance(r);
+			}
+		}
+	}
+}
+
+// multiply_step begins the multiplication of a stage, of which a is the warp's weights.
+template <int STAGES>
+DEVICE void multiply_step(float acc[16][4], uint32_t a[2][4], ring<STAGES> &r, int add) {
+	wait_for(r, r.full + r.at * 8, r.parity);
+	const uint8_t *stage = r.stages + r.at * WIDE_STAGE;
+	EACH(h, 2) {
+		quad q = *(const quad *)(stage + thread() / 32 * A_BYTES + h * 512 + thread() % 32 * 16);
+		EACH(i, 4) a[h][i] = q.v[i];
+	}
+	uint64_t b = matrix_at(shared_at(stage + WIDE_A), 128, B_BYTES);
+	wgmma_fence();
+	wgmma_f16(acc, a[0], b, add);
+	wgmma_f16(acc, a[1], b + (256 >> 4), 1);
+	wgmma_commit();
+	advance(r);
+}
+
+// multiply_chunk leaves a chunk's sums in acc, and in factors what they are to be
+// multiplied by.
+template <int STAGES>
+DEVICE void multiply_chunk(float acc[16][4], float factors[16][2], ring<STAGES> &r, int steps, const float *back) {
+	uint32_t a[2][2][4];
+	for (int i = 0; i < steps; i += 2) {
+		multiply_step(acc, a[0], r, i > 0);
+		wgmma_wait<1>();
+		if (i > 0) free_stage(r);
+		if (i + 1 < steps) {
+			multiply_step(acc, a[1], r, 1);
+			wgmma_wait<1>();
+			free_stage(r);
+		}
+	}
+	EACH(j, 16) {
+		two f = *(const two *)(back + 8 * j + thread() % 4 * 2);
+		EACH(e, 2) factors[j][e] = f.v[e];
+	}
+	wgmma_wait<0>();
+	free_stage(r);
+}
+
+// A tree's sums that wait for others (keep_sum, add_kept): by level, the first SHARED_LEVELS in shared
+// memory, the others in the device's. Each thread has its own.
+enum { SHARED_LEVELS = 2 };
+
+struct waiting {
+	uint8_t *shared, *global;
+	int lowest; // the level that lies first
+};
+
+DEVICE quad *place_of(const waiting &s, int level) {
+	level -= s.lowest;
+	uint8_t *at = level < SHARED_LEVELS ? s.shared + level * WIDE_SUMS : s.global + (long)(level - SHARED_LEVELS) * WIDE_SUMS;
+	return (quad *)at + thread();
+}
+
+DEVICE void keep_sum(const waiting &s, int level, const float sum[16][4]) {
+	quad *to = place_of(s, level);
+	EACH(j, 16) {
+		quad q;
+		EACH(i, 4) q.v[i] = bits(sum[j][i]);
+		to[j * WIDE_THREADS] = q;
+	}
+}
+
+DEVICE void add_kept(const waiting &s, int level, float sum[16][4]) {
+	const quad *from = place_of(s, level);
+	EACH(j, 16) {
+		quad q = from[j * WIDE_THREADS];
+		EACH(i, 4) sum[j][i] = from_bits(q.v[i]) + sum[j][i];
+	}
+}
+
+// multiply empties the ring and stores tiles: two warpgroups' work. TREE sums a node's
+// leaves by the tree, as fold.h does, where each is of one slot. Before leaf i those that
+// came before it are in sums of as many leaves as i has bits; the last one in registers,
+// where it stays if it is a leaf's and the next one has a single chunk (s.lowest is 1
+// where all have).
+template <int STAGES, bool TREE>
+DEVICE void multiply(const wide &w, ring<STAGES> &r, const waiting &s) {
+	float acc[16][4] = {}, sum[16][4] = {}, factors[16][2];
+	int rank = cluster_rank();
+	for (int i = block_x() / 2; i < w.across * w.along * w.deep; i += blocks_x() / 2) {
+		tile_at t = find_tile(w, i, rank);
+		product p = find(w.list, w.products, t.block);
+		span_at leaves = find_span<TREE>(p, t.z);
+		range k;
+		for (int leaf = 0; leaf < leaves.n; leaf++) {
+			k = p.ranges[leaves.first + leaf];
+			bool beside = TREE && leaf % 2 == 1 && s.lowest == 1;
+			if (TREE && leaf > 0 && !beside) keep_sum(s, __builtin_ctz(leaf), sum);
+			int n = (k.n + STEP - 1) / STEP;
+			for (int c = 0; c < n; c += CHUNK_STEPS) {
+				multiply_chunk(acc, factors, r, min_i(CHUNK_STEPS, n - c), w.back + (k.lo + c) * w.between + t.row);
+				if (beside) {
+					EACH(j, 16) EACH(e, 4) sum[j][e] += fma32(acc[j][e], factors[j][e % 2], 0.0f) * p.scale;
+				} else {
+					EACH(j, 16) EACH(e, 4) sum[j][e] = fma32(acc[j][e], factors[j][e % 2], c == 0 ? 0.0f : sum[j][e]);
+				}
+			}
+			if (!TREE) break;
+			if (!beside) EACH(j, 16) EACH(e, 4) sum[j][e] *= p.scale;
+			int done = leaf + 1 < leaves.n ? leaf & ~(leaf + 1) : leaf; // levels
+			if (beside) done &= ~1;
+			for (; done; done &= done - 1) add_kept(s, __builtin_ctz(done), sum);
+		}
+		int out = (t.block - p.first) * WIDE + thread() / 32 * 16;
+		if (TREE) {
+			p.parts = p.dst + t.z * p.between;
+			p.scale = 1, k.slot = 0;
+		}
+		store<16>(p, k, sum, out, t.row, w.rows);
+	}
+}
+
+template <int STAGES, bool TREE>
+DEVICE void matmul_wide(const wide &w, uint8_t *global, int lowest, int levels, int patience) {
+	begin_after();
+	DYNAMIC_SHARED(shared);
+	uint8_t *sums = shared + STAGES * WIDE_STAGE, *barriers = sums + (TREE ? SHARED_LEVELS * WIDE_SUMS : 0);
+	ring<STAGES> r = {shared, shared_at(barriers), shared_at(barriers) + STAGES * 8, 0, 0, 0, patience};
+	if (thread() == 0) {
+		for (int i = 0; i < STAGES; i++) barrier_init(r.full + i * 8, 1), barrier_init(r.empty + i * 8, 2 * WIDE_THREADS / 32);
+		barrier_ready();
+	}
+	cluster_sync();
+	if (thread() < WIDE_THREADS) multiply<STAGES, TREE>(w, r, {sums, global + (long)block_x() * levels * WIDE_SUMS, lowest});
+	else bring<STAGES, TREE>(w, r);
+	cluster_sync(); // nobody may still reach this block's barriers
+}
+
+// matmul_wgmma: each of the grid's z a range of chunks, as matmul_mma_128. Grid: so many
+// blocks, a multiple of two, as work at one time.
+ALONE(288) matmul_wgmma(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, long between, int across, int along, int deep, int patience) {
+	matmul_wide<12, false>({list, products, x, back, between, rows, steps, across, along, deep}, nullptr, 0, 0, patience);
+}
+
+// matmul_wgmma_tree: a node's leaves, each of one range, by the tree, straight to dst. sums has
+// levels tiles' for each block.
+ALONE(288) matmul_wgmma_tree(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, long between, int across, int along, int deep, int patience,
+	uint8_t *sums, int lowest, int levels) {
+	matmul_wide<6, true>({list, products, x, back, between, rows, steps, across, along, deep}, sums, lowest, levels, patience);
+}
+
+// probe_wgmma: 8 products of 64x128x16 a warpgroup and round, of numbers without a pattern.
+KERNEL(256) probe_wgmma(float *dst, int n, int seed) {
+	begin_after();
+	DYNAMIC_SHARED(shared);
+	enum { MATRICES = 4 }; // of 16 k
+	for (int i = thread(); i < MATRICES * 128 * 8; i += 256) {
+		uint32_t v = (uint32_t)(seed + i) * 2654435761u;
+		((uint32_t *)shared)[i] = (v >> 3 & 0x83ff83ff) | 0x38003800;
+	}
+	shared_written();
+	sync();
+	uint32_t a[4];
+	EACH(i, 4) a[i] = ((uint32_t)(seed + 4 * thread() + i) * 2246822519u & 0x83ff83ff) | 0x38003800;
+	float acc[16][4] = {};
+	uint64_t b = matrix_at(shared_at(shared), 128, 256);
+	wgmma_fence();
+	for (int i = 0; i < n; i++) {
+		EACH(j, 8) wgmma_f16(acc, a, b + (uint64_t)(j % MATRICES * 4096 >> 4), 1);
+		wgmma_commit();
+		wgmma_wait<0>();
+		wgmma_fence();
+	}
+	float sum = 0;
+	EACH(j, 16) EACH(i, 4) sum += acc[j][i];
+	if (sum == -1.0f) dst[thread()] = sum;
+}

@@ -1,0 +1,136 @@
+//go:build linux && amd64 && !nocuda
+
+package cuda
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/tensor"
+	"github.com/sullae/sullae/kernels/tree"
+)
+
+// wideBackend opens a backend that uses wgmma, or skips the test.
+func wideBackend(t *testing.T) *Backend {
+	b := open(t, Config{})
+	if !b.wide.on {
+		if b.device.cc == 90 && *onDevice {
+			t.Fatalf("no wgmma: %s", b.wide.why)
+		}
+		t.Skip(b.wide.why)
+	}
+	return b
+}
+
+// TestWide: products by wgmma have the bits of those by mma.sync: rows and outputs that
+// fill no tile, several matrices at once, leaves of one chunk and of more, summed as
+// ranges and by the tree, trees whose sums fit in shared memory and not.
+func TestWide(t *testing.T) {
+	b := wideBackend(t)
+	rng := rand.New(rand.NewPCG(9, 10))
+	for _, c := range []struct {
+		rows   int
+		outs   []int
+		leaves []int
+		nodes  []tree.Range
+	}{
+		{65, []int{40}, []int{0, 33}, nil},
+		{130, []int{100, 130, 16}, []int{0, 560}, nil},
+		{129, []int{136}, []int{0, 520, 550, 600}, nil},
+		{70, []int{20}, append(steps(18, 32), 600), nil},
+		{66, []int{150}, steps(33, 32), []tree.Range{{Lo: 0, Hi: 16}, {Lo: 16, Hi: 32}, {Lo: 32, Hi: 33}}},
+		{66, []int{16}, []int{0, 513, 600, 680, 720, 730, 740, 800, 1313, 1400}, nil},
+	} {
+		t.Run(fmt.Sprint(c.rows, "x", c.outs, " ", len(c.leaves)-1, " leaves ", len(c.nodes), " nodes"), func(t *testing.T) {
+			k, nodes := c.leaves[len(c.leaves)-1], max(len(c.nodes), 1)
+			x, err := b.Alloc(c.rows * k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer x.Free()
+			values := make([]float32, c.rows*k)
+			for i := range values {
+				values[i] = rng.Float32() - 0.5
+			}
+			if err := b.Upload(x, values); err != nil {
+				t.Fatal(err)
+			}
+			var list []kernels.Product
+			for _, out := range c.outs {
+				raw := make([]byte, 2*out*k)
+				for i := range out * k {
+					put(raw[2*i:], rng.Float32()-0.5, tensor.F16)
+				}
+				w, err := b.Pack(kernels.WeightSpec{Name: "w", Out: out, K: k, DType: tensor.F16, Leaves: c.leaves, Nodes: c.nodes}, rowsOf{raw, 2 * k})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer w.Free()
+				dst, err := b.Alloc(nodes * c.rows * out)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer dst.Free()
+				list = append(list, kernels.Product{Dst: dst, W: w})
+			}
+			processors := b.device.processors
+			defer func() { b.device.processors, b.wide.on = processors, true }()
+			run := func(on bool, processors int) (all [][]float32) {
+				b.wide.on, b.device.processors = on, processors
+				b.MatMuls(x, c.rows, list...)
+				for _, p := range list {
+					got := make([]float32, p.Dst.Len())
+					if err := b.Download(got, p.Dst); err != nil {
+						t.Fatal(err)
+					}
+					b.Scale(p.Dst, float32(math.NaN())) // what is not written again is seen
+					all = append(all, got)
+				}
+				if err := b.Sync(); err != nil {
+					t.Fatal(err)
+				}
+				return all
+			}
+			want := run(false, processors)
+			for _, processors := range []int{4, 1000} { // leaves, by the tree where there are more; chunks
+				got := run(true, processors)
+				for i := range want {
+					for j := range want[i] {
+						if math.Float32bits(got[i][j]) != math.Float32bits(want[i][j]) {
+							t.Fatalf("%d processors, product %d: element %d is %v, by mma.sync %v", processors, i, j, got[i][j], want[i][j])
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestWideLeftOut: where wgmma adds in another order, where the driver refuses its code,
+// and where it is not wanted, products are mma.sync's.
+func TestWideLeftOut(t *testing.T) {
+	if os.Getenv("SULLAE_LIBCUDA") == "" || *onDevice {
+		t.Skip("needs the simulated device")
+	}
+	for _, c := range []struct{ env, products, want string }{
+		{"SULLAE_SIM_WGMMA=other", "mma.sync", "sums have other bits than mma.sync's"},
+		{"SULLAE_SIM_REFUSE=sm_90a", "mma.sync", "the driver did not compile it"},
+		{"SULLAE_CUDA_WGMMA=off", "mma.sync", "SULLAE_CUDA_WGMMA=off"},
+		{"SULLAE_SIM_CC=80", "mma.sync", ""},
+	} {
+		t.Run(c.env, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestManyRows$/^bf16$", "-test.v")
+			cmd.Env = append(os.Environ(), "SULLAE_TEST_PRODUCTS="+c.products, c.env)
+			out, err := cmd.CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "--- PASS: TestManyRows/bf16") || !strings.Contains(string(out), c.want) {
+				t.Errorf("%v, want %q in:\n%s", err, c.want, out)
+			}
+		})
+	}
+}
