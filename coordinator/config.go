@@ -115,9 +115,6 @@ func (c *Config) setDefaults() {
 	if c.CollectiveTimeout == 0 {
 		c.CollectiveTimeout = 30 * time.Second
 	}
-	if c.Regroup == 0 {
-		c.Regroup = 5 * time.Second
-	}
 }
 
 // listen binds addr for the flag, so that what is in use is said by its name.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -297,6 +298,7 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	mux.HandleFunc("GET /{$}", console.Redirect)
 	mux.HandleFunc("GET /console", console.Redirect)
 	web := openai.NewServer(c.traces.HTTP(guard.HTTP(mux, refuse(openai.Refuse(svc)))), openai.BodySilence)
+	web.ErrorLog = slog.NewLogLogger(c.cfg.Logger.With("part", "http").Handler(), slog.LevelWarn)
 	c.routes = routes{HTTP: slices.Concat(mux.Patterns(), v1.Patterns(), batches.Patterns()), GRPC: grpcMethods(api)}
 
 	servers := servers{web: web, api: api, cluster: cluster}

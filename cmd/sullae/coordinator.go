@@ -14,15 +14,16 @@ type durationFlag = time.Duration
 
 // coordinatorCmd runs one coordinator.
 type coordinatorCmd struct {
-	Model string `placeholder:"PATH" help:"Model folder as Hugging Face publishes it, or a .gguf file; default: the built-in demo model."`
-	ID    string `placeholder:"NAME" help:"Unique name of this coordinator; default: host name and process id."`
+	Model   string `placeholder:"PATH" help:"Model folder as Hugging Face publishes it, or a .gguf file; default: the built-in demo model."`
+	ID      string `placeholder:"NAME" help:"Unique name of this coordinator; default: host name and process id."`
+	Workers int    `min:"0" default:"1" help:"Workers that share the model; 0: all that there are."`
 	servingFlags
 	edgeFlags
-	MinWorkers    int          `default:"1" help:"Workers to go on with after a loss."`
-	Regroup       durationFlag `default:"1s" help:"How long to wait for a lost worker's return before going on with fewer."`
+	MinWorkers    int          `min:"1" default:"1" help:"Workers to go on with after a loss."`
+	Regroup       durationFlag `min:"0s" default:"1s" help:"How long to wait for a lost worker's return before going on with fewer."`
 	ClusterListen string       `default:"0.0.0.0:0" placeholder:"HOST:PORT" help:"Address where workers fetch weights."`
 	Advertise     string       `placeholder:"HOST" help:"Name or address of this host for other nodes."`
-	DrainTimeout  durationFlag `default:"10s" help:"How long, when asked to end, to wait for the requests that are here."`
+	DrainTimeout  durationFlag `min:"0s" default:"10s" help:"How long, when asked to end, to wait for the requests that are here."`
 	EtcdListen    string       `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Without --etcd: where the embedded etcd listens."`
 	EtcdDir       string       `placeholder:"DIR" help:"Without --etcd: where the embedded etcd keeps its data; default: a temporary folder."`
 	etcdFlags
@@ -45,7 +46,7 @@ func (c *coordinatorCmd) Run(ctx context.Context) error {
 	}
 	cfg := c.servingFlags.config()
 	cfg.ID = nodeID(c.ID, "coordinator")
-	cfg.Model, cfg.MinWorkers, cfg.Regroup = c.Model, c.MinWorkers, c.Regroup
+	cfg.Model, cfg.Workers, cfg.MinWorkers, cfg.Regroup = c.Model, c.Workers, c.MinWorkers, c.Regroup
 	cfg.DrainTimeout = c.DrainTimeout
 	c.edgeFlags.set(&cfg)
 	cfg.Tracing = c.traceFlags.config()
@@ -67,7 +68,7 @@ func (f servingFlags) config() coordinator.Config {
 	}
 	return coordinator.Config{
 		Version: version, ServedName: f.ServedModelName, HTTPAddr: f.HTTP, GRPCAddr: f.GRPC, BatchDir: f.BatchDir,
-		Groups: f.Groups, Workers: f.Workers, KVTokens: f.KVTokens, KVType: kvType(f.KVType), Quant: quant, BlockSize: f.BlockSize,
+		Groups: f.Groups, KVTokens: f.KVTokens, KVType: kvType(f.KVType), Quant: quant, BlockSize: f.BlockSize,
 		MaxBatchedTokens: f.MaxBatchedTokens, MaxSeqs: f.MaxSeqs, MaxPrefillChunk: f.MaxPrefillChunk,
 		MaxQueuedRequests: f.MaxQueuedRequests, MaxQueuedTokens: f.MaxQueuedTokens, NoPrefixCache: !f.PrefixCache, PromptLookup: f.PromptLookup, CollectiveTimeout: f.CollectiveTimeout, Rebalance: f.Rebalance,
 	}

@@ -60,7 +60,7 @@ type etcdFlags struct {
 	EtcdKey        string       `placeholder:"FILE" help:"PEM file of its key."`
 	EtcdServerName string       `placeholder:"NAME" help:"Name in etcd's certificate, where it is not the endpoint's."`
 	EtcdPrefix     string       `default:"${etcd_prefix}" help:"Prefix of all keys."`
-	LeaseTTL       durationFlag `name:"lease-ttl" default:"4s" help:"How long a process that fell silent stays registered in etcd, or leads."`
+	LeaseTTL       durationFlag `min:"1s" name:"lease-ttl" default:"4s" help:"How long a process that fell silent stays registered in etcd, or leads."`
 	Cluster        string       `default:"default" help:"Name of the cluster; clusters of other names share etcd and gossip without meeting."`
 }
 
@@ -127,25 +127,24 @@ func (f tlsFlags) args() []string {
 
 // servingFlags are the coordinator's own, shared by coordinator and up.
 type servingFlags struct {
-	Workers           int          `default:"${workers}" help:"Workers that share the model; 0: all that there are."`
-	Groups            int          `default:"1" placeholder:"N" help:"Groups of --workers workers each that serve side by side; a request goes where its prompt is cached, or where the load is least."`
+	Groups            int          `min:"1" default:"1" placeholder:"N" help:"Groups of --workers workers each that serve side by side; a request goes where its prompt is cached, or where the load is least."`
 	HTTP              string       `name:"http" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the OpenAI-compatible HTTP API; port 0 takes a free one."`
 	GRPC              string       `name:"grpc" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of the gRPC API; port 0 takes a free one."`
 	ServedModelName   string       `placeholder:"NAME" help:"Name that clients ask for; default: the folder's."`
 	BatchDir          string       `placeholder:"DIR" help:"Take files and batches (/v1/files, /v1/batches), and keep them here; they go on after a restart."`
-	KVTokens          int          `name:"kv-tokens" placeholder:"N" help:"Positions in the KV cache, over all sequences; default: as many as the workers have memory for, at most --max-seqs contexts."`
+	KVTokens          int          `min:"0" name:"kv-tokens" placeholder:"N" help:"Positions in the KV cache, over all sequences; default: as many as the workers have memory for, at most --max-seqs contexts."`
 	KVType            string       `name:"kv-type" default:"f32" enum:"f32,f16,bf16,q8" help:"How the KV cache is kept: f32, f16, bf16 or q8 (8 bits and a scale for each position's vector)."`
-	MaxBatchedTokens  int          `default:"512" help:"Most tokens computed in one step."`
-	MaxSeqs           int          `default:"64" help:"Most sequences running at once."`
-	BlockSize         int          `default:"16" help:"Positions in a block of the KV cache."`
+	MaxBatchedTokens  int          `min:"1" default:"512" help:"Most tokens computed in one step."`
+	MaxSeqs           int          `min:"1" default:"64" help:"Most sequences running at once."`
+	BlockSize         int          `min:"1" default:"16" help:"Positions in a block of the KV cache."`
 	Quant             string       `default:"none" enum:"none,q8,q4" help:"Quantize the matrices when they are loaded: none, q8 (8.5 bits a weight) or q4 (4.5 bits)."`
-	MaxPrefillChunk   int          `default:"256" help:"Most prompt tokens of a step while other sequences stream: the longest that a prompt makes them wait."`
-	MaxQueuedRequests int          `default:"1024" help:"Most sequences that wait; more are refused with the time to come again."`
-	MaxQueuedTokens   int          `placeholder:"N" help:"Most tokens that wait; default: 64 contexts."`
+	MaxPrefillChunk   int          `min:"1" default:"256" help:"Most prompt tokens of a step while other sequences stream: the longest that a prompt makes them wait."`
+	MaxQueuedRequests int          `min:"1" default:"1024" help:"Most sequences that wait; more are refused with the time to come again."`
+	MaxQueuedTokens   int          `min:"0" placeholder:"N" help:"Most tokens that wait; default: 64 contexts."`
 	PrefixCache       bool         `default:"true" negatable:"" help:"Find prompts' beginnings again in the KV cache."`
-	PromptLookup      int          `default:"0" placeholder:"N" help:"Guess at up to N tokens in a step from what the text had before, for requests that do not say (prompt_lookup_num_tokens): the same tokens in fewer steps."`
-	Rebalance         durationFlag `default:"10s" help:"How long a worker must hold the others up before shares are dealt anew by measured speed; 0: never."`
-	CollectiveTimeout durationFlag `default:"30s" help:"Longest silence of a worker within a step before it counts as lost."`
+	PromptLookup      int          `min:"0" default:"0" placeholder:"N" help:"Guess at up to N tokens in a step from what the text had before, for requests that do not say (prompt_lookup_num_tokens): the same tokens in fewer steps."`
+	Rebalance         durationFlag `min:"0s" default:"10s" help:"How long a worker must hold the others up before shares are dealt anew by measured speed; 0: never."`
+	CollectiveTimeout durationFlag `min:"100ms" default:"30s" help:"Longest silence of a worker within a step before it counts as lost."`
 }
 
 // packFlags say where a worker keeps packed units.

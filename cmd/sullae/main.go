@@ -46,7 +46,7 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	k, err := parser.Parse(os.Args[1:])
+	k, err := parse(parser, os.Args[1:])
 	parser.FatalIfErrorf(err)
 	if err := k.Run(); err != nil {
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
@@ -67,11 +67,20 @@ func newParser(ctx context.Context, c *cli) (*kong.Kong, error) {
 	return kong.New(c,
 		kong.Name("sullae"),
 		kong.Description("Tensor-parallel serving of EXAONE-class models. The same request gives the same tokens, bit for bit."),
-		kong.UsageOnError(),
+		kong.ShortUsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.DefaultEnvars("SULLAE"),
-		kong.Vars{"etcd_prefix": registry.DefaultPrefix, "workers": "1", "node_name": nodetls.DefaultName},
+		kong.Vars{"etcd_prefix": registry.DefaultPrefix, "node_name": nodetls.DefaultName},
 	)
+}
+
+// parse reads a command line, and refuses what its flags' bounds do not allow.
+func parse(parser *kong.Kong, args []string) (*kong.Context, error) {
+	k, err := parser.Parse(args)
+	if err == nil {
+		err = checkLeast(k)
+	}
+	return k, err
 }
 
 // patience is how long after the first signal another Ctrl-C is taken to mean

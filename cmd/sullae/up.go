@@ -10,7 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,8 +25,9 @@ import (
 // upCmd serves a model on this machine.
 type upCmd struct {
 	Model    string `placeholder:"PATH" help:"Model folder as Hugging Face publishes it, or a .gguf file; default: the built-in demo model."`
-	Threads  int    `short:"t" help:"Compute threads of each worker; default: all cores, or the CPU quota, shared out."`
+	Threads  int    `min:"0" short:"t" help:"Compute threads of each worker; default: all cores, or the CPU quota, shared out."`
 	NUMANode string `name:"numa-node" default:"auto" enum:"auto,off" help:"\"auto\" spreads the workers over the machine's NUMA nodes, each bound to one, where there are no fewer workers than nodes; \"off\" binds none."`
+	Workers  int    `min:"1" default:"1" help:"Workers that share the model."`
 	servingFlags
 	edgeFlags
 	CPUVariant string `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
@@ -57,7 +58,7 @@ func (c *upCmd) Run(ctx context.Context) error {
 	defer cancel()
 	eg, ctx := errgroup.WithContext(ctx)
 	cfg := c.servingFlags.config()
-	cfg.ID, cfg.Model = nodeID("", "up"), c.Model
+	cfg.ID, cfg.Model, cfg.Workers = nodeID("", "up"), c.Model, c.Workers
 	c.edgeFlags.set(&cfg)
 	cfg.Tracing = c.traceFlags.config()
 	cfg.ClusterAddr, cfg.GossipAddr = "127.0.0.1:0", "127.0.0.1:0"
@@ -93,7 +94,9 @@ func (c *upCmd) Run(ctx context.Context) error {
 	}
 	cfg.Logger, cfg.OnProgress = log, show.progress
 	cfg.Regroup, cfg.MinWorkers = restartPause/2, 1
+	var served atomic.Bool
 	cfg.OnReady = func(r coordinator.Ready) {
+		served.Store(true)
 		show.close()
 		printReady(r)
 	}
@@ -103,7 +106,7 @@ func (c *upCmd) Run(ctx context.Context) error {
 	eg.Go(func() error {
 		select {
 		case endpoints := <-etcd:
-			return c.workers(ctx, log, endpoints, cfg.Etcd.Cluster, certs)
+			return c.workers(ctx, log, endpoints, cfg.Etcd.Cluster, certs, served.Load)
 		case <-ctx.Done():
 			return nil
 		}
@@ -116,15 +119,6 @@ func (c *upCmd) Run(ctx context.Context) error {
 }
 
 func (c *upCmd) check() error {
-	if c.Workers < 1 {
-		return fmt.Errorf("--workers %d: must be at least 1", c.Workers)
-	}
-	if c.Groups < 1 {
-		return fmt.Errorf("--groups %d: must be at least 1", c.Groups)
-	}
-	if c.Threads < 0 {
-		return fmt.Errorf("--threads %d: must be at least 1", c.Threads)
-	}
 	// Opened once here, so that a bad folder or too many workers is said before
 	// anything is started.
 	ckpt, err := coordinator.OpenModel(c.Model)
@@ -138,8 +132,9 @@ func (c *upCmd) check() error {
 	return nil
 }
 
-// workers keeps the worker processes running until ctx ends.
-func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cluster string, certs tlsFlags) error {
+// workers keeps the worker processes running until ctx ends. One that gives up
+// before the model was served would do so again: that is an error.
+func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cluster string, certs tlsFlags, served func() bool) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
@@ -154,8 +149,7 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 	if model == "" {
 		model = coordinator.DemoModel
 	}
-	var wg sync.WaitGroup
-	defer wg.Wait()
+	eg, ctx := errgroup.WithContext(ctx)
 	for i := range count {
 		args := []string{"worker", "--model", model, "--threads", strconv.Itoa(threads),
 			"--listen", "127.0.0.1:0", "--gossip", "127.0.0.1:0",
@@ -177,12 +171,15 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 				args = append(args, f[0], f[1])
 			}
 		}
-		wg.Go(func() {
+		eg.Go(func() error {
 			id := "worker-" + strconv.Itoa(i)
 			for again := 1; ctx.Err() == nil; again++ {
 				err := runChild(ctx, exe, node, append(args, "--id", id), "SULLAE_ETCD_PASSWORD="+c.EtcdPassword)
 				if ctx.Err() != nil {
-					return
+					break
+				}
+				if err != nil && !signalled(err) && !served() {
+					return fmt.Errorf("%s could not start: %w (what it said is above)", id, err)
 				}
 				log.Warn("worker ended; starting it again", "worker", id, "err", err)
 				// Its old registration lasts until its lease ends; a new id need not wait.
@@ -192,10 +189,17 @@ func (c *upCmd) workers(ctx context.Context, log *slog.Logger, etcd []string, cl
 				case <-ctx.Done():
 				}
 			}
+			return nil
 		})
 	}
-	<-ctx.Done()
-	return nil
+	return eg.Wait()
+}
+
+// signalled tells whether a process was ended by a signal, as by the kernel for
+// want of memory.
+func signalled(err error) bool {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	return ok && !exit.Exited()
 }
 
 // nodes are the NUMA nodes over which so many workers are spread; none where the machine

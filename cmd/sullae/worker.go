@@ -18,13 +18,13 @@ type workerCmd struct {
 	Listen    string   `default:"0.0.0.0:0" placeholder:"HOST:PORT" help:"Address for the coordinator and other workers; port 0 takes a free one."`
 	Advertise string   `placeholder:"HOST" help:"Name or address of this host for other nodes."`
 	Model     string   `placeholder:"PATH" help:"Model folder or .gguf file on this host, or \"demo\"; without it weights come from the coordinator."`
-	Threads   int      `short:"t" help:"Compute threads; default: all cores (of the NUMA node), or the CPU quota."`
+	Threads   int      `min:"0" short:"t" help:"Compute threads; default: all cores (of the NUMA node), or the CPU quota."`
 	NUMANode  string   `name:"numa-node" default:"off" placeholder:"N" help:"NUMA node to bind this worker's threads and memory to: its number, \"auto\" for the one with the most free memory where there are several, or \"off\"."`
 	Memory    byteSize `placeholder:"SIZE" help:"Most memory for weights and KV cache, such as 8GB; default: what is free."`
 	Capacity  float64  `help:"Speed relative to the other workers, 1 being like most: shares are dealt by it. Default: as measured while the group works."`
 	deviceFlags
 	CPUVariant   string       `name:"cpu-variant" placeholder:"NAME" help:"Kernels to use (avx512vnni, avxvnni, avx2, portable); default: the best that this CPU has."`
-	DrainTimeout durationFlag `default:"10s" help:"How long to wait, when asked to end, for the group to form without this worker."`
+	DrainTimeout durationFlag `min:"0s" default:"10s" help:"How long to wait, when asked to end, for the group to form without this worker."`
 	Ops          string       `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Plaintext address of probes (/startupz, /readyz, /livez), /metrics, and /debug/ for this host alone; port 0 takes a free one, empty is none."`
 	packFlags
 	linkFlags
@@ -63,9 +63,6 @@ func (c *workerCmd) Run(ctx context.Context) error {
 	}
 	if !(c.Capacity >= 0) {
 		return fmt.Errorf("--capacity %v: must be above 0, or 0 for as measured", c.Capacity)
-	}
-	if c.Threads < 0 {
-		return fmt.Errorf("--threads %d: must be at least 1", c.Threads)
 	}
 	cfg := node.Config{
 		ID: nodeID(c.ID, "worker"), Version: version, Listen: c.Listen, Advertise: c.Advertise,

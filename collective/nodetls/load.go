@@ -55,7 +55,7 @@ func (f Files) complete() error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%s, %s and %s go together: %s is not given (%s)", flagCA, flagCert, flagKey, strings.Join(missing, " and "), advice)
+		return fmt.Errorf("%s, %s and %s go together; missing: %s (%s)", flagCA, flagCert, flagKey, strings.Join(missing, ", "), advice)
 	}
 	return nil
 }

@@ -25,8 +25,8 @@ func TestLoad(t *testing.T) {
 	}{
 		{name: "good", ca: bundle, pair: good},
 		{name: "several CAs", ca: caPEM(t, other, ca), pair: good},
-		{name: "no CA flag", ca: bundle, pair: good, edit: func(f *Files) { f.CA = "" }, want: []string{"--node-ca is not given", "sullae certs DIR"}},
-		{name: "CA flag alone", ca: bundle, pair: good, edit: func(f *Files) { f.Cert, f.Key = "", "" }, want: []string{"--node-cert and --node-key is not given"}},
+		{name: "no CA flag", ca: bundle, pair: good, edit: func(f *Files) { f.CA = "" }, want: []string{"missing: --node-ca", "sullae certs DIR"}},
+		{name: "CA flag alone", ca: bundle, pair: good, edit: func(f *Files) { f.Cert, f.Key = "", "" }, want: []string{"missing: --node-cert, --node-key"}},
 		{name: "no CA file", ca: bundle, pair: good, edit: func(f *Files) { f.CA += "x" }, want: []string{"--node-ca: open", "ca.pemx", "sullae certs DIR"}},
 		{name: "no key file", ca: bundle, pair: good, edit: func(f *Files) { f.Key += "x" }, want: []string{"--node-key: open", "node-key.pemx"}},
 		{name: "empty CA file", ca: nil, pair: good, want: []string{"--node-ca", "ca.pem holds no certificate"}},

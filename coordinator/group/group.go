@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -189,6 +190,9 @@ func New(cfg Config) (*Group, error) {
 	if cfg.KVTokens != 0 && cfg.KVTokens < cfg.BlockSize {
 		return nil, fmt.Errorf("--kv-tokens %d: less than one block of %d positions", cfg.KVTokens, cfg.BlockSize)
 	}
+	if most := math.MaxInt32 / len(spec.KVGroups().Windows) * cfg.BlockSize; cfg.KVTokens > most {
+		return nil, fmt.Errorf("--kv-tokens %d: at most %d", cfg.KVTokens, most)
+	}
 	if cfg.Workers == 0 {
 		cfg.anyNumber, cfg.Workers = true, spec.Heads
 	}
@@ -198,7 +202,7 @@ func New(cfg Config) (*Group, error) {
 	g.prefill.limit = cfg.MaxPrefillChunk
 	g.sched = sched.New(sched.Config{
 		MaxBatchedTokens: cfg.MaxBatchedTokens, MaxSeqs: cfg.MaxSeqs, MaxModelLen: spec.MaxPositions,
-		Blocks: max(g.blocks(cfg.KVTokens), 1), BlockSize: cfg.BlockSize,
+		Blocks: 1, BlockSize: cfg.BlockSize, // until an epoch's workers have room for more
 		Windows: kv.Windows, LongAfter: spec.Rope.LongAfter(),
 		PrefixCache: !cfg.NoPrefixCache, MaxPrefillChunk: cfg.MaxPrefillChunk,
 		MaxWaiting: cfg.MaxWaiting, MaxWaitingTokens: cfg.MaxWaitingTokens, Depth: pipelineDepth,

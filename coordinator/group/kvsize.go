@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -31,14 +32,11 @@ func (m memory) tokens() int64 {
 	return max(int64(kvShare*float64(m.limit-m.weights-m.work)), 0) / max(m.kvSlot, 1)
 }
 
-// sizeKV is the number of blocks of the epoch's KV pool: what --kv-tokens says, or
-// as many as the rank with the least room can take; no more than all sequences
-// that may run at once can use.
+// sizeKV is the number of blocks of the epoch's KV pool: what --kv-tokens says, if
+// every rank has room for it, or as many as the rank with the least room can take;
+// no more than all sequences that may run at once can use.
 func (g *Group) sizeKV(ctx context.Context, e *epoch, all []registry.Worker) (blocks int, err error) {
 	spec, size := g.cfg.Checkpoint.Spec(), g.cfg.BlockSize
-	if g.cfg.KVTokens > 0 {
-		return g.blocks(g.cfg.KVTokens), nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, memoryTimeout)
 	defer cancel()
 	told := make([]*clusterv1.GetStatusResponse, len(e.members))
@@ -51,7 +49,11 @@ func (g *Group) sizeKV(ctx context.Context, e *epoch, all []registry.Worker) (bl
 		return 0, err
 	}
 	context := int64(blocksOf(spec.MaxPositions, size) * size)
-	tokens := context * int64(g.cfg.MaxSeqs)
+	asked := int64(g.cfg.KVTokens)
+	tokens := cmp.Or(asked, context*int64(g.cfg.MaxSeqs))
+	if asked > 0 {
+		all = e.members // nothing has to be left for those that may come
+	}
 	for r, limit := range limits(e.members, told, all) {
 		if limit == 0 {
 			continue // that system does not tell
@@ -60,13 +62,28 @@ func (g *Group) sizeKV(ctx context.Context, e *epoch, all []registry.Worker) (bl
 			weights: plan.PackedBytes(spec, e.plan, r, checkpoint.Types(g.cfg.Checkpoint), g.cfg.Quant),
 			work:    plan.WorkBytes(spec, e.plan, r, g.cfg.MaxBatchedTokens),
 			kvSlot:  plan.KVBytesPerToken(spec, e.plan, r, g.cfg.KVType)}
-		if m.tokens() < context {
+		switch {
+		case asked > m.most():
+			return 0, &rankError{worker: m.worker, fatal: true, err: m.tooMany(r, asked)}
+		case asked > 0:
+		case m.tokens() < context:
 			return 0, &rankError{worker: m.worker, fatal: true, err: m.tooSmall(r, context)}
+		default:
+			tokens = min(tokens, m.tokens())
 		}
-		tokens = min(tokens, m.tokens())
 	}
 	g.cfg.Logger.Info("KV pool", "epoch", e.id, "tokens", tokens/int64(size)*int64(size))
 	return g.blocks(int(tokens)), nil
+}
+
+// most is how many positions fit if nothing is kept back.
+func (m memory) most() int64 { return max(m.limit-m.weights-m.work, 0) / max(m.kvSlot, 1) }
+
+// tooMany says what is asked for, and what there is.
+func (m memory) tooMany(rank int, tokens int64) error {
+	const mb = 1 << 20
+	return fmt.Errorf("--kv-tokens %d: rank %d may take %d MB; beside %d MB of weights and %d MB for a step it has room for %d tokens of KV cache",
+		tokens, rank, m.limit/mb, m.weights/mb, m.work/mb, m.most())
 }
 
 // tooSmall says what would help.

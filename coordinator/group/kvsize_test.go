@@ -39,6 +39,9 @@ func TestTooSmall(t *testing.T) {
 			t.Errorf("%q does not say %q", err, want)
 		}
 	}
+	if err := m.tooMany(1, 51).Error(); m.most() != 50 || !strings.Contains(err, "--kv-tokens 51") || !strings.Contains(err, "room for 50 tokens") {
+		t.Errorf("%d tokens: %s", m.most(), err)
+	}
 	m.weights = 2000 << 20
 	if m.tokens() != 0 || strings.Contains(m.tooSmall(0, 1).Error(), "--kv-tokens") {
 		t.Errorf("%d tokens beside weights that are too large", m.tokens())

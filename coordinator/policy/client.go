@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -48,6 +49,9 @@ type Client struct {
 func Dial(cfg Config, log *slog.Logger, reg prometheus.Registerer, opts ...grpc.DialOption) (*Client, error) {
 	if cfg.Addr == "" {
 		return nil, nil
+	}
+	if _, _, err := net.SplitHostPort(cfg.Addr); err != nil {
+		return nil, fmt.Errorf("--policy %s: want HOST:PORT", cfg.Addr)
 	}
 	creds := insecure.NewCredentials()
 	if cfg.CA != "" {

@@ -134,9 +134,14 @@ func (s *service) checkDevice() {
 // fail ends the epoch because of err. Closing the links first makes every peer
 // fail at once instead of waiting.
 func (s *service) fail(stream clusterv1.WorkerService_RunServer, r *rank, comm collective.Communicator, log *slog.Logger, step uint64, err error) error {
-	log.Warn("epoch failed", "err", err)
 	comm.Close()
-	return stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Error{Error: r.runError(step, err)}})
+	sent := stream.Send(&clusterv1.RunResponse{Message: &clusterv1.RunResponse_Error{Error: r.runError(step, err)}})
+	if sent != nil || stream.Context().Err() != nil { // a step that was under way is no failure then
+		log.Info("epoch left", "because", "the coordinator ended it")
+		return sent
+	}
+	log.Warn("epoch failed", "err", err)
+	return nil
 }
 
 // order is what came over a Run stream.
