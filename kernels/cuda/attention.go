@@ -203,9 +203,13 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 			if p.cfg.Type == kernels.KVF16 {
 				kernel = "attend_mma_f16"
 			}
-			b.launch(kernel, grid{ceilDiv(len(tiles), 4), p.cfg.KVHeads, chunks}, part, dev(q).at, pool[0], pool[2],
+			blocks, spread := ceilDiv(len(tiles), 4), uint64(0)
+			if blocks*p.cfg.KVHeads*chunks < 2*b.device.processors { // fewer warps than would keep memory busy
+				blocks, spread = len(tiles), 1
+			}
+			b.launch(kernel, grid{blocks, p.cfg.KVHeads, chunks}, part, dev(q).at, pool[0], pool[2],
 				uint64(p.cfg.BlockSize), uint64(p.cfg.KVHeads), uint64(p.cfg.HeadDim), at, send(b, tables), send(b, tiles), uint64(len(tiles)), send(b, firstHead),
-				uint64(spec.Heads), uint64(spec.Window), f32(spec.Scale), uint64(first), uint64(chunks))
+				uint64(spec.Heads), uint64(spec.Window), f32(spec.Scale), uint64(first), uint64(chunks), spread)
 		} else {
 			b.launch("attend", grid{n, p.cfg.KVHeads, chunks}, append(append([]uint64{part, dev(q).at}, pool...), at, send(b, tables), send(b, firstHead),
 				uint64(spec.Heads), uint64(spec.Window), f32(spec.Scale), f32(spec.Cap), uint64(first), uint64(chunks))...)

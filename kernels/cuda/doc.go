@@ -9,7 +9,7 @@
 // chunk is summed in K order (on tensor cores: by their instruction, 16 values at
 // a time), chunks one after the other, leaves by the tree. Attention sums every
 // fourth position of a chunk of 256, those sums by pairs (on tensor cores: 64 positions
-// after 64), and merges chunks in order.
+// by themselves, joined in order), and merges chunks in order.
 // No sum uses atomics: a counter tells the last block of a tile that the partial sums of
 // all are there, which it adds in their order.
 //

@@ -1,12 +1,12 @@
 // Attention on the tensor cores, over keys and values in bfloat16 or binary16, to which
 // queries and weights are rounded too (binary16 queries relative to their head's largest). A warp has a tile of 16: rows of one sequence, one
-// after the other, times query heads of one KV head; 64 positions at a time (they
-// begin at multiples of 64) are one step of the online softmax. What a row and head
-// come to depends on nothing else in the tile: positions that it does not see have
-// weight zero, and a step of these alone changes no bit.
+// after the other, times query heads of one KV head. 64 positions (a span; they begin at
+// multiples of 64) are computed by themselves and joined to those before them in the chunk.
+// What a row and head come to depends on nothing else in the tile: positions that it does not
+// see have weight zero, and a span of these alone is left out.
 #include "paged.h"
 
-enum { SPAN = 64, TILE = 16 };
+enum { SPAN = 64, SPANS = CHUNK / SPAN, TILE = 16, DIMS = 128 };
 
 // tile is rows [first, first + n) of the step's list.
 struct tile {
@@ -40,22 +40,42 @@ DEVICE uint32_t finite(quad &q) {
 // heads of at most 128 elements. The order of a head's elements along k is the same for
 // queries and keys, and such that a lane loads 16 bytes: its eight of each 32. Element
 // g * NT + j of a value is column g of the product's tile j. Grid: tiles / 4 x kv heads
-// x chunks; 128 threads, a warp a tile.
+// x chunks; 128 threads, a warp a tile. Where there are few tiles they are spread: a block
+// has one, a warp a span of it, and they are joined at the end, by the same operations.
 template <int TYPE>
-DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const uint16_t *values, int block, int kv_heads, int dim,
-	const query *rows, const int *tables, const tile *tiles, int n_tiles, const int *first_head, int heads, int window, float scale, int first_chunk, int chunks) {
-	enum { D = 4, NT = 4 * D };
-	SHARED float weights[4][TILE][SPAN]; // where values are not finite
-	begin_after();
+DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const uint16_t *values, int block, int kv_heads, int dim, const query *rows,
+	const int *tables, const tile *tiles, int n_tiles, const int *first_head, int heads, int window, float scale, int first_chunk, int chunks, int spread) {
+	enum { D = 4, NT = 4 * D, HALF = NT / 2, PITCH = DIMS + 8 };
+	SHARED float space[SPANS][TILE * PITCH]; // a warp's: weights, where values are not finite; then, if spread, its sums
+	SHARED float tops[SPANS][TILE], totals[SPANS][TILE], olds[SPANS][TILE], nows[SPANS][TILE];
+	launch_next();
 	int warp = thread() / 32, lane = thread() % 32, g = lane / 4, t = lane % 4;
-	int index = block_x() * 4 + warp, kv = block_y(), chunk = first_chunk + block_z();
-	if (index >= n_tiles) return;
-	tile mine = tiles[index];
+	int index = spread ? block_x() : block_x() * 4 + warp, kv = block_y(), chunk = first_chunk + block_z();
+	tile mine = tiles[min_i(index, n_tiles - 1)];
 	query first = rows[mine.first];
-	if (first.row < 0) return;
 	const int *table = tables + first.table;
 	int lo = max_i(chunk * CHUNK, window > 0 ? first.pos - window + 1 : 0), hi = min_i((chunk + 1) * CHUNK, first.pos + mine.n);
-	if (lo >= hi) return;
+	if (index >= n_tiles || first.row < 0 || lo >= hi) {
+		await_earlier();
+		return;
+	}
+	int begin = lo / SPAN * SPAN, end = hi; // the warp's
+	if (spread) {
+		end = min_i(hi, chunk * CHUNK + (warp + 1) * SPAN);
+		begin = max_i(begin, chunk * CHUNK + warp * SPAN);
+	}
+	int shift = 31 - __builtin_clz(block); // a power of two
+	auto vector = [&](int p) { return (((long)table[p >> shift] << shift | (p & (block - 1))) * kv_heads + kv) * dim; };
+	auto bring = [&](int b) { // a span's keys and values near
+		EACH(i, SPAN / 32) {
+			int p = b + 32 * i + lane;
+			if (p < lo || p >= end) continue;
+			long at = vector(p);
+			EACH(j, DIMS / 64) if (64 * j < dim) prefetch(keys + at + 64 * j), prefetch(values + at + 64 * j);
+		}
+	};
+	bring(begin);
+	await_earlier();
 	for (int base = first_head[kv]; base < first_head[kv + 1]; base += TILE) {
 		int group = min_i(TILE, first_head[kv + 1] - base), width = 1;
 		while (width < group) width *= 2;
@@ -97,15 +117,15 @@ DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const
 				a[2 * u + 1][h] = pack<TYPE>(v[u][4], v[u][5]), a[2 * u + 1][h + 2] = pack<TYPE>(v[u][6], v[u][7]);
 			}
 		}
-		float m[2], l[2] = {}, o[NT][4] = {};
-		EACH(h, 2) m[h] = from_bits(0xff800000u);
-		for (int b = lo / SPAN * SPAN; b < hi; b += SPAN) {
+		bool any[2] = {};
+		float m[2] = {}, l[2] = {}, o[NT][4] = {};
+		for (int b = begin; b < end; b += SPAN) {
+			bring(b + SPAN);
 			float s[8][4] = {};
 			EACH(n, 8) {
 				int p = b + 8 * n + g;
-				bool there = p >= lo && p < hi;
-				const uint16_t *key = keys;
-				if (there) key += (((long)table[p / block] * block + p % block) * kv_heads + kv) * dim;
+				bool there = p >= lo && p < end;
+				const uint16_t *key = keys + (there ? vector(p) : 0);
 				EACH(u, D) {
 					quad k = {};
 					if (there && 32 * u + 8 * t < dim) k = *(const quad *)(key + 32 * u + 8 * t);
@@ -113,84 +133,127 @@ DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const
 					mma<TYPE>(s[n], a[2 * u + 1], k.v[2], k.v[3]);
 				}
 			}
-			float top[2];
-			EACH(h, 2) top[h] = m[h];
+			float top[2], total[2] = {}, old[2] = {}, now[2] = {1.0f, 1.0f};
+			EACH(h, 2) top[h] = from_bits(0xff800000u);
 			EACH(n, 8) EACH(i, 4) {
 				int p = b + 8 * n + 2 * t + i % 2;
 				float v = s[n][i] = s[n][i] * back[i / 2] * scale;
 				if (p >= from[i / 2] && p <= pos[i / 2] && v > top[i / 2]) top[i / 2] = v;
 			}
+			bool sees[2];
 			EACH(h, 2) {
 				for (int x = 1; x < 4; x *= 2) {
 					float other = shuffle_xor(top[h], x);
 					if (other > top[h]) top[h] = other;
 				}
-				float shift = top[h] == from_bits(0xff800000u) ? 0.0f : top[h];
-				float old = exp32(m[h] - shift);
-				m[h] = top[h];
-				l[h] *= old;
-				EACH(j, NT) EACH(e, 2) o[j][2 * h + e] *= old;
+				if (top[h] == from_bits(0xff800000u)) top[h] = 0;
 				EACH(n, 8) EACH(e, 2) {
 					int p = b + 8 * n + 2 * t + e;
-					float w = p >= from[h] && p <= pos[h] ? exp32(s[n][2 * h + e] - shift) : 0.0f;
+					float w = p >= from[h] && p <= pos[h] ? exp32(s[n][2 * h + e] - top[h]) : 0.0f;
 					s[n][2 * h + e] = w;
-					l[h] += w;
+					total[h] += w;
 				}
+				for (int x = 1; x < 4; x *= 2) total[h] += shuffle_xor(total[h], x);
+				sees[h] = from[h] < b + SPAN && b <= pos[h];
+				if (sees[h] && any[h]) join(m[h], l[h], top[h], total[h], old[h], now[h]);
+				else if (sees[h]) any[h] = true, m[h] = top[h], l[h] = total[h];
 			}
-			uint32_t odd = 0;
-			EACH(c, 4) {
-				uint32_t w[4] = {pack<TYPE>(s[2 * c][0], s[2 * c][1]), pack<TYPE>(s[2 * c][2], s[2 * c][3]), pack<TYPE>(s[2 * c + 1][0], s[2 * c + 1][1]), pack<TYPE>(s[2 * c + 1][2], s[2 * c + 1][3])};
-				const uint16_t *value[4];
-				EACH(i, 4) {
-					int p = b + 16 * c + 2 * t + i % 2 + i / 2 * 8;
-					value[i] = p >= lo && p < hi ? values + (((long)table[p / block] * block + p % block) * kv_heads + kv) * dim : nullptr;
-				}
-				EACH(x, D / 2) {
+			EACH(x, 2) {
+				float sum[HALF][4] = {};
+				uint32_t odd = 0;
+				EACH(c, 4) {
+					uint32_t w[4] = {pack<TYPE>(s[2 * c][0], s[2 * c][1]), pack<TYPE>(s[2 * c][2], s[2 * c][3]), pack<TYPE>(s[2 * c + 1][0], s[2 * c + 1][1]), pack<TYPE>(s[2 * c + 1][2], s[2 * c + 1][3])};
 					quad v[4] = {};
-					EACH(i, 4) if (value[i] && g * NT + 8 * x < dim) {
-						v[i] = *(const quad *)(value[i] + g * NT + 8 * x);
-						odd |= finite<TYPE>(v[i]);
+					EACH(i, 4) {
+						int p = b + 16 * c + 2 * t + i % 2 + i / 2 * 8;
+						if (p >= lo && p < end && g * NT + HALF * x < dim) {
+							v[i] = *(const quad *)(values + vector(p) + g * NT + HALF * x);
+							odd |= finite<TYPE>(v[i]);
+						}
 					}
-					EACH(j, 8) mma<TYPE>(o[8 * x + j], w, halves(v[0].v[j / 2], v[1].v[j / 2], j % 2), halves(v[2].v[j / 2], v[3].v[j / 2], j % 2));
+					EACH(j, HALF) mma<TYPE>(sum[j], w, halves(v[0].v[j / 2], v[1].v[j / 2], j % 2), halves(v[2].v[j / 2], v[3].v[j / 2], j % 2));
 				}
-			}
-			for (int x = 1; x < 32; x *= 2) odd |= (uint32_t)shuffle_xor_i((int)odd, x);
-			if (!odd) continue;
-			// Zero times what is not finite would be NaN for rows that do not see it.
-			EACH(n, 8) EACH(i, 4) weights[warp][g + i / 2 * 8][8 * n + 2 * t + i % 2] = s[n][i];
-			sync_warp();
-			for (int p = max_i(b, lo); p < min_i(b + SPAN, hi); p++) {
-				const uint16_t *value = values + (((long)table[p / block] * block + p % block) * kv_heads + kv) * dim;
-				EACH(j, NT) EACH(i, 4) {
-					int d = (2 * t + i % 2) * NT + j;
-					if (d < dim && p >= from[i / 2] && p <= pos[i / 2]) {
-						float v = TYPE == F16 ? from_f16(value[d]) : from_bf16(value[d]);
-						if (!(v - v == 0)) o[j][i] = fma32(weights[warp][g + i / 2 * 8][p - b], v, o[j][i]);
+				for (int y = 1; y < 32; y *= 2) odd |= (uint32_t)shuffle_xor_i((int)odd, y);
+				if (odd) {
+					// Zero times what is not finite would be NaN for rows that do not see it.
+					float(*weights)[SPAN] = (float(*)[SPAN])space[warp];
+					EACH(n, 8) EACH(i, 4) weights[g + i / 2 * 8][8 * n + 2 * t + i % 2] = s[n][i];
+					sync_warp();
+					for (int p = max_i(b, lo); p < min_i(b + SPAN, end); p++) {
+						const uint16_t *value = values + vector(p);
+						EACH(j, HALF) EACH(i, 4) {
+							int d = (2 * t + i % 2) * NT + HALF * x + j;
+							if (d < dim && p >= from[i / 2] && p <= pos[i / 2]) {
+								float v = TYPE == F16 ? from_f16(value[d]) : from_bf16(value[d]);
+								if (!(v - v == 0)) sum[j][i] = fma32(weights[g + i / 2 * 8][p - b], v, sum[j][i]);
+							}
+						}
 					}
+					sync_warp();
 				}
+				EACH(j, HALF) EACH(i, 4) if (sees[i / 2]) o[HALF * x + j][i] = fma32(sum[j][i], now[i / 2], o[HALF * x + j][i] * old[i / 2]);
 			}
-			sync_warp();
 		}
+		auto out = [&](int r, int j) { return part + (((long)(mine.first + r) * heads + base + j) * chunks + block_z()) * (dim + 2); };
+		if (!spread) {
+			EACH(h, 2) if (is[h] && pos[h] >= chunk * CHUNK) { // else a row before the chunk
+				float *to = out((g + 8 * h) / width, (g + 8 * h) % width);
+				if (t == 0) to[0] = m[h], to[1] = l[h];
+				EACH(e, 2) EACH(j, NT) {
+					int d = (2 * t + e) * NT + j;
+					if (d < dim) to[2 + d] = o[j][2 * h + e];
+				}
+			}
+			continue;
+		}
+		// Element d of a slot lies at d % NT * 8 + d / NT, so that lanes write to different
+		// banks.
 		EACH(h, 2) {
-			for (int x = 1; x < 4; x *= 2) l[h] += shuffle_xor(l[h], x);
-			if (!is[h] || pos[h] < chunk * CHUNK) continue; // a row before the chunk
-			float *out = part + (((long)row[h] * heads + head[h]) * chunks + block_z()) * (dim + 2);
-			if (t == 0) {
-				out[0] = m[h] == from_bits(0xff800000u) ? 0.0f : m[h];
-				out[1] = l[h];
+			int slot = g + 8 * h;
+			if (t == 0) tops[warp][slot] = m[h], totals[warp][slot] = l[h];
+			EACH(j, NT) EACH(e, 2) space[warp][slot * PITCH + j * 8 + 2 * t + e] = o[j][2 * h + e];
+		}
+		sync();
+		// What slot i sees: bit w for warp w's span.
+		auto seen = [&](int i) {
+			int r = i / width, p = first.pos + r, f = window > 0 ? p - window + 1 : 0;
+			uint32_t mask = 0;
+			if (r < mine.n && i % width < group) EACH(w, SPANS) if (f < chunk * CHUNK + (w + 1) * SPAN && chunk * CHUNK + w * SPAN <= p) mask |= 1u << w;
+			return mask;
+		};
+		if (thread() < TILE) {
+			int i = thread();
+			uint32_t mask = seen(i), before = 0;
+			float top = 0, total = 0;
+			EACH(w, SPANS) if (mask >> w & 1) {
+				float old = 0, now = 1.0f;
+				if (before) join(top, total, tops[w][i], totals[w][i], old, now);
+				else top = tops[w][i], total = totals[w][i];
+				olds[w][i] = old, nows[w][i] = now;
+				before |= 1;
 			}
-			EACH(e, 2) EACH(j, NT) {
-				int d = (2 * t + e) * NT + j;
-				if (d < dim) out[2 + d] = o[j][2 * h + e];
+			if (i / width < mine.n && i % width < group && first.pos + i / width >= chunk * CHUNK) {
+				float *to = out(i / width, i % width);
+				to[0] = top, to[1] = total;
 			}
 		}
+		sync();
+		for (int i = 0; i < TILE; i++) {
+			if (i / width >= mine.n || i % width >= group || first.pos + i / width < chunk * CHUNK) continue;
+			uint32_t mask = seen(i);
+			int d = thread();
+			float sum = 0;
+			EACH(w, SPANS) if (mask >> w & 1) sum = fma32(space[w][i * PITCH + d % NT * 8 + d / NT], nows[w][i], sum * olds[w][i]);
+			if (d < dim) out(i / width, i % width)[2 + d] = sum;
+		}
+		sync(); // what is shared is read no more
 	}
 }
 
 #define ATTEND(name, type) \
-	KERNEL(128) name(float *part, const float *q, const uint16_t *keys, const uint16_t *values, int block, int kv_heads, int dim, \
-		const query *rows, const int *tables, const tile *tiles, int n_tiles, const int *first_head, int heads, int window, float scale, int first_chunk, int chunks) { \
-		attend_tile<type>(part, q, keys, values, block, kv_heads, dim, rows, tables, tiles, n_tiles, first_head, heads, window, scale, first_chunk, chunks); \
+	KERNEL(128) name(float *part, const float *q, const uint16_t *keys, const uint16_t *values, int block, int kv_heads, int dim, const query *rows, \
+		const int *tables, const tile *tiles, int n_tiles, const int *first_head, int heads, int window, float scale, int first_chunk, int chunks, int spread) { \
+		attend_tile<type>(part, q, keys, values, block, kv_heads, dim, rows, tables, tiles, n_tiles, first_head, heads, window, scale, first_chunk, chunks, spread); \
 	}
 ATTEND(attend_mma, BF16)
 ATTEND(attend_mma_f16, F16)

@@ -223,29 +223,31 @@ KERNEL(128) attend(float *part, const float *q, POOL, const query *rows, const i
 	}
 }
 
-// attend_merge merges a row's chunks in order and divides by the sum of weights.
-// Grid: rows x heads; 128 threads.
+// attend_merge merges a row's chunks in order and divides by the sum of weights. Four are
+// loaded together. Grid: rows x heads; 128 threads.
 KERNEL(128) attend_merge(float *dst, const float *part, const query *rows, int heads, int dim, int window, int first_chunk, int chunks) {
+	enum { AHEAD = 4 };
 	begin_after();
 	int row = rows[block_x()].row, pos = rows[block_x()].pos, head = block_y();
 	if (row < 0) return;
-	int from = window > 0 ? max_i(0, pos - window + 1) : 0;
+	int begin = (window > 0 ? max_i(0, pos - window + 1) : 0) / CHUNK, end = pos / CHUNK + 1;
 	const float *in = part + ((long)block_x() * heads + head) * chunks * (dim + 2);
 	for (int i = thread(); i < dim; i += 128) {
 		float m = 0, l = 0, o = 0;
-		bool any = false;
-		for (int c = from / CHUNK; c <= pos / CHUNK; c++) {
-			const float *p = in + (long)(c - first_chunk) * (dim + 2);
-			if (!any) {
-				m = p[0], l = p[1], o = p[2 + i];
-				any = true;
-				continue;
+		for (int c = begin; c < end; c += AHEAD) {
+			float v[AHEAD][3];
+			EACH(j, AHEAD) {
+				const float *p = in + (long)(min_i(c + j, end - 1) - first_chunk) * (dim + 2);
+				v[j][0] = p[0], v[j][1] = p[1], v[j][2] = p[2 + i];
 			}
-			float top = p[0] > m ? p[0] : m;
-			float old = exp32(m - top), now = exp32(p[0] - top);
-			l = fma32(p[1], now, l * old);
-			o = fma32(p[2 + i], now, o * old);
-			m = top;
+			EACH(j, AHEAD) {
+				float old, now;
+				if (j == 0 && c == begin) m = v[0][0], l = v[0][1], o = v[0][2];
+				else if (c + j < end) {
+					join(m, l, v[j][0], v[j][1], old, now);
+					o = fma32(v[j][2], now, o * old);
+				}
+			}
 		}
 		dst[((long)row * heads + head) * dim + i] = o * (1.0f / l);
 	}
