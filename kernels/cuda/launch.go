@@ -24,7 +24,7 @@ var kernelThreads = map[string]int{
 
 // kernelShared is the dynamic shared memory of a block, in bytes, of kernels that need more
 // than the 48 KiB that static arrays may have.
-var kernelShared = map[string]int{"matmul_wgmma": 12 * wideStage, "matmul_wgmma_tree": 6*wideStage + 2*wideSums, "probe_wgmma": 16 << 10}
+var kernelShared = map[string]int{"matmul_wgmma": 6 * wideStage, "matmul_wgmma_tree": 3*wideStage + 2*wideSums, "probe_wgmma": 16 << 10}
 
 // kernelNames are all kernels, in the order of device.kernels; kernelIndex is where
 // each is.

@@ -111,7 +111,7 @@ var panelNames = [...]string{tensor.F32: "f32", tensor.BF16: "bf16", tensor.F16:
 // operand is activations as a method takes them.
 type operand struct {
 	at, scales uint64
-	rowBytes   int // of a row, of each of eight or 64 where they lie together
+	rowBytes   int // of a row, of each of eight or 128 where they lie together
 	scaleBytes int
 	between    int // emit_f16's
 }

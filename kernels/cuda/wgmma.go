@@ -16,7 +16,7 @@ import (
 
 // Of matmul_wgmma (wgmma.cu), in bytes: a stage with its barriers, and a tile's sums.
 const (
-	wideStage = 16<<10 + 16
+	wideStage = 32<<10 + 512 + 16
 	wideSums  = 64 << 10
 )
 

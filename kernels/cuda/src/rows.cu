@@ -36,7 +36,7 @@ KERNEL(256) gather_coded(float *dst, const uint8_t *table, const int *ids, const
 // first step, chunks[n] the number of steps) times the power of two that brings its largest
 // value near 2^15. For matmul_mma (between is 0) in the order of mma's B fragments, [tile of
 // 8 rows][step of 32 k][lane][8]; what the chunk's sum is to be multiplied by goes to
-// back[row, its first step]. For matmul_wgmma in that of its core matrices, [64 rows][step][tile
+// back[row, its first step]. For matmul_wgmma in that of its core matrices, [128 rows][step][tile
 // of 8 rows][8 k][row][k], and back[its first step, row], rows between apart. Values that
 // are not finite stay what they are. from[s] is where the values of step s lie in the row,
 // those of a chunk one after the other, ends[s] where their leaf ends; a row that is null
@@ -44,7 +44,7 @@ KERNEL(256) gather_coded(float *dst, const uint8_t *table, const int *ids, const
 template <int WARPS>
 DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int n, int steps, int between) {
 	int lane = thread() % 32;
-	long first = between ? (long)(number / 64) * steps * 1024 + number % 64 / 8 * 128 + number % 8 * 4 : (long)(number / 8) * steps * 128 + number % 8 * 16;
+	long first = between ? (long)(number / 128) * steps * 2048 + number % 128 / 8 * 128 + number % 8 * 4 : (long)(number / 8) * steps * 128 + number % 8 * 16;
 	for (int c = thread() / 32; c < n; c += WARPS) {
 		int lo = chunks[c], pairs = (chunks[c + 1] - lo) * 16, at = from[lo], end = ends[lo];
 		float v[16], top = 0; // pairs lane, lane + 32 ... of the chunk's values
@@ -64,7 +64,7 @@ DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, c
 		if (lane == 0) back[between ? (long)lo * between + number : (long)number * steps + lo] = reciprocal;
 		EACH(i, 8) {
 			int pair = i * 32 + lane, s = lo + pair / 16, k = pair % 16 * 2;
-			long at = between ? (long)s * 1024 + k / 8 * 32 + k % 8 / 2 : (long)s * 128 + k % 8 / 2 * 4 + k / 16 * 2 + k % 16 / 8;
+			long at = between ? (long)s * 2048 + k / 8 * 32 + k % 8 / 2 : (long)s * 128 + k % 8 / 2 * 4 + k / 16 * 2 + k % 16 / 8;
 			if (pair < pairs) dst[first + at] = pack_f16(v[2 * i] * scale, v[2 * i + 1] * scale);
 		}
 	}

@@ -2,24 +2,25 @@
 // mma.sync does, which a backend tries before it uses them (wgmma.go).
 //
 // A block computes tiles of 128 outputs and 128 rows, one after the other, by two
-// warpgroups of 64 outputs each. A warp brings steps of 32 k through a ring of stages in
-// shared memory: weights as mma's A fragments, which are wgmma's from registers, and
-// activations as core matrices (rows.cu, emit_f16). Two blocks, a cluster, compute tiles
-// beside each other of the same rows: each brings half of the activations for both. Tiles
-// are taken in an order by which those at work at one time share weights and activations
-// in the second cache.
+// warpgroups of 64 outputs each. A warp brings pairs of steps of 32 k through a ring of
+// stages in shared memory: weights as mma's A fragments, which are wgmma's from registers,
+// activations as core matrices (rows.cu, emit_f16), and with a chunk's last pair the
+// factors of its sums. Two blocks, a cluster, compute tiles beside each other of the same
+// rows: each brings a step of the activations for both. Tiles are taken in an order by which
+// those at work at one time share weights and activations in the second cache.
 #include "hopper.h"
 #include "tile.h"
 
 enum {
-	WIDE = 128,                       // outputs, and rows, of a tile
-	WIDE_A = WIDE / 16 * A_BYTES,     // bytes of a stage
-	WIDE_B = WIDE / 8 * B_BYTES,
-	WIDE_STAGE = WIDE_A + WIDE_B,
-	WIDE_SUMS = WIDE * WIDE * 4,      // bytes of a tile's sums
-	WIDE_THREADS = 256,               // that multiply
-	WIDE_HEIGHT = 8,                  // tiles of rows that are taken together
-	HALF = WIDE / 2,
+	WIDE = 128,                        // outputs, and rows, of a tile
+	WIDE_STEP_B = WIDE / 8 * B_BYTES,  // bytes of a step's activations
+	WIDE_A = 2 * WIDE / 16 * A_BYTES,  // of a stage's weights, activations and factors
+	WIDE_B = 2 * WIDE_STEP_B,
+	WIDE_FACTORS = WIDE * 4,
+	WIDE_STAGE = WIDE_A + WIDE_B + WIDE_FACTORS,
+	WIDE_SUMS = WIDE * WIDE * 4,       // of a tile's sums
+	WIDE_THREADS = 256,                // that multiply
+	WIDE_HEIGHT = 8,                   // tiles of rows that are taken together
 };
 
 struct alignas(8) two {
@@ -30,7 +31,7 @@ struct alignas(8) two {
 struct wide {
 	const product *list;
 	int products;
-	const uint8_t *x;  // [row / 64][step][row % 64 / 8][512 bytes]
+	const uint8_t *x;  // [row / 128][step][row % 128 / 8][512 bytes]
 	const float *back; // [a chunk's first step][row], rows between apart
 	long between;
 	int rows, steps;
@@ -99,57 +100,62 @@ DEVICE void bring(const wide &w, ring<STAGES> &r) {
 		tile_at t = find_tile(w, i, rank);
 		product p = find(w.list, w.products, t.block);
 		int tile = (t.block - p.first) * (WIDE / 16), tiles = max_i(0, min_i(WIDE / 16, (p.out + 15) / 16 - tile));
-		const uint8_t *a = p.w + (long)(tile + lane) * p.stride, *b = w.x + (long)(t.row / HALF + rank) * w.steps * (WIDE_B / 2);
+		const uint8_t *a = p.w + (long)(tile + lane) * p.stride, *b = w.x + (long)(t.row / WIDE) * w.steps * WIDE_STEP_B;
 		span_at s = find_span<TREE>(p, t.z);
 		for (int leaf = s.first; leaf < s.first + s.n; leaf++) {
 			range k = p.ranges[leaf];
-			for (int step = k.lo; step < k.lo + (k.n + STEP - 1) / STEP; step++) {
+			int n = (k.n + STEP - 1) / STEP;
+			for (int i = 0; i < n; i += 2) {
+				int steps = min_i(2, n - i), step = k.lo + i, chunk = k.lo + i / CHUNK_STEPS * CHUNK_STEPS;
+				bool last = i + 2 >= n || (i + 2) % CHUNK_STEPS == 0; // of the chunk
 				wait_for(r, r.empty + r.at * 8, r.parity ^ 1);
 				uint32_t full = r.full + r.at * 8, to = shared_at(r.stages) + r.at * WIDE_STAGE;
-				if (lane == 0) barrier_expect(full, tiles * A_BYTES + WIDE_B);
+				if (lane == 0) barrier_expect(full, steps * (tiles * A_BYTES + WIDE_STEP_B) + (last ? WIDE_FACTORS : 0));
 				sync_warp();
-				if (lane < tiles) copy_bulk(to + lane * A_BYTES, a + (long)step * A_BYTES, A_BYTES, full);
-				if (lane == WIDE / 16) copy_bulk_all(to + WIDE_A + rank * (WIDE_B / 2), b + (long)step * (WIDE_B / 2), WIDE_B / 2, full, 3);
+				if (lane < tiles) copy_bulk(to + lane * 2 * A_BYTES, a + (long)step * A_BYTES, steps * A_BYTES, full);
+				if (lane == WIDE / 16 && rank < steps) copy_bulk_all(to + WIDE_A + rank * WIDE_STEP_B, b + (long)(step + rank) * WIDE_STEP_B, WIDE_STEP_B, full, 3);
+				if (lane == WIDE / 16 + 1 && last) copy_bulk(to + WIDE_A + WIDE_B, w.back + chunk * w.between + t.row, WIDE_FACTORS, full);
 				advance(r);
 			}
 		}
 	}
 }
 
-// multiply_step begins the multiplication of a stage, of which a is the warp's weights.
-template <int STAGES>
-DEVICE void multiply_step(float acc[16][4], uint32_t a[2][4], ring<STAGES> &r, int add) {
-	wait_for(r, r.full + r.at * 8, r.parity);
-	const uint8_t *stage = r.stages + r.at * WIDE_STAGE;
+// multiply_step begins the multiplication of one of a stage's steps, of which a is the
+// warp's weights.
+DEVICE void multiply_step(float acc[16][4], uint32_t a[2][4], const uint8_t *stage, int step, int add) {
+	const uint8_t *from = stage + (thread() / 32 * 2 + step) * A_BYTES + thread() % 32 * 16;
 	EACH(h, 2) {
-		quad q = *(const quad *)(stage + thread() / 32 * A_BYTES + h * 512 + thread() % 32 * 16);
+		quad q = *(const quad *)(from + h * 512);
 		EACH(i, 4) a[h][i] = q.v[i];
 	}
-	uint64_t b = matrix_at(shared_at(stage + WIDE_A), 128, B_BYTES);
+	uint64_t b = matrix_at(shared_at(stage + WIDE_A + step * WIDE_STEP_B), 128, B_BYTES);
 	wgmma_fence();
 	wgmma_f16(acc, a[0], b, add);
 	wgmma_f16(acc, a[1], b + (256 >> 4), 1);
 	wgmma_commit();
-	advance(r);
 }
 
 // multiply_chunk leaves a chunk's sums in acc, and in factors what they are to be
 // multiplied by.
 template <int STAGES>
-DEVICE void multiply_chunk(float acc[16][4], float factors[16][2], ring<STAGES> &r, int steps, const float *back) {
+DEVICE void multiply_chunk(float acc[16][4], float factors[16][2], ring<STAGES> &r, int steps) {
 	uint32_t a[2][2][4];
+	const uint8_t *stage = nullptr;
 	for (int i = 0; i < steps; i += 2) {
-		multiply_step(acc, a[0], r, i > 0);
+		wait_for(r, r.full + r.at * 8, r.parity);
+		stage = r.stages + r.at * WIDE_STAGE;
+		multiply_step(acc, a[0], stage, 0, i > 0);
 		wgmma_wait<1>();
 		if (i > 0) free_stage(r);
 		if (i + 1 < steps) {
-			multiply_step(acc, a[1], r, 1);
+			multiply_step(acc, a[1], stage, 1, 1);
 			wgmma_wait<1>();
-			free_stage(r);
 		}
+		advance(r);
 	}
 	EACH(j, 16) {
-		two f = *(const two *)(back + 8 * j + thread() % 4 * 2);
+		two f = *(const two *)(stage + WIDE_A + WIDE_B + (8 * j + thread() % 4 * 2) * 4);
 		EACH(e, 2) factors[j][e] = f.v[e];
 	}
 	wgmma_wait<0>();
@@ -208,7 +214,7 @@ DEVICE void multiply(const wide &w, ring<STAGES> &r, const waiting &s) {
 			if (TREE && leaf > 0 && !beside) keep_sum(s, __builtin_ctz(leaf), sum);
 			int n = (k.n + STEP - 1) / STEP;
 			for (int c = 0; c < n; c += CHUNK_STEPS) {
-				multiply_chunk(acc, factors, r, min_i(CHUNK_STEPS, n - c), w.back + (k.lo + c) * w.between + t.row);
+				multiply_chunk(acc, factors, r, min_i(CHUNK_STEPS, n - c));
 				if (beside) {
 					EACH(j, 16) EACH(e, 4) sum[j][e] += fma32(acc[j][e], factors[j][e % 2], 0.0f) * p.scale;
 				} else {
@@ -249,14 +255,14 @@ DEVICE void matmul_wide(const wide &w, uint8_t *global, int lowest, int levels, 
 // matmul_wgmma: each of the grid's z a range of chunks, as matmul_mma_128. Grid: so many
 // blocks, a multiple of two, as work at one time.
 ALONE(288) matmul_wgmma(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, long between, int across, int along, int deep, int patience) {
-	matmul_wide<12, false>({list, products, x, back, between, rows, steps, across, along, deep}, nullptr, 0, 0, patience);
+	matmul_wide<6, false>({list, products, x, back, between, rows, steps, across, along, deep}, nullptr, 0, 0, patience);
 }
 
 // matmul_wgmma_tree: a node's leaves, each of one range, by the tree, straight to dst. sums has
 // levels tiles' for each block.
 ALONE(288) matmul_wgmma_tree(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, long between, int across, int along, int deep, int patience,
 	uint8_t *sums, int lowest, int levels) {
-	matmul_wide<6, true>({list, products, x, back, between, rows, steps, across, along, deep}, sums, lowest, levels, patience);
+	matmul_wide<3, true>({list, products, x, back, between, rows, steps, across, along, deep}, sums, lowest, levels, patience);
 }
 
 // probe_wgmma: 8 products of 64x128x16 a warpgroup and round, of numbers without a pattern.
