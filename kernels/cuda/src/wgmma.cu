@@ -84,12 +84,13 @@ DEVICE void advance(ring<STAGES> &r) {
 	if (++r.at == STAGES) r.at = 0, r.parity ^= 1;
 }
 
-// free_stage tells both blocks that the warp has done with the oldest stage that it has.
+// free_stage tells both blocks, where yes, that the warp has done with the oldest stage
+// that it has.
 template <int STAGES>
-DEVICE void free_stage(ring<STAGES> &r) {
+DEVICE void free_stage(ring<STAGES> &r, bool yes) {
 	int lane = thread() % 32;
-	barrier_arrive(r.empty + r.freed * 8, lane & 1, lane < 2);
-	if (++r.freed == STAGES) r.freed = 0;
+	barrier_arrive(r.empty + r.freed * 8, lane & 1, lane < 2 && yes);
+	r.freed = !yes ? r.freed : r.freed + 1 == STAGES ? 0 : r.freed + 1;
 }
 
 // bring fills the ring: a warp's work.
@@ -136,30 +137,42 @@ DEVICE void multiply_step(float acc[16][4], uint32_t a[2][4], const uint8_t *sta
 	wgmma_commit();
 }
 
+// take waits for the next stage.
+template <int STAGES>
+DEVICE const uint8_t *take(ring<STAGES> &r) {
+	wait_for(r, r.full + r.at * 8, r.parity);
+	const uint8_t *stage = r.stages + r.at * WIDE_STAGE;
+	advance(r);
+	return stage;
+}
+
 // multiply_chunk leaves a chunk's sums in acc, and in factors what they are to be
-// multiplied by.
+// multiplied by. While a step is multiplied the next one begins, but for an odd last one.
 template <int STAGES>
 DEVICE void multiply_chunk(float acc[16][4], float factors[16][2], ring<STAGES> &r, int steps) {
 	uint32_t a[2][2][4];
 	const uint8_t *stage = nullptr;
-	for (int i = 0; i < steps; i += 2) {
-		wait_for(r, r.full + r.at * 8, r.parity);
-		stage = r.stages + r.at * WIDE_STAGE;
+	int i = 0;
+	for (; i + 1 < steps; i += 2) {
+		stage = take(r);
 		multiply_step(acc, a[0], stage, 0, i > 0);
 		wgmma_wait<1>();
-		if (i > 0) free_stage(r);
-		if (i + 1 < steps) {
-			multiply_step(acc, a[1], stage, 1, 1);
-			wgmma_wait<1>();
-		}
-		advance(r);
+		free_stage(r, i > 0);
+		multiply_step(acc, a[1], stage, 1, 1);
+		wgmma_wait<1>();
+	}
+	if (i < steps) {
+		wgmma_wait<0>();
+		free_stage(r, i > 0);
+		stage = take(r);
+		multiply_step(acc, a[0], stage, 0, i > 0);
 	}
 	EACH(j, 16) {
 		two f = *(const two *)(stage + WIDE_A + WIDE_B + (8 * j + thread() % 4 * 2) * 4);
 		EACH(e, 2) factors[j][e] = f.v[e];
 	}
 	wgmma_wait<0>();
-	free_stage(r);
+	free_stage(r, true);
 }
 
 // A tree's sums that wait for others (keep_sum, add_kept): by level, the first SHARED_LEVELS in shared
@@ -191,6 +204,17 @@ DEVICE void add_kept(const waiting &s, int level, float sum[16][4]) {
 	EACH(j, 16) {
 		quad q = from[j * WIDE_THREADS];
 		EACH(i, 4) sum[j][i] = from_bits(q.v[i]) + sum[j][i];
+	}
+}
+
+// store_tile stores a thread's sums, of which the first is of that output and row.
+DEVICE void store_tile(float *dst, const float sum[16][4], float scale, int out, int outs, int row, int rows) {
+	dst += (long)row * outs + out;
+	bool wanted[2] = {out < outs, out + 8 < outs};
+	EACH(j, 16) EACH(e, 2) {
+		bool there = row + 8 * j + e < rows;
+		EACH(h, 2) if (there && wanted[h]) dst[8 * h] = sum[j][2 * h + e] * scale;
+		dst += e ? 7 * outs : outs;
 	}
 }
 
@@ -227,12 +251,8 @@ DEVICE void multiply(const wide &w, ring<STAGES> &r, const waiting &s) {
 			if (beside) done &= ~1;
 			for (; done; done &= done - 1) add_kept(s, __builtin_ctz(done), sum);
 		}
-		int out = (t.block - p.first) * WIDE + thread() / 32 * 16;
-		if (TREE) {
-			p.parts = p.dst + t.z * p.between;
-			p.scale = 1, k.slot = 0;
-		}
-		store<16>(p, k, sum, out, t.row, w.rows);
+		float *dst = TREE ? p.dst + t.z * p.between : p.parts + (long)k.slot * w.rows * p.out;
+		store_tile(dst, sum, TREE ? 1.0f : p.scale, (t.block - p.first) * WIDE + thread() / 32 * 16 + thread() % 32 / 4, p.out, t.row + thread() % 4 * 2, w.rows);
 	}
 }
 
