@@ -19,7 +19,8 @@ var shapes = []struct {
 }
 
 // BenchmarkMatMul reports the bytes of weights that products read a second, and
-// multiply-adds, beside what BenchmarkCopy moves.
+// multiply-adds, beside what BenchmarkCopy moves; those of many rows by wgmma, where it is,
+// and by mma.sync.
 func BenchmarkMatMul(b *testing.B) {
 	if !*onDevice {
 		b.Skip("needs a GPU: -cuda")
@@ -27,11 +28,20 @@ func BenchmarkMatMul(b *testing.B) {
 	for _, f := range []struct {
 		name   string
 		format kernels.Format
-	}{{"bf16", kernels.AsStored}, {"q8", kernels.Q8}, {"q4", kernels.Q4}} {
+		rows   []int
+		wide   bool
+	}{
+		{"bf16/wgmma", kernels.AsStored, []int{128, 512, 4096}, true}, {"bf16", kernels.AsStored, []int{1, 8, 64, 512, 4096}, false},
+		{"q8", kernels.Q8, []int{1, 8, 64, 512}, false}, {"q4", kernels.Q4, []int{1, 8, 64, 512}, false},
+	} {
 		for _, s := range shapes {
-			for _, rows := range []int{1, 8, 64, 512} {
+			for _, rows := range f.rows {
 				b.Run(fmt.Sprintf("%s/%s/rows=%d", f.name, s.name, rows), func(b *testing.B) {
 					be := open(b, Config{})
+					if f.wide && !be.wide.on {
+						b.Skip(be.wide.why)
+					}
+					be.wide.on = f.wide
 					row := make([]byte, 2*s.k)
 					for i := range row {
 						row[i] = byte(i * 37)

@@ -10,7 +10,8 @@ import (
 // Limits are what a device does at most, measured: 10^9 bytes and operations a second.
 type Limits struct {
 	Copy float64 // on the device: bytes read and written
-	BF16 float64 // operations of mma.sync on bfloat16
+	BF16 float64 // operations of the tensor cores on 16-bit numbers, at best
+	MMA  float64 // of mma.sync, which reaches some two thirds of it on Hopper
 	F32  float64 // operations of fused multiply-adds
 	Int8 float64 // operations of mma.sync on int8
 	// Host to device and back, through pinned memory.
@@ -48,7 +49,11 @@ func (b *Backend) Limits(bytes int) (l Limits, err error) {
 	rounds := func(kernel string, arg uint64) func(int) {
 		return func(n int) { b.launch(kernel, grid{blocks, 1, 1}, x.at, uint64(n), arg) }
 	}
-	l.BF16 = b.rate(threads/32*8*2*16*8*16, rounds("probe_mma", 3))
+	l.MMA = b.rate(threads/32*8*2*16*8*16, rounds("probe_mma", 3))
+	l.BF16 = l.MMA
+	if d.has("probe_wgmma") {
+		l.BF16 = max(l.MMA, b.rate(threads/128*8*2*64*128*16, rounds("probe_wgmma", 3)))
+	}
 	l.F32 = b.rate(threads*16*2, rounds("probe_fma", f32(0.5)))
 	l.Int8 = b.rate(threads/32*8*2*16*8*32, rounds("probe_mma_s8", 5))
 

@@ -39,10 +39,13 @@ func (b *Backend) HeldMemory() int64 { return 0 }
 func (b *Backend) Lost() error { return nil }
 
 // Limits are what a device does at most.
-type Limits struct{ Copy, BF16, F32, Int8, In, Out, Launch, GraphLaunch float64 }
+type Limits struct{ Copy, BF16, MMA, F32, Int8, In, Out, Launch, GraphLaunch float64 }
 
 // Limits returns ErrNoDevice.
 func (b *Backend) Limits(int) (Limits, error) { return Limits{}, ErrNoDevice }
+
+// Products is nothing.
+func (b *Backend) Products() string { return "" }
 
 // TimeCopies times nothing.
 func (b *Backend) TimeCopies() (stop func() time.Duration) { return func() time.Duration { return 0 } }

@@ -25,7 +25,10 @@ type Limits struct {
 // GPULimits are a GPU's own. Its Limits have the copy bandwidth (bytes read and
 // written) as Read, and dp4a as Int8 and Int4.
 type GPULimits struct {
-	BF16     float64 `json:"bf16_gflop_per_second"` // mma.sync
+	// Products is what computes products of many rows: "wgmma", "mma.sync", or "float32".
+	Products string  `json:"products"`
+	BF16     float64 `json:"bf16_gflop_per_second"` // of the tensor cores, at best
+	MMA      float64 `json:"mma_sync_gflop_per_second"`
 	ToDevice float64 `json:"to_device_gb_per_second"`
 	ToHost   float64 `json:"to_host_gb_per_second"`
 	// A kernel that does nothing, launched alone, and as one of a graph.
@@ -96,6 +99,6 @@ func higherGPU(a, b *GPULimits) *GPULimits {
 	if a == nil || b == nil {
 		return a
 	}
-	return &GPULimits{BF16: max(a.BF16, b.BF16), ToDevice: max(a.ToDevice, b.ToDevice), ToHost: max(a.ToHost, b.ToHost),
+	return &GPULimits{Products: a.Products, BF16: max(a.BF16, b.BF16), MMA: max(a.MMA, b.MMA), ToDevice: max(a.ToDevice, b.ToDevice), ToHost: max(a.ToHost, b.ToHost),
 		Launch: min(a.Launch, b.Launch), GraphLaunch: min(a.GraphLaunch, b.GraphLaunch)}
 }

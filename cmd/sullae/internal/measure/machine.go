@@ -81,7 +81,7 @@ func (m *machine) gpuLimits(b *cuda.Backend) func() Limits {
 			m.err = fmt.Errorf("limits of %s: %w", b.DeviceName(), err)
 		}
 		return Limits{Threads: 1, Read: l.Copy, FMA: l.F32, Int8: l.Int8, Int4: l.Int8,
-			GPU: &GPULimits{BF16: l.BF16, ToDevice: l.In, ToHost: l.Out, Launch: l.Launch, GraphLaunch: l.GraphLaunch}}
+			GPU: &GPULimits{Products: b.Products(), BF16: l.BF16, MMA: l.MMA, ToDevice: l.In, ToHost: l.Out, Launch: l.Launch, GraphLaunch: l.GraphLaunch}}
 	}
 }
 
