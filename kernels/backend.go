@@ -29,7 +29,7 @@ type Info struct {
 	// and only they may share a group.
 	Class   string // "cpu-f32"
 	Threads int
-	// Rounds: a product with a matrix of BF16 or F16 rounds the other operand to 11
+	// Rounds: a product with a matrix of BF16, F16 or codes rounds the other operand to 11
 	// significant bits, and to 2^-39 of the largest value near by; attention over keys
 	// and values in BF16 or F16 may round queries and weights to it.
 	Rounds bool

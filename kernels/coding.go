@@ -15,7 +15,8 @@ import (
 //
 // product and sum each rounded; without offsets it is the product alone. These
 // are the weights, whatever made them: a product takes them as it takes float32
-// ones, and has the same bits as if they had been stored so.
+// ones, and has the same bits as if they had been stored so. A backend that rounds
+// activations (Info.Rounds) may sum a group's codes before it scales them.
 //
 // A row is stored as a record: the codes along K (WeightSpec.DType; of two in a
 // byte the first is in the low half), the row's scales, then its offsets.

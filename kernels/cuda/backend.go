@@ -52,6 +52,7 @@ type Backend struct {
 	turns []turn
 
 	parts, rounded, scales *memory // scratch of products, and of attention
+	sums                   *memory // scratch of products with codes
 	ended                  *memory // maxTiles counters (product.h, ended), zero between launches
 	foldBytes              int     // the constant, or a test's
 	ropes                  map[*kernels.RopeTable]*ropeTable
@@ -132,7 +133,7 @@ func (b *Backend) Lost() error { return b.Sync() }
 func (b *Backend) Close() error {
 	b.wait()
 	b.freeRopes()
-	for _, m := range []*memory{b.parts, b.rounded, b.scales, b.ended, b.args.mirror} {
+	for _, m := range []*memory{b.parts, b.rounded, b.scales, b.sums, b.ended, b.args.mirror} {
 		m.free()
 	}
 	b.graphs.drop(b)

@@ -81,7 +81,7 @@ func TestAll(t *testing.T) {
 					attention++
 					return exact && attention%3 == 0 || !exact && (attention%2 == 0 && strings.Contains(name, "kv=bf16") || attention%3 == 1 && strings.Contains(name, "kv=f16"))
 				}
-				return exact || strings.Contains(name, "MatMul/BF16") || strings.Contains(name, "MatMul/F16") || strings.Contains(name, "rule/MatMul") || name == "rule/Chunking" || name == "rule/Poison"
+				return exact || strings.Contains(name, "MatMul/BF16") || strings.Contains(name, "MatMul/F16") || strings.Contains(name, "rule/MatMul") || name == "rule/Coded" || name == "rule/Pieces" || name == "rule/Chunking" || name == "rule/Poison"
 			})
 		})
 	}
@@ -95,8 +95,12 @@ func TestManyRows(t *testing.T) {
 		dtype  tensor.DType
 		format kernels.Format
 		exact  bool
-	}{{"f32", tensor.F32, kernels.AsStored, true}, {"bf16", tensor.BF16, kernels.AsStored, false},
-		{"bf16 exact", tensor.BF16, kernels.AsStored, true}, {"q8", tensor.F32, kernels.Q8, false}, {"q4", tensor.F32, kernels.Q4, false}} {
+		coding *kernels.Coding
+	}{{"f32", tensor.F32, kernels.AsStored, true, nil}, {"bf16", tensor.BF16, kernels.AsStored, false, nil},
+		{"bf16 exact", tensor.BF16, kernels.AsStored, true, nil}, {"q8", tensor.F32, kernels.Q8, false, nil}, {"q4", tensor.F32, kernels.Q4, false, nil},
+		{"u4 in 128", tensor.U4, kernels.AsStored, false, kernels.Runs(tensor.F16, true, 1700, 128)},
+		{"i8 in 16", tensor.I8, kernels.AsStored, false, kernels.Runs(tensor.F32, false, 1700, 16)},
+		{"f8 in 40", tensor.F8, kernels.AsStored, false, kernels.Runs(tensor.BF16, true, 1700, 40)}} {
 		t.Run(c.name, func(t *testing.T) {
 			b := open(t, Config{Exact: c.exact})
 			if want := os.Getenv("SULLAE_TEST_PRODUCTS"); want != "" && b.Products() != want {
@@ -106,11 +110,12 @@ func TestManyRows(t *testing.T) {
 			leaves := []int{0, 700, 1100, 1700}
 			k := leaves[len(leaves)-1]
 			rng := rand.New(rand.NewPCG(1, 2))
-			raw := make([]byte, out*k*c.dtype.Size())
-			for i := range out * k {
-				put(raw[i*c.dtype.Size():], math.Float32frombits(math.Float32bits(rng.Float32()-0.5)&^0xffff), c.dtype)
+			spec := kernels.WeightSpec{Name: "w", Out: out, K: k, DType: c.dtype, Format: c.format, Leaves: leaves, Coding: c.coding}
+			var raw []byte
+			for range out {
+				raw = append(raw, randomRow(rng, spec)...)
 			}
-			w, err := b.Pack(kernels.WeightSpec{Name: "w", Out: out, K: k, DType: c.dtype, Format: c.format, Leaves: leaves}, stored{raw, k * c.dtype.Size()})
+			w, err := b.Pack(spec, stored{raw, spec.RowBytes(0, k)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,6 +138,26 @@ func TestManyRows(t *testing.T) {
 			}
 		})
 	}
+}
+
+// randomRow is a row of random values, as stored.
+func randomRow(rng *rand.Rand, spec kernels.WeightSpec) []byte {
+	row := make([]byte, spec.RowBytes(0, spec.K))
+	if c := spec.Coding; c != nil {
+		codes, scales, offsets := make([]byte, spec.K), make([]float32, c.N), make([]float32, c.N)
+		for i := range codes {
+			codes[i] = byte(rng.IntN(0x7f)) // in e4m3 0x7f is no number
+		}
+		for g := range scales {
+			scales[g], offsets[g] = rng.Float32()-0.5, rng.Float32()-0.5
+		}
+		c.Record(row, spec.DType, codes, scales, offsets)
+		return row
+	}
+	for i := range spec.K {
+		put(row[i*spec.DType.Size():], math.Float32frombits(math.Float32bits(rng.Float32()-0.5)&^0xffff), spec.DType)
+	}
+	return row
 }
 
 type stored struct {

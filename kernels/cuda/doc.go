@@ -17,10 +17,11 @@
 // changes no bit (rowPass, turn).
 //
 // Classes: "cuda-f32" takes activations as they are and gives the same bits on
-// every device. "cuda-f16-smXY" rounds them to binary16 where weights are of 16 bits, for
-// the tensor cores, whose sums differ from one architecture to the next: each 512
-// values along K relative to their largest, so that none is too large and the
-// rounding is 2^-12 of a value, an eighth of bfloat16's.
+// every device. "cuda-f16-smXY" rounds them to binary16 where weights are of 16 bits, or
+// codes in runs, for the tensor cores, whose sums differ from one architecture to the next:
+// each 512 values along K relative to their largest, so that none is too large and the
+// rounding is 2^-12 of a value, an eighth of bfloat16's. Codes are exact in binary16, and
+// sums of a group are multiplied by its scale in float32 (codes.go).
 //
 // What has run where is in docs/gpu.md.
 package cuda

@@ -67,6 +67,7 @@ kernels rules 60 'TestAll/./^rule$'
 kernels steps 60 'TestManyRows|TestFold|TestFused|TestGraphs|TestArgs|TestCopier'
 # Golden models on 1, 2 and 4 workers, whose bits must be the same.
 stage 'golden rounded' 60 ./engine.test -test.run 'TestGPUGolden/rounded' -gpu -test.short -test.v -golden golden
+stage quantized 60 ./engine.test -test.run TestGPUQuantized -gpu -test.v
 stage 'golden exact' 60 ./engine.test -test.run 'TestGPUGolden/exact' -gpu -test.short -test.v -golden golden
 # Prefill and decode alone, bfloat16 and 4 bits; decode of many; two workers on the one
 # GPU over gRPC: what a step costs beyond one worker's.

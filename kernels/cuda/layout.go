@@ -23,23 +23,27 @@ const (
 	panel method = iota // panels of 32 outputs, values or codes as stored
 	mma                 // its fragments of binary16, tiles of 16 outputs x 32 k
 	quant               // panels of 32 outputs, groups of 32 k
+	codes               // mma's fragments in codes, tiles of 16 outputs x 16 k (codes.go)
 )
 
 // width is how many outputs lie side by side.
 func (m method) width() int {
-	if m == mma {
+	if m == mma || m == codes {
 		return 16
 	}
 	return 32
 }
 
-// methodOf is how a backend multiplies a matrix.
+// methodOf is how a backend multiplies a matrix: by what is the same of every part of it,
+// so that all workers do alike.
 func (b *Backend) methodOf(spec kernels.WeightSpec) method {
 	switch {
 	case spec.Format != kernels.AsStored:
 		return quant
 	case (spec.DType == tensor.BF16 || spec.DType == tensor.F16) && !b.exact:
 		return mma
+	case spec.Coding != nil && spec.Coding.Index == nil && spec.Coding.Size >= codeStep && !b.exact:
+		return codes
 	}
 	return panel
 }
@@ -82,6 +86,11 @@ type layout struct {
 	from, ends []int32
 	// chunks are the first steps of all chunks, and the number of steps.
 	chunks []int32
+	// Of codes (codes.go): the group of each segment, the first segment of each leaf and,
+	// at chunks' first steps, what of them the kernels need to know.
+	segments []int
+	heads    []int
+	parts    []segments
 }
 
 func (l *layout) steps() int { return l.starts[len(l.starts)-1] }
@@ -100,21 +109,21 @@ func newLayout(leaves []int, nodes []tree.Range, step int) *layout {
 		}
 	}
 	l.chunks = append(l.chunks, int32(l.steps()))
-	l.split, l.whole = l.deal(chunk, step), l.deal(1<<30, step)
+	l.split, l.whole = l.deal(leaves, chunk, step), l.deal(leaves, 1<<30, step)
 	return l
 }
 
-// deal cuts leaves into spans of at most run values.
-func (l *layout) deal(run, step int) deal {
+// deal cuts leaves with these bounds into spans of at most run values.
+func (l *layout) deal(leaves []int, run, step int) deal {
 	var d deal
 	for _, node := range l.nodes {
 		d.leaves = append(d.leaves, int32(node.Lo), int32(node.Hi))
 	}
-	for i := range len(l.leaves) - 1 {
+	for i := range len(leaves) - 1 {
 		d.leaves = append(d.leaves, int32(d.slots))
-		for x := l.leaves[i]; x < l.leaves[i+1]; x += run {
-			n := min(run, l.leaves[i+1]-x)
-			d.spans = append(d.spans, span{int32(l.starts[i] + (x-l.leaves[i])/step), int32(n), int32(d.slots), int32(x)})
+		for x := leaves[i]; x < leaves[i+1]; x += run {
+			n := min(run, leaves[i+1]-x)
+			d.spans = append(d.spans, span{int32(l.starts[i] + (x-leaves[i])/step), int32(n), int32(d.slots), int32(x)})
 			d.slots++
 		}
 	}

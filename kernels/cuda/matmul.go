@@ -62,7 +62,7 @@ func (b *Backend) MatMuls(x kernels.Buffer, rows int, list ...kernels.Product) {
 
 // takesAlike reports whether two matrices take the same form of activations.
 func (w *weight) takesAlike(o *weight) bool {
-	return w.method == o.method && w.spec.K == o.spec.K && (w.method == panel || slices.Equal(w.leaves, o.leaves))
+	return w.method == o.method && w.spec.K == o.spec.K && (w.method == panel || slices.Equal(w.leaves, o.leaves)) && (w.method != codes || w.groupsAlike(o))
 }
 
 // together reports whether two matrices can be multiplied by one launch.
@@ -93,6 +93,9 @@ func (b *Backend) tile(w *weight, rows int) tile {
 		}
 		return tile{kernel: fmt.Sprint("matmul_mma_", size), rows: size, outs: max(size, 64)}
 	}
+	if w.method == codes {
+		return codesTile(w.spec.DType, rows)
+	}
 	if rows == 1 {
 		size = 1
 	}
@@ -113,7 +116,9 @@ type operand struct {
 	at, scales uint64
 	rowBytes   int // of a row, of each of eight or 128 where they lie together
 	scaleBytes int
-	between    int // emit_f16's
+	between    int    // emit_f16's
+	sums       uint64 // emit_codes'
+	sumBytes   int
 }
 
 // operand rounds or quantizes activations, in the same pass as the ops before that
@@ -130,6 +135,8 @@ func (b *Backend) operand(w *weight, x kernels.Buffer, rows int) operand {
 		}
 		b.passRows(rowPass{x: dev(x).at, n: rows * w.spec.K, rows: rows, c: w.spec.K, rounded: in.at, scales: in.scales, from: w.atFrom, ends: w.atEnds, chunks: w.atChunks, steps: steps, padded: padded, nChunks: len(w.chunks) - 1, between: in.between})
 		return in
+	case codes:
+		return b.codesOperand(w, x, rows)
 	case quant:
 		in := operand{at: b.scratch(&b.rounded, rows*steps*32), scales: b.scratch(&b.scales, rows*steps*8), rowBytes: steps * 32, scaleBytes: steps * 8}
 		b.passRows(rowPass{x: dev(x).at, n: rows * w.spec.K, rows: rows, c: w.spec.K, rounded: in.at, scales: in.scales, from: w.atFrom, ends: w.atEnds, steps: steps, padded: rows})
@@ -147,7 +154,7 @@ type deviceProduct struct {
 	bias, scales                                 int32
 	scale                                        float32
 	nodes, single                                int32
-	unused                                       int32
+	head                                         int32
 }
 
 // products computes products that can be one launch.
@@ -223,7 +230,11 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 		if first.method == panel {
 			along = first.spec.K
 		}
-		b.launch(t.kernel, g, append(at, uint64(n), uint64(along))...)
+		at = append(at, uint64(n), uint64(along))
+		if first.method == codes {
+			at = append(at, in.sums+uint64(row*in.sumBytes), uint64(len(first.segments)))
+		}
+		b.launch(t.kernel, g, at...)
 		if !direct && !inside {
 			b.launch("fold", grid{foldBlocks, len(first.nodes), 1}, products, uint64(n))
 		}
@@ -245,6 +256,9 @@ func (w *weight) product(d *deal) deviceProduct {
 	}
 	if w.spec.Coding != nil {
 		p.scales = int32(deviceType(w.spec.Coding.Scales))
+	}
+	if w.method == codes {
+		p.head = int32(w.headBytes())
 	}
 	return p
 }

@@ -26,7 +26,7 @@ type weight struct {
 	atFrom, atEnds, atChunks, atGroups uint64
 	// blockBytes is the size of the outputs that lie side by side.
 	blockBytes, blocks int
-	// Of a coded panel: where offsets and codes begin.
+	// Where codes begin, and of a coded panel offsets; of codes those in a segment's head.
 	offsets, codes int
 }
 
@@ -49,7 +49,11 @@ func (b *Backend) newWeight(spec kernels.WeightSpec) (*weight, error) {
 		return nil, fmt.Errorf("%s: %d leaves, at most %d", spec.Name, n, maxLeaves)
 	}
 	w := &weight{spec: spec, method: b.methodOf(spec)}
-	w.layout = newLayout(leaves, nodes, w.method.step(spec.DType))
+	if w.method == codes {
+		w.layout = newCodesLayout(leaves, nodes, spec.Coding)
+	} else {
+		w.layout = newLayout(leaves, nodes, w.method.step(spec.DType))
+	}
 	w.blocks = ceilDiv(spec.Out, w.method.width())
 	switch w.method {
 	case panel:
@@ -65,6 +69,12 @@ func (b *Backend) newWeight(spec kernels.WeightSpec) (*weight, error) {
 		w.blockBytes = w.steps() * stepBytes
 	case quant:
 		w.blockBytes = w.steps() * groupBytes(spec.Format)
+	case codes:
+		if spec.Coding.Offsets {
+			w.offsets = 16 * spec.Coding.Scales.Size()
+		}
+		w.codes = len(w.segments) * w.headBytes()
+		w.blockBytes = w.codes + w.steps()*w.stepSize()
 	}
 	return w, nil
 }
@@ -109,12 +119,15 @@ func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader, pieces .
 func (w *weight) placeTables(b *Backend) error {
 	l := w.layout
 	var groups []int32
-	if c := w.spec.Coding; c != nil {
+	if c := w.spec.Coding; c != nil && w.method == panel {
 		for k := range w.spec.K {
 			groups = append(groups, int32(c.GroupOf(k)))
 		}
 	}
 	parts := [][]byte{bytesOf(l.split.spans), bytesOf(l.split.leaves), bytesOf(l.whole.spans), bytesOf(l.whole.leaves), nil, nil, nil, bytesOf(groups)}
+	if w.method == codes {
+		parts[7] = bytesOf(l.parts)
+	}
 	if w.method != panel {
 		parts[4], parts[5], parts[6] = bytesOf(l.from), bytesOf(l.ends), bytesOf(l.chunks)
 	}
@@ -236,7 +249,11 @@ func (p *packer) read(out []byte, first int, h kernels.Hole) error {
 			if err := spec.Coding.CheckRecord(record, spec.DType, col, cols); err != nil {
 				return fmt.Errorf("row %d: %w", row+i, err)
 			}
-			w.putRecord(block, record, j%width, h.Leaves)
+			if w.method == codes {
+				w.putCodes(block, record, j%width, h.Leaves)
+			} else {
+				w.putRecord(block, record, j%width, h.Leaves)
+			}
 			continue
 		}
 		values := p.values[:cols]

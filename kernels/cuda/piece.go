@@ -23,6 +23,8 @@ func (w *weight) stepSize() int {
 		return stepBytes
 	case quant:
 		return groupBytes(w.spec.Format)
+	case codes:
+		return 16 * codeStep * w.spec.DType.Bytes(2) / 2
 	}
 	return lineBytes
 }
@@ -41,6 +43,8 @@ func (w *weight) atoms(j int) (out []atom) {
 			}
 		}
 		return out
+	case codes:
+		return w.codeAtoms(j)
 	}
 	out = []atom{{2 * j, 2}}
 	for l := range quantLines(w.spec.Format) {
@@ -61,7 +65,10 @@ func (w *weight) copyRow(dst []byte, j, leaf int, from *weight, src []byte, i in
 		}
 		to, at = to[min(size, len(to)):], at[min(size, len(at)):]
 	}
-	if w.spec.Coding != nil {
+	switch {
+	case w.method == codes:
+		w.copyHeads(dst, j, leaf, from, src, i, leaves)
+	case w.spec.Coding != nil:
 		w.copyScales(dst, j, leaf, from, src, i, leaves)
 	}
 }
@@ -135,7 +142,7 @@ func (b *Backend) Layout() string {
 	if b.exact {
 		return "cuda-exact-1"
 	}
-	return "cuda-f16-1"
+	return "cuda-f16-2"
 }
 
 // Extract implements kernels.Storer.

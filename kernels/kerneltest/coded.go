@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sullae/sullae/kernels"
+	"github.com/sullae/sullae/kernels/reference"
 	"github.com/sullae/sullae/kernels/tensor"
 	"github.com/sullae/sullae/kernels/tree"
 )
@@ -74,8 +75,40 @@ func (c *coded) values() []byte {
 	return raw
 }
 
+// near checks a product of rounded activations.
+func (c *coded) near(t *testing.T, got, x []float32, rows int) {
+	t.Helper()
+	spec := c.spec
+	values, parts := make([]float32, spec.Out*spec.K), make([]float64, spec.Out*spec.K) // weights; what they are sums of
+	tensor.Widen(values, c.values(), tensor.F32)
+	largest, top := 0.0, 0.0 // of x, and of weights
+	fx, fw := wide(x), wide(values)
+	want := make([]float64, len(got))
+	reference.MatMul(want, fx, fw, rows, spec.Out, spec.K, spec.Leaves, spec.Nodes)
+	for i := range fx {
+		fx[i] = math.Abs(fx[i])
+		largest = max(largest, fx[i])
+	}
+	for i := range fw {
+		fw[i] = math.Abs(fw[i])
+		top = max(top, fw[i])
+		if parts[i] = fw[i]; spec.Coding.Offsets {
+			offset := float64(c.offsets[i/spec.K][spec.Coding.GroupOf(i%spec.K)])
+			parts[i] = math.Abs(float64(values[i])-offset) + math.Abs(offset)
+		}
+	}
+	rounding, sums := make([]float64, len(got)), make([]float64, len(got))
+	reference.MatMul(rounding, fx, fw, rows, spec.Out, spec.K, spec.Leaves, spec.Nodes)
+	reference.MatMul(sums, fx, parts, rows, spec.Out, spec.K, spec.Leaves, spec.Nodes)
+	for i := range rounding {
+		rounding[i] = rounding[i]*0x1p-11 + sums[i]*float64(2*spec.K+len(spec.Leaves))*eps*1.01 + float64(spec.K)*(tiny+top*0x1p-37*largest)
+	}
+	near(t, got, want, rounding)
+}
+
 // codedRule: a matrix of codes has the products of its values in float32, bit for
-// bit, and so has a table its rows.
+// bit, or within its bounds where the backend rounds; a row's is the same alone and among
+// others. A table has the rows of its values.
 func codedRule(t *testing.T, b kernels.Backend) {
 	s := seeded("coded")
 	codings := func(k int) []*kernels.Coding {
@@ -101,12 +134,26 @@ func codedRule(t *testing.T, b kernels.Backend) {
 		defer w.Free()
 		plain := spec
 		plain.DType, plain.Coding = tensor.F32, nil
-		x := put(t, b, s.floats(rows*spec.K), 1)
+		values := s.floats(rows * spec.K)
+		x := put(t, b, values, 1)
 		n := max(1, len(spec.Nodes))
-		got, want := newOutput(t, b, n*rows*spec.Out, 3), newOutput(t, b, n*rows*spec.Out, 3)
-		b.MatMul(got.buf, x, w, rows)
+		out := newOutput(t, b, n*rows*spec.Out, 3)
+		b.MatMul(out.buf, x, w, rows)
+		got := out.take(t, b)
+		if b.Info().Rounds {
+			c.near(t, got, values, rows)
+			one := newOutput(t, b, n*spec.Out, 0)
+			r := s.IntN(rows)
+			b.MatMul(one.buf, put(t, b, values[r*spec.K:(r+1)*spec.K], 0), w, 1)
+			for i, v := range one.take(t, b) {
+				at := i/spec.Out*rows*spec.Out + r*spec.Out + i%spec.Out
+				same(t, []float32{v}, got[at:at+1])
+			}
+			return
+		}
+		want := newOutput(t, b, n*rows*spec.Out, 3)
 		b.MatMul(want.buf, x, pack(t, b, plain, c.values()), rows)
-		same(t, got.take(t, b), want.take(t, b))
+		same(t, got, want.take(t, b))
 	}
 	for _, d := range []tensor.DType{tensor.U4, tensor.I4, tensor.I8, tensor.F8} {
 		for _, k := range []int{2, 8, 30, 64, 136, 260, 514} {
@@ -120,6 +167,7 @@ func codedRule(t *testing.T, b kernels.Backend) {
 				}
 			}
 		}
+		codedTogether(t, b, s, d)
 		spec := kernels.WeightSpec{Name: "table", Out: 9, K: 48, DType: d, Coding: kernels.Runs(tensor.F16, d == tensor.U4, 48, 16)}
 		c := randomCoded(s, spec)
 		tab, err := b.NewTable(spec, c)
@@ -136,5 +184,32 @@ func codedRule(t *testing.T, b kernels.Backend) {
 		}
 		same(t, dst.take(t, b), want)
 		tab.Free()
+	}
+}
+
+// codedTogether: several products of one x are each what it is alone, however their groups are cut
+// and kept.
+func codedTogether(t *testing.T, b kernels.Backend, s source, d tensor.DType) {
+	const rows, k = 9, 160
+	x := put(t, b, s.floats(rows*k), 1)
+	var list []kernels.Product
+	var alone, together []output
+	for _, c := range []*kernels.Coding{
+		kernels.Runs(tensor.F16, true, k, 32), kernels.Runs(tensor.F32, true, k, 32), kernels.Runs(tensor.F32, false, k, 32),
+		kernels.Runs(tensor.F32, false, k, 48), kernels.Runs(tensor.BF16, true, k, 48), kernels.Runs(tensor.BF16, true, k, 8),
+	} {
+		spec := kernels.WeightSpec{Name: "w", Out: 20 + 10*len(list), K: k, DType: d, Coding: c}
+		w, err := b.Pack(spec, randomCoded(s, spec))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(w.Free)
+		alone, together = append(alone, newOutput(t, b, rows*spec.Out, 0)), append(together, newOutput(t, b, rows*spec.Out, 1))
+		b.MatMul(alone[len(list)].buf, x, w, rows)
+		list = append(list, kernels.Product{Dst: together[len(list)].buf, W: w})
+	}
+	kernels.Multiply(b, kernels.Products{X: x, Rows: rows, List: list})
+	for i, o := range together {
+		same(t, o.take(t, b), alone[i].take(t, b))
 	}
 }

@@ -121,6 +121,13 @@ DEVICE uint32_t pack_f16(float a, float b) {
 	return d;
 }
 
+// fma_f16x2: a * b + c of each of two binary16 values, rounded once.
+DEVICE uint32_t fma_f16x2(uint32_t a, uint32_t b, uint32_t c) {
+	uint32_t d;
+	asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+	return d;
+}
+
 // halves is the low halves of two words, or the high ones, the first's below.
 DEVICE uint32_t halves(uint32_t a, uint32_t b, int high) {
 	uint32_t d;
@@ -144,6 +151,13 @@ struct alignas(16) quad {
 struct group_sum {
 	float scale;
 	int sum;
+};
+
+// segments are the runs of steps of one group of codes in a chunk of K (codes.cu): first
+// is its first segment's number, begins has a bit for each step with which one begins.
+struct segments {
+	int first;
+	uint32_t begins;
 };
 
 DEVICE float fma32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
@@ -199,6 +213,11 @@ DEVICE uint16_t to_f16(float f) {
 #ifndef __CUDA__
 DEVICE uint32_t pack_bf16(float a, float b) { return (uint32_t)to_bf16(a) | (uint32_t)to_bf16(b) << 16; }
 DEVICE uint32_t pack_f16(float a, float b) { return (uint32_t)to_f16(a) | (uint32_t)to_f16(b) << 16; }
+DEVICE uint32_t fma_f16x2(uint32_t a, uint32_t b, uint32_t c) { // of sums that float32 has whole
+	uint32_t d = 0;
+	for (int i = 0; i < 32; i += 16) d |= (uint32_t)to_f16(fma32(from_f16((uint16_t)(a >> i)), from_f16((uint16_t)(b >> i)), from_f16((uint16_t)(c >> i)))) << i;
+	return d;
+}
 DEVICE uint32_t halves(uint32_t a, uint32_t b, int high) { return high ? a >> 16 | (b & 0xffff0000u) : (a & 0xffff) | b << 16; }
 #endif
 

@@ -32,6 +32,21 @@ KERNEL(256) gather_coded(float *dst, const uint8_t *table, const int *ids, const
 	}
 }
 
+// fit_chunk is fit_f16 of the values of a chunk, of which each lane of a warp has 16. What is not
+// finite does not count.
+DEVICE float fit_chunk(const float v[16], float &back) {
+	float top = 0;
+	EACH(i, 16) {
+		float a = from_bits(bits(v[i]) & 0x7fffffffu);
+		if (a - a == 0 && a > top) top = a;
+	}
+	for (int m = 1; m < 32; m *= 2) {
+		float o = shuffle_xor(top, m);
+		if (o > top) top = o;
+	}
+	return fit_f16(top, back);
+}
+
 // emit_f16 rounds a row for products on tensor cores: each of n chunks (chunks[i] is its
 // first step, chunks[n] the number of steps) times the power of two that brings its largest
 // value near 2^15. For matmul_mma (between is 0) in the order of mma's B fragments, [tile of
@@ -47,26 +62,60 @@ DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, c
 	long first = between ? (long)(number / 128) * steps * 2048 + number % 128 / 8 * 128 + number % 8 * 4 : (long)(number / 8) * steps * 128 + number % 8 * 16;
 	for (int c = thread() / 32; c < n; c += WARPS) {
 		int lo = chunks[c], pairs = (chunks[c + 1] - lo) * 16, at = from[lo], end = ends[lo];
-		float v[16], top = 0; // pairs lane, lane + 32 ... of the chunk's values
+		float v[16]; // pairs lane, lane + 32 ... of the chunk's values
 		EACH(i, 16) {
 			int k = at + (i / 2 * 32 + lane) * 2 + i % 2;
 			v[i] = row && k < end ? row[k] : 0.0f;
 		}
-		EACH(i, 16) {
-			float a = from_bits(bits(v[i]) & 0x7fffffffu);
-			if (a - a == 0 && a > top) top = a;
-		}
-		for (int m = 1; m < 32; m *= 2) {
-			float o = shuffle_xor(top, m);
-			if (o > top) top = o;
-		}
-		float reciprocal, scale = fit_f16(top, reciprocal);
+		float reciprocal, scale = fit_chunk(v, reciprocal);
 		if (lane == 0) back[between ? (long)lo * between + number : (long)number * steps + lo] = reciprocal;
 		EACH(i, 8) {
 			int pair = i * 32 + lane, s = lo + pair / 16, k = pair % 16 * 2;
 			long at = between ? (long)s * 2048 + k / 8 * 32 + k % 8 / 2 : (long)s * 128 + k % 8 / 2 * 4 + k / 16 * 2 + k % 16 / 8;
 			if (pair < pairs) dst[first + at] = pack_f16(v[2 * i] * scale, v[2 * i + 1] * scale);
 		}
+	}
+}
+
+// emit_codes is emit_f16 for matmul_codes: steps are of 16 k, step s' values lie between from[s]
+// and ends[s], and fragments are [tile of 8 rows][step][lane][4]. Of each of a chunk's
+// segments, which parts tells, the sum of rounded values goes to sums[tile of 8
+// rows][segment][8], if that is not null.
+template <int WARPS>
+DEVICE void emit_codes(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int n, int steps,
+	const segments *parts, float *sums, int heads) {
+	SHARED float space[WARPS][32];
+	int warp = thread() / 32, lane = thread() % 32;
+	long first = (long)(number / 8) * steps * 64 + number % 8 * 8;
+	for (int c = warp; c < n; c += WARPS) {
+		int lo = chunks[c], hi = chunks[c + 1];
+		float v[16]; // of steps lane / 8, lane / 8 + 4 ... of the chunk a pair
+		EACH(i, 8) {
+			int s = lo + i * 4 + lane / 8, at = s < hi ? from[s] + lane % 8 * 2 : 0, end = row && s < hi ? ends[s] : 0;
+			EACH(e, 2) v[2 * i + e] = at + e < end ? row[at + e] : 0.0f;
+		}
+		float reciprocal, scale = fit_chunk(v, reciprocal);
+		if (lane == 0) back[(long)number * steps + lo] = reciprocal;
+		EACH(i, 8) {
+			int s = lo + i * 4 + lane / 8;
+			uint32_t rounded = pack_f16(v[2 * i] * scale, v[2 * i + 1] * scale);
+			if (s < hi) dst[first + (long)s * 64 + lane % 4 * 2 + lane % 8 / 4] = rounded;
+			if (sums) {
+				float sum = from_f16((uint16_t)rounded) + from_f16((uint16_t)(rounded >> 16));
+				for (int m = 1; m < 8; m *= 2) sum += shuffle_xor(sum, m);
+				if (lane % 8 == 0) space[warp][i * 4 + lane / 8] = sum; // of a step
+			}
+		}
+		if (!sums) continue;
+		segments p = parts[lo];
+		sync_warp();
+		if (p.begins >> lane & 1) {
+			float sum = space[warp][lane];
+			for (int i = lane + 1; i < 32 && !(p.begins >> i & 1); i++) sum += space[warp][i];
+			int segment = p.first + __builtin_popcount(p.begins & ((1u << lane) - 1));
+			sums[((long)(number / 8) * heads + segment) * 8 + number % 8] = sum;
+		}
+		sync_warp();
 	}
 }
 
@@ -115,7 +164,7 @@ DEVICE void emit_int8(int8_t *dst, group_sum *scales, const float *row, const in
 // rows, and those by which a product's rows are padded.
 template <int THREADS>
 DEVICE void pass(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, void *scales,
-	const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps, int between) {
+	const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps, int between, const segments *parts, float *sums, int heads) {
 	enum { BATCH = 4, LINE = 32 }; // values that a thread loads together, and of a line of memory
 	SHARED double space[THREADS / 32];
 	launch_next();
@@ -123,6 +172,7 @@ DEVICE void pass(float *xs, const float *add, const float *up, const float *norm
 	for (int i = thread() * LINE; rounded && i < steps; i += THREADS * LINE) {
 		prefetch(from + i), prefetch(ends + i);
 		if (i < n_chunks) prefetch(chunks + i);
+		if (parts) prefetch(parts + i);
 	}
 	await_earlier();
 	int number = block_x();
@@ -164,14 +214,15 @@ DEVICE void pass(float *xs, const float *add, const float *up, const float *norm
 		sync();
 	}
 	if (!rounded) return;
-	if (chunks) emit_f16<THREADS / 32>((uint32_t *)rounded, (float *)scales, row, number, from, ends, chunks, n_chunks, steps, between);
+	if (parts) emit_codes<THREADS / 32>((uint32_t *)rounded, (float *)scales, row, number, from, ends, chunks, n_chunks, steps, parts, sums, heads);
+	else if (chunks) emit_f16<THREADS / 32>((uint32_t *)rounded, (float *)scales, row, number, from, ends, chunks, n_chunks, steps, between);
 	else if (row) emit_int8<THREADS / 32>((int8_t *)rounded + (long)number * steps * 32, (group_sum *)scales + (long)number * steps, row, from, ends, steps);
 }
 
 #define PASS(name, threads) \
 	KERNEL(threads) name(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, void *scales, \
-		const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps, int between) { \
-		pass<threads>(xs, add, up, norm, dsts, rounded, scales, from, ends, chunks, n_chunks, rows, c, gelu, steps, eps, between); \
+		const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps, int between, const segments *parts, float *sums, int heads) { \
+		pass<threads>(xs, add, up, norm, dsts, rounded, scales, from, ends, chunks, n_chunks, rows, c, gelu, steps, eps, between, parts, sums, heads); \
 	}
 PASS(pass_rows, 256)
 PASS(pass_long_rows, 1024)
