@@ -7,7 +7,8 @@
 // Determinism: within its class the same bits for any batch, chunking and number
 // of ranks. Along K every leaf of a product is cut into chunks of 512 values; a
 // chunk is summed in K order (on tensor cores: by their instruction, 16 values at
-// a time), chunks one after the other, leaves by the tree. Attention sums every
+// a time; wgmma is used where it adds as mma.sync does), chunks one after the other, leaves
+// by the tree. Attention sums every
 // fourth position of a chunk of 256, those sums by pairs (on tensor cores: 64 positions
 // by themselves, joined in order), and merges chunks in order.
 // No sum uses atomics: a counter tells the last block of a tile that the partial sums of

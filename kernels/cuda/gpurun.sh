@@ -64,7 +64,7 @@ kernels products 60 'TestAll/./^MatMul$/^(F32|BF16|F16)$'
 kernels 'products of codes' 60 'TestAll/./^MatMul$/^[^FB]'
 kernels attention 60 'TestAll/./^Attention$'
 kernels rules 60 'TestAll/./^rule$'
-kernels steps 60 'TestManyRows|TestFold|TestFused|TestGraphs|TestArgs|TestCopier'
+kernels steps 60 'TestManyRows|TestWide|TestFold|TestFused|TestGraphs|TestArgs|TestCopier'
 # Golden models on 1, 2 and 4 workers, whose bits must be the same.
 stage 'golden rounded' 60 ./engine.test -test.run 'TestGPUGolden/rounded' -gpu -test.short -test.v -golden golden
 stage quantized 60 ./engine.test -test.run TestGPUQuantized -gpu -test.v

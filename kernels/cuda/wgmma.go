@@ -35,20 +35,20 @@ type wide struct {
 
 // newWide finds out whether wgmma can be used: where it is there, and its sums have the
 // bits of mma.sync's, since a row's results may not depend on how many others are
-// computed beside it. SULLAE_CUDA_WGMMA=off has it left alone.
+// computed beside it. SULLAE_CUDA_WGMMA=0 has it left alone.
 func (b *Backend) newWide(log *slog.Logger) error {
 	switch {
 	case b.device.cc != 90:
 		b.wide.why = "the device has no wgmma"
 		return nil
-	case os.Getenv("SULLAE_CUDA_WGMMA") == "off":
-		b.wide.why = "SULLAE_CUDA_WGMMA=off"
+	case os.Getenv("SULLAE_CUDA_WGMMA") == "0":
+		b.wide.why = "SULLAE_CUDA_WGMMA=0"
 	case !b.device.has("matmul_wgmma"):
 		b.wide.why = "the driver did not compile it"
 	case !b.exact:
 		differ, of, err := b.tryWide()
 		if err != nil {
-			return fmt.Errorf("wgmma was tried (SULLAE_CUDA_WGMMA=off does without): %w", err)
+			return fmt.Errorf("wgmma was tried (SULLAE_CUDA_WGMMA=0 does without): %w", err)
 		}
 		if differ > 0 {
 			b.wide.why = fmt.Sprintf("%d of %d sums have other bits than mma.sync's", differ, of)

@@ -121,7 +121,7 @@ func TestWideLeftOut(t *testing.T) {
 	for _, c := range []struct{ env, products, want string }{
 		{"SULLAE_SIM_WGMMA=other", "mma.sync", "sums have other bits than mma.sync's"},
 		{"SULLAE_SIM_REFUSE=sm_90a", "mma.sync", "the driver did not compile it"},
-		{"SULLAE_CUDA_WGMMA=off", "mma.sync", "SULLAE_CUDA_WGMMA=off"},
+		{"SULLAE_CUDA_WGMMA=0", "mma.sync", "SULLAE_CUDA_WGMMA=0"},
 		{"SULLAE_SIM_CC=80", "mma.sync", ""},
 	} {
 		t.Run(c.env, func(t *testing.T) {

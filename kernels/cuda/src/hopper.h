@@ -43,20 +43,20 @@ DEVICE void barrier_expect(uint32_t at, int bytes) {
 // same place.
 DEVICE void barrier_arrive(uint32_t at, int rank, bool yes) {
 	asm volatile("{\n\t"
-		".reg .pred yes;\n\t"
-		".reg .b32 remote;\n\t"
-		"setp.ne.b32 yes, %2, 0;\n\t"
-		"@yes mapa.shared::cluster.u32 remote, %0, %1;\n\t"
-		"@yes mbarrier.arrive.shared::cluster.b64 _, [remote];\n\t"
+		".reg .pred p;\n\t"
+		".reg .b32 there;\n\t"
+		"setp.ne.b32 p, %2, 0;\n\t"
+		"@p mapa.shared::cluster.u32 there, %0, %1;\n\t"
+		"@p mbarrier.arrive.shared::cluster.b64 _, [there];\n\t"
 		"}" : : "r"(at), "r"(rank), "r"((int)yes) : "memory");
 }
 // barrier_try waits for a while, and reports whether the phase of that parity has ended.
 DEVICE bool barrier_try(uint32_t at, int parity) {
 	uint32_t done;
 	asm volatile("{\n\t"
-		".reg .pred ended;\n\t"
-		"mbarrier.try_wait.parity.shared::cta.b64 ended, [%1], %2;\n\t"
-		"selp.u32 %0, 1, 0, ended;\n\t"
+		".reg .pred p;\n\t"
+		"mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n\t"
+		"selp.u32 %0, 1, 0, p;\n\t"
 		"}" : "=r"(done) : "r"(at), "r"(parity) : "memory");
 	return done != 0;
 }
@@ -85,14 +85,14 @@ DEVICE void shared_written() { asm volatile("fence.proxy.async;" : : : "memory")
 #define WGMMA_F4(j) "+f"(acc[j][0]), "+f"(acc[j][1]), "+f"(acc[j][2]), "+f"(acc[j][3])
 DEVICE void wgmma_f16(float acc[16][4], const uint32_t a[4], uint64_t b, int add) {
 	asm volatile("{\n\t"
-		".reg .pred add;\n\t"
-		"setp.ne.b32 add, %69, 0;\n\t"
+		".reg .pred p;\n\t"
+		"setp.ne.b32 p, %69, 0;\n\t"
 		"wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
 		"{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
 		"%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
 		"%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
 		"%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
-		"{%64, %65, %66, %67}, %68, add, 1, 1, 0;\n\t"
+		"{%64, %65, %66, %67}, %68, p, 1, 1, 0;\n\t"
 		"}"
 		: WGMMA_F4(0), WGMMA_F4(1), WGMMA_F4(2), WGMMA_F4(3), WGMMA_F4(4), WGMMA_F4(5), WGMMA_F4(6), WGMMA_F4(7),
 		  WGMMA_F4(8), WGMMA_F4(9), WGMMA_F4(10), WGMMA_F4(11), WGMMA_F4(12), WGMMA_F4(13), WGMMA_F4(14), WGMMA_F4(15)

@@ -259,9 +259,9 @@ DEVICE void multiply(const wide &w, ring<STAGES> &r, const waiting &s) {
 template <int STAGES, bool TREE>
 DEVICE void matmul_wide(const wide &w, uint8_t *global, int lowest, int levels, int patience) {
 	begin_after();
-	DYNAMIC_SHARED(shared);
-	uint8_t *sums = shared + STAGES * WIDE_STAGE, *barriers = sums + (TREE ? SHARED_LEVELS * WIDE_SUMS : 0);
-	ring<STAGES> r = {shared, shared_at(barriers), shared_at(barriers) + STAGES * 8, 0, 0, 0, patience};
+	DYNAMIC_SHARED(arena);
+	uint8_t *sums = arena + STAGES * WIDE_STAGE, *barriers = sums + (TREE ? SHARED_LEVELS * WIDE_SUMS : 0);
+	ring<STAGES> r = {arena, shared_at(barriers), shared_at(barriers) + STAGES * 8, 0, 0, 0, patience};
 	if (thread() == 0) {
 		for (int i = 0; i < STAGES; i++) barrier_init(r.full + i * 8, 1), barrier_init(r.empty + i * 8, 2 * WIDE_THREADS / 32);
 		barrier_ready();
@@ -288,18 +288,18 @@ ALONE(288) matmul_wgmma_tree(const product *list, int products, const uint8_t *x
 // probe_wgmma: 8 products of 64x128x16 a warpgroup and round, of numbers without a pattern.
 KERNEL(256) probe_wgmma(float *dst, int n, int seed) {
 	begin_after();
-	DYNAMIC_SHARED(shared);
+	DYNAMIC_SHARED(arena);
 	enum { MATRICES = 4 }; // of 16 k
 	for (int i = thread(); i < MATRICES * 128 * 8; i += 256) {
 		uint32_t v = (uint32_t)(seed + i) * 2654435761u;
-		((uint32_t *)shared)[i] = (v >> 3 & 0x83ff83ff) | 0x38003800;
+		((uint32_t *)arena)[i] = (v >> 3 & 0x83ff83ff) | 0x38003800;
 	}
 	shared_written();
 	sync();
 	uint32_t a[4];
 	EACH(i, 4) a[i] = ((uint32_t)(seed + 4 * thread() + i) * 2246822519u & 0x83ff83ff) | 0x38003800;
 	float acc[16][4] = {};
-	uint64_t b = matrix_at(shared_at(shared), 128, 256);
+	uint64_t b = matrix_at(shared_at(arena), 128, 256);
 	wgmma_fence();
 	for (int i = 0; i < n; i++) {
 		EACH(j, 8) wgmma_f16(acc, a, b + (uint64_t)(j % MATRICES * 4096 >> 4), 1);
