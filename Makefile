@@ -20,7 +20,7 @@ gpu-test:
 	CGO_ENABLED=0 go test -c -trimpath -ldflags "-s -w" -o bin/gpu/engine.test ./worker/engine
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/gpu/sullae ./cmd/sullae
 	rm -rf bin/gpu/golden && cp -r shard/modeltest/testdata/golden bin/gpu/golden
-	cp kernels/cuda/gpurun.sh bin/gpu/run
+	cp kernels/cuda/gpurun.sh bin/gpu/run && cp kernels/cuda/torch_decode.py bin/gpu/
 
 # test runs everything that runs by default.
 test:

@@ -115,16 +115,17 @@ func (c *benchModelCmd) run(ctx context.Context, std streams) error {
 		fmt.Fprintf(std.err, "%3.0f s: %s %s, batch %d: %.1f tok/s\n", time.Since(start).Seconds(), r.Format, r.Phase, r.Batch, r.TokensPerSecond)
 	}
 	rep, err := measure.Model(ctx, cfg)
-	if err != nil {
-		return err
+	if rep != nil && (err == nil || len(rep.Results) > 0) { // what was measured before an error
+		if c.JSON {
+			err = errors.Join(err, printJSON(std.out, struct {
+				Model string `json:"model"`
+				*measure.ModelReport
+			}{name, rep}))
+		} else {
+			_, werr := io.WriteString(std.out, modelReport(name, rep))
+			err = errors.Join(err, werr)
+		}
 	}
-	if c.JSON {
-		return printJSON(std.out, struct {
-			Model string `json:"model"`
-			*measure.ModelReport
-		}{name, rep})
-	}
-	_, err = io.WriteString(std.out, modelReport(name, rep))
 	return err
 }
 
