@@ -43,15 +43,14 @@ stage() {
 	fi
 	[ $left -gt "$limit" ] || limit=$left
 	echo "== $name" >&2
-	echo 'not begun' >"$work/status"
-	{ if timeout -k 5 "$limit" "$@" 2>&1; then echo ok; else echo "failed $?"; fi >"$work/status"; } | awk '
+	{ timeout -k 5 "$limit" "$@" 2>&1; echo $? >"$work/status"; } | awk '
 		/^\{$/ { object = ""; inside = 1 }
 		inside { end = /^\}$/; sub(/^ +/, ""); object = object $0; if (end) { print object; inside = 0 } next }
 		/^\{.*\}$/ { print; next }
 		{ print > "/dev/stderr" }' | tee "$work/$name.json"
-	status=$(cat "$work/status")
-	if [ "$status" = ok ]; then ok=true; else ok=false failed=1; fi
-	echo "{\"stage\":\"$name\",\"ok\":$ok,\"status\":\"$status\",\"seconds\":$(($(date +%s) - now))}"
+	read -r code <"$work/status"
+	if [ "$code" = 0 ]; then ok=true; else ok=false failed=1; fi
+	echo "{\"stage\":\"$name\",\"ok\":$ok,\"exit\":$code,\"seconds\":$(($(date +%s) - now))}"
 }
 kernels() {
 	name=$1 limit=$2 tests=$3
