@@ -25,6 +25,7 @@ type form struct {
 var forms = []form{
 	{"dp4a.s32.s32", "r, r, r, r", 50, "sm_61", "dp4a"},
 	{"prmt.b32", "r, r, r, r", 20, "sm_20", "prmt"},
+	{"fma.rn.f16x2", "r, r, r, r", 42, "sm_53", "half precision fma"},
 	{"cvt.rn.bf16x2.f32", "r, f, f", 70, "sm_80", "cvt: of two values the first is the upper half"},
 	{"cvt.rn.f16x2.f32", "r, f, f", 70, "sm_80", "cvt"},
 	{"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", "{4 f}, {4 r}, {2 r}, {4 f}", 70, "sm_80", "mma"},
