@@ -19,6 +19,9 @@ const (
 	// does so at the rate of one multiprocessor, some 100 GB/s: more, as of prompts, are for
 	// a launch that has them all.
 	foldBytes = 256 << 10
+	// blocksWanted is how many blocks of few rows each multiprocessor is given, about, where
+	// ranges are so many; maxPer bounds how many ranges a block takes.
+	blocksWanted, maxPer = 4, 8
 	// maxTiles is how many tiles of outputs and rows are counted.
 	maxTiles = 64 << 10
 	// partBytes bounds the partial sums of products, and of attention: what is
@@ -77,13 +80,14 @@ type tile struct {
 	kernel     string
 	rows, outs int
 	wide       bool // launchWide
+	few        bool // a block may take several ranges
 }
 
 func (b *Backend) tile(w *weight, rows int) tile {
 	size := 8
 	if w.method == mma {
 		if rows >= manyRows && b.wide.on {
-			return tile{"matmul_wgmma", 128, 128, true}
+			return tile{kernel: "matmul_wgmma", rows: 128, outs: 128, wide: true}
 		}
 		for size < 64 && size < rows {
 			size *= 2
@@ -91,7 +95,7 @@ func (b *Backend) tile(w *weight, rows int) tile {
 		if rows >= manyRows {
 			size = 128
 		}
-		return tile{kernel: fmt.Sprint("matmul_mma_", size), rows: size, outs: max(size, 64)}
+		return tile{kernel: fmt.Sprint("matmul_mma_", size), rows: size, outs: max(size, 64), few: rows < manyRows}
 	}
 	if w.method == codes {
 		return codesTile(w.spec.DType, rows)
@@ -106,7 +110,7 @@ func (b *Backend) tile(w *weight, rows int) tile {
 	if w.method == panel {
 		name = panelNames[w.spec.DType]
 	}
-	return tile{kernel: fmt.Sprint("matmul_", name, "_", size), rows: size, outs: 128}
+	return tile{kernel: fmt.Sprint("matmul_", name, "_", size), rows: size, outs: 128, few: w.method == quant && size <= 8}
 }
 
 var panelNames = [...]string{tensor.F32: "f32", tensor.BF16: "bf16", tensor.F16: "f16", tensor.I8: "i8", tensor.U4: "u4", tensor.I4: "u4", tensor.F8: "f8"}
@@ -154,6 +158,7 @@ type deviceProduct struct {
 	bias, scales                                 int32
 	scale                                        float32
 	nodes, single                                int32
+	slots, per                                   int32
 	head                                         int32
 }
 
@@ -182,20 +187,25 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 	}
 	d := deal(first)
 	direct := tree || d.slots == 1 && len(first.nodes) == 1
+	// Ranges that a block of few rows takes: to begin one costs as much as some KiB of weights.
+	per := 1
+	if t.few {
+		per = max(1, min(tiles*d.slots/max(blocksWanted*b.device.processors, 1), maxPer))
+	}
 	turn := rows
 	if !direct {
 		turn = min(rows, max(128, partBytes/(d.slots*outs*4)&^127))
 	}
 	for row := 0; row < rows; row += turn {
 		n := min(turn, rows-row)
-		g := grid{0, ceilDiv(n, t.rows), len(d.spans)}
+		g := grid{0, ceilDiv(n, t.rows), ceilDiv(d.slots, per)}
 		launch := make([]deviceProduct, len(list))
 		foldBlocks := 0
 		for i, p := range list {
 			w := p.W.(*weight)
 			launch[i] = w.product(deal(w))
 			launch[i].dst, launch[i].first = dev(p.Dst).at+uint64(4*row*w.spec.Out), int32(g.x)
-			launch[i].parts, launch[i].between = launch[i].dst, int64(rows*w.spec.Out)
+			launch[i].parts, launch[i].between, launch[i].per = launch[i].dst, int64(rows*w.spec.Out), int32(per)
 			g.x += ceilDiv(w.spec.Out, t.outs)
 			foldBlocks += ceilDiv(n*w.spec.Out, 256)
 		}
@@ -244,7 +254,7 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 // product is a matrix as the kernels take it.
 func (w *weight) product(d *deal) deviceProduct {
 	p := deviceProduct{w: w.mem.at, ranges: d.atSpans, groups: w.atGroups, leaves: d.atLeaves, stride: int64(w.blockBytes), out: int32(w.spec.Out),
-		codes: int32(w.codes), offsets: int32(w.offsets), scale: 1, nodes: int32(len(w.nodes))}
+		codes: int32(w.codes), offsets: int32(w.offsets), scale: 1, nodes: int32(len(w.nodes)), slots: int32(d.slots)}
 	if d.single(w.layout) {
 		p.single = 1
 	}

@@ -148,7 +148,7 @@ struct alignas(16) quad {
 };
 
 // group_sum is the scale and the sum of a group of 32 quantized activations.
-struct group_sum {
+struct alignas(8) group_sum {
 	float scale;
 	int sum;
 };
@@ -189,12 +189,20 @@ DEVICE uint16_t to_bf16(float f) {
 	return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 
+#ifdef __CUDA__
+DEVICE float from_f16(uint16_t h) {
+	float f;
+	asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
+	return f;
+}
+#else
 // from_f16 widens binary16, subnormals too.
 DEVICE float from_f16(uint16_t h) {
 	uint32_t sign = (uint32_t)(h & 0x8000) << 16, body = (uint32_t)(h & 0x7fff) << 13;
 	if (body >= 0x0f800000) return from_bits(sign | body | 0x7f800000);          // infinite, NaN
 	return from_bits(sign | bits(from_bits(body) * from_bits(0x77800000)));      // times 2^112
 }
+#endif
 
 // to_f16 rounds to nearest even, into subnormals too; what is too large becomes
 // infinite.

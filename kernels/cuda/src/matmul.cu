@@ -117,35 +117,49 @@ PANELS(u4, U4)
 PANELS(f8, F8)
 
 // matmul_mma: few rows, bound by the weights' memory. A warp has a tile of
-// outputs and 8 * TILES rows; 128 threads.
+// outputs and 8 * TILES rows; 128 threads. A block takes p.per ranges, which lie one after
+// the other. Activations of few tiles are loaded a step ahead.
 template <int TILES>
 DEVICE void matmul_mma(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps) {
-	enum { STAGES = 8 };
+	enum { STAGES = 8, AHEAD = TILES <= 2 };
 	SHARED uint8_t rings[WARPS][STAGES * A_BYTES];
 	launch_next();
 	product p = find(list, products);
-	range r = p.ranges[block_z()];
+	int z = block_z() * p.per, end = min_i(z + p.per, p.slots);
+	range r = p.ranges[z], last = p.ranges[end - 1];
 	int warp = thread() / 32, lane = thread() % 32, tile = (block_x() - p.first) * WARPS + warp;
-	int row = block_y() * 8 * TILES, n = tile * 16 < p.out ? (r.n + STEP - 1) / STEP : 0;
-	stream<A_BYTES, STAGES> s = begin<A_BYTES, STAGES>(rings[warp], p.w + tile * p.stride + (long)r.lo * A_BYTES, (long)n * A_BYTES);
+	bool mine = tile * 16 < p.out;
+	int row = block_y() * 8 * TILES, all = mine ? last.lo + (last.n + STEP - 1) / STEP - r.lo : 0;
+	stream<A_BYTES, STAGES> s = begin<A_BYTES, STAGES>(rings[warp], p.w + tile * p.stride + (long)r.lo * A_BYTES, all * A_BYTES);
 	await_earlier();
 	const uint8_t *b = x + ((long)(row / 8) * steps + r.lo) * B_BYTES + lane * 16;
-	float sum[TILES][4] = {};
-	for (int c = 0; c < n; c += CHUNK_STEPS) {
-		float acc[TILES][4] = {};
-		for (int i = c; i < min_i(c + CHUNK_STEPS, n); i++) {
-			const uint8_t *a = next(s, i) + lane * 16;
-			quad a0 = *(const quad *)a, a1 = *(const quad *)(a + 512);
-			EACH(j, TILES) {
-				quad q = *(const quad *)(b + ((long)j * steps + i) * B_BYTES);
-				mma_f16(acc[j], a0.v, q.v[0], q.v[1]);
-				mma_f16(acc[j], a1.v, q.v[2], q.v[3]);
+	quad q[TILES];
+	auto load = [&](int step) { EACH(j, TILES) q[j] = *(const quad *)(b + ((long)j * steps + step) * B_BYTES); };
+	if (AHEAD) load(0);
+	for (int at = 0;;) { // step of the block's
+		float sum[TILES][4] = {};
+		int n = mine ? (r.n + STEP - 1) / STEP : 0;
+		for (int c = 0; c < n; c += CHUNK_STEPS) {
+			float acc[TILES][4] = {};
+			for (int stop = at + min_i(CHUNK_STEPS, n - c); at < stop; at++) {
+				const uint8_t *a = next(s, at) + lane * 16;
+				quad a0 = *(const quad *)a, a1 = *(const quad *)(a + 512);
+				if (!AHEAD) load(at);
+				quad now[TILES];
+				EACH(j, TILES) now[j] = q[j];
+				if (AHEAD) load(min_i(at + 1, all - 1));
+				EACH(j, TILES) {
+					mma_f16(acc[j], a0.v, now[j].v[0], now[j].v[1]);
+					mma_f16(acc[j], a1.v, now[j].v[2], now[j].v[3]);
+				}
 			}
+			add_chunk<TILES>(sum, acc, back + (long)row * steps + r.lo + c, steps);
 		}
-		add_chunk<TILES>(sum, acc, back + (long)row * steps + r.lo + c, steps);
+		store<TILES>(p, r, sum, tile * 16, row, rows);
+		if (++z == end) break;
+		r = p.ranges[z];
 	}
 	wait_async<0>();
-	store<TILES>(p, r, sum, tile * 16, row, rows);
 	fold_last<32 * WARPS, 16 * WARPS>(p, rows, row, min_i(8 * TILES, rows - row));
 }
 
@@ -214,46 +228,65 @@ KERNEL(256) matmul_mma_128(const product *list, int products, const uint8_t *x, 
 // matmul_panel's.
 template <int LINES, int ROWS>
 DEVICE void matmul_quant(const product *list, int products, const uint32_t *x, const group_sum *scales, int rows, int groups) {
-	enum { BYTES = 64 + LINES * 128, STAGES = 6 };
+	enum { BYTES = 64 + LINES * 128, STAGES = LINES == 4 ? 16 : 8, AHEAD = ROWS == 1 };
 	SHARED uint8_t rings[WARPS][STAGES * BYTES];
 	launch_next();
 	product p = find(list, products);
-	range r = p.ranges[block_z()];
+	int z = block_z() * p.per, end = min_i(z + p.per, p.slots);
+	range r = p.ranges[z], last = p.ranges[end - 1];
 	int warp = thread() / 32, lane = thread() % 32, panel = (block_x() - p.first) * WARPS + warp;
-	int row = block_y() * ROWS, n = min_i(ROWS, rows - row), col = panel * 32 + lane;
-	int end = panel * 32 < p.out ? (r.n + 31) / 32 : 0;
-	stream<BYTES, STAGES> s = begin<BYTES, STAGES>(rings[warp], p.w + panel * p.stride + (long)r.lo * BYTES, (long)end * BYTES);
+	bool mine = panel * 32 < p.out;
+	int row = block_y() * ROWS, n = min_i(ROWS, rows - row), col = panel * 32 + lane, all = mine ? last.lo + (last.n + 31) / 32 - r.lo : 0;
+	stream<BYTES, STAGES> s = begin<BYTES, STAGES>(rings[warp], p.w + panel * p.stride + (long)r.lo * BYTES, all * BYTES);
 	await_earlier();
-	float sum[ROWS] = {};
-	for (int c = 0; c < end; c += SPLIT / 32) {
-		float acc[ROWS] = {};
-		for (int g = c; g < min_i(c + SPLIT / 32, end); g++) {
-			const uint8_t *group = next(s, g);
-			float scale = from_f16(((const uint16_t *)group)[lane]);
-			const uint32_t *lines = (const uint32_t *)(group + 64) + lane;
-			uint32_t q[LINES];
-			EACH(l, LINES) q[l] = lines[l * 32];
-			EACH(j, ROWS) {
-				long at = (long)(row + (j < n ? j : 0)) * groups + r.lo + g;
-				const quad *v = (const quad *)(x + at * 8);
-				quad lo = v[0], hi = v[1];
-				group_sum t = scales[at];
-				int dot = LINES == 8 ? 0 : -8 * t.sum;
-				EACH(l, LINES) {
-					if (LINES == 8) {
-						dot = dp4a(q[l], l < 4 ? lo.v[l] : hi.v[l - 4], dot);
-					} else {
-						dot = dp4a(q[l] & 0x0f0f0f0f, 2 * l < 4 ? lo.v[2 * l] : hi.v[2 * l - 4], dot);
-						dot = dp4a(q[l] >> 4 & 0x0f0f0f0f, 2 * l < 4 ? lo.v[2 * l + 1] : hi.v[2 * l - 3], dot);
-					}
-				}
-				acc[j] = fma32((float)dot, scale * t.scale, acc[j]);
-			}
+	quad lo[ROWS], hi[ROWS];
+	group_sum t[ROWS];
+	const uint32_t *xs = x + ((long)row * groups + r.lo) * 8;
+	const group_sum *ts = scales + (long)row * groups + r.lo;
+	auto load = [&](int group) {
+		EACH(j, ROWS) {
+			long at = (long)(j < n ? j : 0) * groups + group;
+			lo[j] = *(const quad *)(xs + at * 8), hi[j] = *(const quad *)(xs + at * 8 + 4);
+			t[j] = ts[at];
 		}
-		EACH(j, ROWS) sum[j] += acc[j];
+	};
+	if (AHEAD) load(0);
+	for (int at = 0;;) { // group of the block's
+		float sum[ROWS] = {};
+		int own = mine ? (r.n + 31) / 32 : 0;
+		for (int c = 0; c < own; c += SPLIT / 32) {
+			float acc[ROWS] = {};
+			for (int stop = at + min_i(SPLIT / 32, own - c); at < stop; at++) {
+				const uint8_t *group = next(s, at);
+				float scale = from_f16(((const uint16_t *)group)[lane]);
+				const uint32_t *lines = (const uint32_t *)(group + 64) + lane;
+				uint32_t q[LINES];
+				EACH(l, LINES) q[l] = lines[l * 32];
+				if (!AHEAD) load(at);
+				int dot[ROWS];
+				float factor[ROWS];
+				EACH(j, ROWS) {
+					dot[j] = LINES == 8 ? 0 : -8 * t[j].sum;
+					EACH(l, LINES) {
+						if (LINES == 8) {
+							dot[j] = dp4a(q[l], l < 4 ? lo[j].v[l] : hi[j].v[l - 4], dot[j]);
+						} else {
+							dot[j] = dp4a(q[l] & 0x0f0f0f0f, 2 * l < 4 ? lo[j].v[2 * l] : hi[j].v[2 * l - 4], dot[j]);
+							dot[j] = dp4a(q[l] >> 4 & 0x0f0f0f0f, 2 * l < 4 ? lo[j].v[2 * l + 1] : hi[j].v[2 * l - 3], dot[j]);
+						}
+					}
+					factor[j] = t[j].scale;
+				}
+				if (AHEAD) load(min_i(at + 1, all - 1));
+				EACH(j, ROWS) acc[j] = fma32((float)dot[j], scale * factor[j], acc[j]);
+			}
+			EACH(j, ROWS) sum[j] += acc[j];
+		}
+		EACH(j, ROWS) if (j < n && col < p.out) p.parts[((long)r.slot * rows + row + j) * p.out + col] = sum[j];
+		if (++z == end) break;
+		r = p.ranges[z];
 	}
 	wait_async<0>();
-	EACH(j, ROWS) if (j < n && col < p.out) p.parts[((long)r.slot * rows + row + j) * p.out + col] = sum[j];
 	fold_last<32 * WARPS, 32 * WARPS>(p, rows, row, n);
 }
 

@@ -26,6 +26,7 @@ struct product {
 	int bias, scales;   // what a 4-bit code is too large by; the type of scales
 	float scale;        // of tensor cores: what sums are multiplied by
 	int nodes, single;  // single: every leaf has one slot, of its number
+	int slots, per;     // of few rows: the ranges, and how many a block takes, one after the other
 	int head;           // matmul_codes': the size of a segment's head
 };
 

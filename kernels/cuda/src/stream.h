@@ -7,23 +7,27 @@ template <int BYTES, int STAGES>
 struct stream {
 	uint8_t *ring;
 	const uint8_t *from;
-	long size;
+	int size;
 };
 
 template <int BYTES, int STAGES>
+DEVICE uint8_t *place(const stream<BYTES, STAGES> &s, int stage) { return s.ring + (uint32_t)stage % STAGES * BYTES; }
+
+template <int BYTES, int STAGES>
 DEVICE void fetch(const stream<BYTES, STAGES> &s, int stage) {
-	for (int i = thread() % 32 * 16; i < BYTES; i += 512) {
-		long at = (long)stage * BYTES + i;
-		if (at < s.size) copy_async(s.ring + stage % STAGES * BYTES + i, s.from + at);
+	uint8_t *to = place(s, stage);
+	EACH(i, (BYTES + 511) / 512) {
+		int in = thread() % 32 * 16 + i * 512, at = stage * BYTES + in;
+		if (in < BYTES && at < s.size) copy_async(to + in, s.from + at);
 	}
 	commit_async();
 }
 
 // begin fetches the first stages. No lane may still read the ring.
 template <int BYTES, int STAGES>
-DEVICE stream<BYTES, STAGES> begin(uint8_t *ring, const uint8_t *from, long size) {
+DEVICE stream<BYTES, STAGES> begin(uint8_t *ring, const uint8_t *from, int size) {
 	stream<BYTES, STAGES> s = {ring, from, size};
-	for (int i = 0; i < STAGES - 1; i++) fetch(s, i);
+	EACH(i, STAGES - 1) fetch(s, i);
 	return s;
 }
 
@@ -33,5 +37,5 @@ DEVICE const uint8_t *next(const stream<BYTES, STAGES> &s, int stage) {
 	wait_async<STAGES - 2>();
 	sync_warp();
 	fetch(s, stage + STAGES - 1);
-	return s.ring + stage % STAGES * BYTES;
+	return place(s, stage);
 }
