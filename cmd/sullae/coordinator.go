@@ -58,7 +58,7 @@ func (c *coordinatorCmd) Run(ctx context.Context) error {
 	cfg.OnEtcd = func(endpoints []string) { log.Info("waiting for workers", "etcd", endpoints, "workers", cfg.Workers) }
 	cfg.OnProgress = logProgress(log)
 	cfg.OnReady = printReady
-	return coordinator.Run(ctx, cfg)
+	return asked(ctx, coordinator.Run(ctx, cfg))
 }
 
 func (f servingFlags) config() coordinator.Config {

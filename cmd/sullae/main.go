@@ -83,6 +83,15 @@ func parse(parser *kong.Kong, args []string) (*kong.Context, error) {
 	return k, err
 }
 
+// asked is the end of a server: no error where it was asked to end, however far it
+// had come.
+func asked(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
 // patience is how long after the first signal another Ctrl-C is taken to mean
 // that an orderly end takes too long.
 const patience = time.Second

@@ -46,7 +46,8 @@ const restartPause = time.Second
 
 // Run starts a coordinator in this process and the workers as processes of
 // their own, and ends them all when the context does.
-func (c *upCmd) Run(ctx context.Context) error {
+func (c *upCmd) Run(ctx context.Context) (err error) {
+	defer func(ctx context.Context) { err = asked(ctx, err) }(ctx)
 	log := c.logger()
 	if err := c.check(); err != nil {
 		return err
@@ -88,7 +89,6 @@ func (c *upCmd) Run(ctx context.Context) error {
 		defer remove()
 		certs = own
 	}
-	var err error
 	if cfg.NodeTLS, err = certs.source(log); err != nil {
 		return err
 	}
@@ -111,11 +111,7 @@ func (c *upCmd) Run(ctx context.Context) error {
 			return nil
 		}
 	})
-	err = eg.Wait()
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
+	return eg.Wait()
 }
 
 func (c *upCmd) check() error {

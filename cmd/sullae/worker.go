@@ -78,7 +78,7 @@ func (c *workerCmd) Run(ctx context.Context) error {
 		defer ckpt.Close()
 		cfg.Checkpoint = ckpt
 	}
-	return node.Run(ctx, cfg)
+	return asked(ctx, node.Run(ctx, cfg))
 }
 
 // numaNode is the node that --numa-node means; nil is none.
