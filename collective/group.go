@@ -79,15 +79,6 @@ func NewGroup(cfg Config, links []link.Link) (*Group, error) {
 	return g, nil
 }
 
-// Solo is the communicator of a group of one.
-func Solo() *Group {
-	g, err := NewGroup(Config{Group: "solo", Epoch: 1, WorldSize: 1}, nil)
-	if err != nil {
-		panic(err)
-	}
-	return g
-}
-
 // Rank implements Communicator.
 func (g *Group) Rank() int { return g.cfg.Rank }
 

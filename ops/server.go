@@ -48,9 +48,6 @@ func Listen(cfg Config) (*Server, error) {
 // Addr is where it listens.
 func (s *Server) Addr() net.Addr { return s.l.Addr() }
 
-// Close ends a server that Serve was not called on.
-func (s *Server) Close() error { return s.l.Close() }
-
 // Serve answers until ctx ends; then it returns nil.
 func (s *Server) Serve(ctx context.Context) error {
 	web := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}

@@ -63,12 +63,11 @@ type director struct {
 
 // hand is a worker.
 type hand struct {
-	sees     bool
-	member   formation // as Membership: of it epoch and tok count
-	cur      formation // the rank that it is; epoch 0: none
-	running  bool
-	did      formation // of the last step that it computed
-	recorded bool      // it was admitted by the record
+	sees    bool
+	member  formation // as Membership: of it epoch and tok count
+	cur     formation // the rank that it is; epoch 0: none
+	running bool
+	did     formation // of the last step that it computed
 }
 
 // letter is a message on its way.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -74,6 +75,8 @@ func uploadError(err error) error {
 		return err
 	case errors.As(err, &tooLarge):
 		return apiError{Status: http.StatusRequestEntityTooLarge, Param: "file", Code: "file_too_large", Message: fmt.Sprintf("the form is larger than %d bytes", tooLarge.Limit)}
+	case errors.Is(err, syscall.ENOSPC):
+		return apiError{Status: http.StatusInsufficientStorage, Code: "storage_full", Message: "the server's disk is full"}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return apiError{Status: http.StatusRequestTimeout, Code: "body_timeout", Message: "the form did not come in time"}
 	}

@@ -245,7 +245,7 @@ func (g *Group) open(ctx context.Context, e *epoch) error {
 		w := e.members[r]
 		stream, err := clusterv1.NewWorkerServiceClient(e.conns[r]).Run(ctx)
 		if err == nil {
-			err = stream.Send(&clusterv1.RunRequest{Message: &clusterv1.RunRequest_Open{Open: &clusterv1.Open{Group: g.cfg.Name, Epoch: e.id}}})
+			_ = stream.Send(&clusterv1.RunRequest{Message: &clusterv1.RunRequest_Open{Open: &clusterv1.Open{Group: g.cfg.Name, Epoch: e.id}}}) // Recv tells what fails
 			var m *clusterv1.RunResponse
 			if m, err = stream.Recv(); err == nil && m.GetError() != nil {
 				err = errors.New(m.GetError().Message)

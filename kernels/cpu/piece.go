@@ -23,8 +23,6 @@ func (w *weight) pieceRows(p int, piece kernels.Piece) tree.Range {
 	return piece.RowsIn(p*panelWidth, panelWidth)
 }
 
-func (w *weight) leafLen(i int) int { return w.leaves[i+1] - w.leaves[i] }
-
 // copyPiece copies what a piece has of panel p.
 func (w *weight) copyPiece(p int, piece kernels.Piece) {
 	rows := w.pieceRows(p, piece)

@@ -3,7 +3,6 @@ package modeltest
 import (
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
@@ -332,6 +331,3 @@ func (m *quantizedMatrix) store(f *Shard, base string) {
 		}
 	}
 }
-
-// String is the scheme's name.
-func (s Scheme) String() string { return fmt.Sprint(s.Name) }

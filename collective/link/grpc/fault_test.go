@@ -28,7 +28,6 @@ type faults struct {
 	sent  [][]byte // by anybody, in this epoch
 	stale [][]byte // in the one before
 	held  map[stream][]byte
-	late  sync.WaitGroup
 	kinds []string
 }
 
