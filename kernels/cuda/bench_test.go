@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/sullae/sullae/kernels"
@@ -30,9 +31,11 @@ func BenchmarkMatMul(b *testing.B) {
 		format kernels.Format
 		rows   []int
 		wide   bool
+		codes  tensor.DType // in groups of 128
 	}{
-		{"bf16/wgmma", kernels.AsStored, []int{128, 512, 4096}, true}, {"bf16", kernels.AsStored, []int{1, 8, 64, 512, 4096}, false},
-		{"q8", kernels.Q8, []int{1, 8, 64, 512}, false}, {"q4", kernels.Q4, []int{1, 8, 64, 512}, false},
+		{"bf16/wgmma", kernels.AsStored, []int{128, 512, 4096}, true, 0}, {"bf16", kernels.AsStored, []int{1, 8, 64, 512, 4096}, false, 0},
+		{"q8", kernels.Q8, []int{1, 8, 64, 512}, false, 0}, {"q4", kernels.Q4, []int{1, 8, 64, 512}, false, 0},
+		{"u4", kernels.AsStored, []int{1, 8, 64, 512, 4096}, false, tensor.U4}, {"f8", kernels.AsStored, []int{1, 8, 64, 512, 4096}, false, tensor.F8},
 	} {
 		for _, s := range shapes {
 			for _, rows := range f.rows {
@@ -42,14 +45,11 @@ func BenchmarkMatMul(b *testing.B) {
 						b.Skip(be.wide.why)
 					}
 					be.wide.on = f.wide
-					row := make([]byte, 2*s.k)
-					for i := range row {
-						row[i] = byte(i * 37)
-						if i%2 == 1 {
-							row[i] = row[i]&0x83 | 0x3c
-						}
-					}
 					spec := kernels.WeightSpec{Name: s.name, Out: s.out, K: s.k, DType: tensor.BF16, Format: f.format}
+					if f.codes != 0 {
+						spec.DType, spec.Coding = f.codes, kernels.Runs(tensor.F16, f.codes == tensor.U4, s.k, 128)
+					}
+					row := randomRow(rand.New(rand.NewPCG(1, 2)), spec)
 					if s.leaves > 1 {
 						for i := range s.leaves + 1 {
 							spec.Leaves = append(spec.Leaves, s.k/s.leaves*i)

@@ -92,15 +92,24 @@ func (b *Backend) codesOperand(w *weight, x kernels.Buffer, rows int) operand {
 	return in
 }
 
+// largestScale bounds scales and offsets, so that a chunk's sum is finite before it is
+// divided by what its activations were multiplied by.
+const largestScale = 0x1p64
+
 // putCodes places the codes of leaves of output j of a tile, and their segments' scales
 // and offsets.
-func (w *weight) putCodes(dst, record []byte, j int, leaves tree.Range) {
+func (w *weight) putCodes(dst, record []byte, j int, leaves tree.Range) error {
 	d, col := w.spec.DType, w.leaves[leaves.Lo]
 	cols := w.leaves[leaves.Hi] - col
 	c, first := w.spec.Coding.Columns(col, cols)
 	tail, size, head := record[d.Bytes(cols):], c.Scales.Size(), w.headBytes()
+	scales, offsets := make([]float32, c.N), make([]float32, c.N)
+	c.Tail(scales, offsets, tail)
 	for s := w.heads[leaves.Lo]; s < w.heads[leaves.Hi]; s++ {
 		g := w.segments[s] - first
+		if v := max(scales[g], -scales[g], offsets[g], -offsets[g]); v > largestScale {
+			return fmt.Errorf("scale or offset %v of group %d: too large for the tensor cores; use --cuda-exact", v, first+g)
+		}
 		copy(dst[s*head+j*size:][:size], tail[g*size:])
 		if c.Offsets {
 			copy(dst[s*head+w.offsets+j*4:][:4], tail[c.N*size+g*4:])
@@ -115,17 +124,28 @@ func (w *weight) putCodes(dst, record []byte, j int, leaves tree.Range) {
 	}
 	step := w.stepSize()
 	for s := w.starts[leaves.Lo]; s < w.starts[leaves.Hi]; s++ {
-		to, from := dst[w.codes+s*step:][:step], int(w.from[s])
-		for k := range min(codeStep, int(w.ends[s])-from) {
-			at := from - col + k
-			lane, place := j%8*4+k%8/2, k%2*2
-			if d.Bytes(2) == 1 {
-				to[lane*4+j/8+place] |= (record[at/2]>>(at%2*4)&15 ^ flip) << (k / 8 * 4)
-			} else {
-				to[lane*8+j/8*4+place+k/8] = record[at] ^ flip
+		to, at := dst[w.codes+s*step:][:step], int(w.from[s])-col
+		n := min(codeStep, int(w.ends[s])-int(w.from[s]))
+		var v [codeStep]byte
+		if d.Bytes(2) == 1 {
+			for k := range n {
+				v[k] = record[(at+k)/2]>>((at+k)%2*4)&15 ^ flip
 			}
+			for t := range 4 {
+				to := to[(j%8*4+t)*4+j/8:]
+				to[0], to[2] = v[2*t]|v[2*t+8]<<4, v[2*t+1]|v[2*t+9]<<4
+			}
+			continue
+		}
+		for k, code := range record[at : at+n] {
+			v[k] = code ^ flip
+		}
+		for t := range 4 {
+			to := to[(j%8*4+t)*8+j/8*4:]
+			to[0], to[1], to[2], to[3] = v[2*t], v[2*t+8], v[2*t+1], v[2*t+9]
 		}
 	}
+	return nil
 }
 
 // codeAtoms are where output j of a tile lies within a step.

@@ -249,10 +249,10 @@ func (p *packer) read(out []byte, first int, h kernels.Hole) error {
 			if err := spec.Coding.CheckRecord(record, spec.DType, col, cols); err != nil {
 				return fmt.Errorf("row %d: %w", row+i, err)
 			}
-			if w.method == codes {
-				w.putCodes(block, record, j%width, h.Leaves)
-			} else {
+			if w.method == panel {
 				w.putRecord(block, record, j%width, h.Leaves)
+			} else if err := w.putCodes(block, record, j%width, h.Leaves); err != nil {
+				return fmt.Errorf("row %d: %w", row+i, err)
 			}
 			continue
 		}

@@ -24,7 +24,7 @@
 
 enum { CODE_STEPS = 32, X_BYTES = 256, HEAD_BYTES = 128 };
 
-// A_BYTES is the size of a step of a tile's codes.
+// a_bytes is the size of a step of a tile's codes.
 constexpr int a_bytes(int code) { return code == U4 ? 128 : 256; }
 
 struct alignas(8) word_pair {
