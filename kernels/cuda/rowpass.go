@@ -2,6 +2,11 @@
 
 package cuda
 
+import "cmp"
+
+// shareValues is about how many values of a row a block has, where it has not all.
+const shareValues = 1024
+
 // rowPass is ops on rows that are one pass over them (rows.cu, pass_rows): what is
 // zero is not done.
 type rowPass struct {
@@ -88,11 +93,14 @@ func (b *Backend) launchPass(p *rowPass) {
 	if p.gelu {
 		gelu = 1
 	}
-	kernel := "pass_rows"
-	if p.c > 1024 {
+	kernel, shares := "pass_rows", 1
+	switch units := cmp.Or(p.nChunks, p.steps); {
+	case p.norm == 0 && p.rounded != 0: // no value needs the rest of its row
+		shares = min(ceilDiv(p.c, shareValues), units)
+	case p.c > 1024:
 		kernel = "pass_long_rows"
 	}
-	b.launch(kernel, grid{max(p.rows, p.padded), 1, 1}, p.x, p.add, p.up, p.norm, p.dst, p.rounded, p.scales, p.from, p.ends, p.chunks, uint64(p.nChunks),
+	b.launch(kernel, grid{max(p.rows, p.padded), shares, 1}, p.x, p.add, p.up, p.norm, p.dst, p.rounded, p.scales, p.from, p.ends, p.chunks, uint64(p.nChunks),
 		uint64(p.rows), uint64(p.c), gelu, uint64(p.steps), f32(p.eps), uint64(p.between), p.parts, p.sums, uint64(p.heads))
 }
 

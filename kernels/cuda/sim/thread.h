@@ -51,6 +51,7 @@ DEVICE int block_x() { return sim::now.block[0] + (sim::now.thread >= sim::now.t
 DEVICE int block_y() { return sim::now.block[1]; }
 DEVICE int block_z() { return sim::now.block[2]; }
 DEVICE int blocks_x() { return sim::now.blocks[0]; }
+DEVICE int blocks_y() { return sim::now.blocks[1]; }
 DEVICE int blocks_z() { return sim::now.blocks[2]; }
 DEVICE void sync() { sim::barrier(); }
 DEVICE void sync_warp() { sim::warp_barrier(); }

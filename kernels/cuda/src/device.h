@@ -26,6 +26,7 @@ DEVICE int block_x() { return __nvvm_read_ptx_sreg_ctaid_x(); }
 DEVICE int block_y() { return __nvvm_read_ptx_sreg_ctaid_y(); }
 DEVICE int block_z() { return __nvvm_read_ptx_sreg_ctaid_z(); }
 DEVICE int blocks_x() { return __nvvm_read_ptx_sreg_nctaid_x(); }
+DEVICE int blocks_y() { return __nvvm_read_ptx_sreg_nctaid_y(); }
 DEVICE int blocks_z() { return __nvvm_read_ptx_sreg_nctaid_z(); }
 DEVICE void sync() { __syncthreads(); }
 DEVICE void sync_warp() { __nvvm_bar_warp_sync(0xffffffff); }

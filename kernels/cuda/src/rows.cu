@@ -55,13 +55,23 @@ DEVICE float fit_chunk(const float v[16], float &back) {
 // of 8 rows][8 k][row][k], and back[its first step, row], rows between apart. Values that
 // are not finite stay what they are. from[s] is where the values of step s lie in the row,
 // those of a chunk one after the other, ends[s] where their leaf ends; a row that is null
-// is zero. A warp a chunk.
+// is zero. A warp a chunk, of chunks c to n; it has found the first one.
+struct chunk_place {
+	int lo, pairs, at, end;
+};
+
+DEVICE chunk_place find_chunk(const int *from, const int *ends, const int *chunks, int c) {
+	int lo = chunks[c];
+	return {lo, (chunks[c + 1] - lo) * 16, from[lo], ends[lo]};
+}
+
 template <int WARPS>
-DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int n, int steps, int between) {
+DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int c, int n, chunk_place found, int steps, int between) {
 	int lane = thread() % 32;
 	long first = between ? (long)(number / 128) * steps * 2048 + number % 128 / 8 * 128 + number % 8 * 4 : (long)(number / 8) * steps * 128 + number % 8 * 16;
-	for (int c = thread() / 32; c < n; c += WARPS) {
-		int lo = chunks[c], pairs = (chunks[c + 1] - lo) * 16, at = from[lo], end = ends[lo];
+	for (c += thread() / 32; c < n; c += WARPS) {
+		int lo = found.lo, pairs = found.pairs, at = found.at, end = found.end;
+		if (c + WARPS < n) found = find_chunk(from, ends, chunks, c + WARPS);
 		float v[16]; // pairs lane, lane + 32 ... of the chunk's values
 		EACH(i, 16) {
 			int k = at + (i / 2 * 32 + lane) * 2 + i % 2;
@@ -82,12 +92,12 @@ DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, c
 // segments, which parts tells, the sum of rounded values goes to sums[tile of 8
 // rows][segment][8], if that is not null.
 template <int WARPS>
-DEVICE void emit_codes(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int n, int steps,
+DEVICE void emit_codes(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int c, int n, int steps,
 	const segments *parts, float *sums, int heads) {
 	SHARED float space[WARPS][32];
 	int warp = thread() / 32, lane = thread() % 32;
 	long first = (long)(number / 8) * steps * 64 + number % 8 * 8;
-	for (int c = warp; c < n; c += WARPS) {
+	for (c += warp; c < n; c += WARPS) {
 		int lo = chunks[c], hi = chunks[c + 1];
 		float v[16]; // of steps lane / 8, lane / 8 + 4 ... of the chunk a pair
 		EACH(i, 8) {
@@ -120,18 +130,32 @@ DEVICE void emit_codes(uint32_t *dst, float *back, const float *row, int number,
 }
 
 // emit_int8 quantizes a row for matmul_quant, in groups of 32 (package reference,
-// QuantizeRow), a warp four groups at a time; a group's scale is NaN where a value is not
-// finite.
+// QuantizeRow), a warp four groups at a time, of groups first to n, of which it has found the
+// first; a group's scale is NaN where a value is not finite.
+struct group_places {
+	int at[4], end[4];
+};
+
+DEVICE group_places find_groups(const int *from, const int *ends, int first, int n) {
+	group_places found;
+	EACH(i, 4) {
+		int g = min_i(first + i, n - 1);
+		found.at[i] = from[g], found.end[i] = ends[g];
+	}
+	return found;
+}
+
 template <int WARPS>
-DEVICE void emit_int8(int8_t *dst, group_sum *scales, const float *row, const int *from, const int *ends, int groups) {
+DEVICE void emit_int8(int8_t *dst, group_sum *scales, const float *row, const int *from, const int *ends, int first, int n, group_places found) {
 	int lane = thread() % 32;
-	for (int first = thread() / 32 * 4; first < groups; first += 4 * WARPS) {
+	for (first += thread() / 32 * 4; first < n; first += 4 * WARPS) {
 		float v[4], top[4];
 		int odd[4], q[4], sum[4];
 		EACH(i, 4) {
-			int g = min_i(first + i, groups - 1), at = from[g] + lane;
-			v[i] = at < ends[g] ? row[at] : 0.0f;
+			int at = found.at[i] + lane;
+			v[i] = at < found.end[i] ? row[at] : 0.0f;
 		}
+		if (first + 4 * WARPS < n) found = find_groups(from, ends, first + 4 * WARPS, n);
 		EACH(i, 4) {
 			odd[i] = v[i] - v[i] == 0 ? 0 : 1;
 			top[i] = odd[i] ? 0.0f : from_bits(bits(v[i]) & 0x7fffffffu);
@@ -143,7 +167,7 @@ DEVICE void emit_int8(int8_t *dst, group_sum *scales, const float *row, const in
 		}
 		EACH(i, 4) sum[i] = q[i] = odd[i] || top[i] < 0x1p-100f ? 0 : (int)__builtin_rintf(v[i] * (127.0f / top[i]));
 		for (int m = 1; m < 32; m *= 2) EACH(i, 4) sum[i] += shuffle_xor_i(sum[i], m);
-		EACH(i, 4) if (first + i < groups) {
+		EACH(i, 4) if (first + i < n) {
 			int g = first + i;
 			dst[g * 32 + lane] = (int8_t)q[i];
 			if (lane == 0) scales[g] = {odd[i] ? from_bits(0x7fc00000u) : top[i] < 0x1p-100f ? 0.0f : top[i] * (1.0f / 127.0f), sum[i]};
@@ -161,7 +185,8 @@ DEVICE void emit_int8(int8_t *dst, group_sum *scales, const float *row, const in
 //	          (then scales are its back), else emit_int8's
 //
 // dst may be x. The sum's order depends on the number of threads, which depends on c. Grid:
-// rows, and those by which a product's rows are padded.
+// rows, and those by which a product's rows are padded, x shares of a row: one where there
+// is a norm. What no launch writes is looked up before those ahead have ended.
 template <int THREADS>
 DEVICE void pass(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, void *scales,
 	const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps, int between, const segments *parts, float *sums, int heads) {
@@ -169,34 +194,43 @@ DEVICE void pass(float *xs, const float *add, const float *up, const float *norm
 	SHARED double space[THREADS / 32];
 	launch_next();
 	for (int i = thread() * LINE; norm && i < c; i += THREADS * LINE) prefetch(norm + i);
-	for (int i = thread() * LINE; rounded && i < steps; i += THREADS * LINE) {
-		prefetch(from + i), prefetch(ends + i);
-		if (i < n_chunks) prefetch(chunks + i);
-		if (parts) prefetch(parts + i);
+	// The block's share of a row: of its chunks or groups, and values.
+	int units = chunks ? n_chunks : steps, first_unit = 0, last_unit = units, lo = 0, hi = c, warp = thread() / 32;
+	chunk_place chunk = {};
+	group_places groups = {};
+	if (rounded) {
+		auto begins = [&](int unit) { return from[chunks ? chunks[unit] : unit]; };
+		first_unit = (int)((long)units * block_y() / blocks_y()), last_unit = (int)((long)units * (block_y() + 1) / blocks_y());
+		if (first_unit > 0) lo = begins(first_unit);
+		if (last_unit < units) hi = begins(last_unit);
+		if (!chunks) groups = find_groups(from, ends, min_i(first_unit + warp * 4, units - 1), last_unit);
+		else if (!parts && first_unit + warp < last_unit) chunk = find_chunk(from, ends, chunks, first_unit + warp);
+		for (int i = thread() * LINE; parts && i < steps; i += THREADS * LINE) prefetch(from + i), prefetch(ends + i), prefetch(parts + i);
 	}
 	await_earlier();
 	int number = block_x();
 	const float *row = nullptr;
 	if (number < rows) {
 		long at = (long)number * c;
-		float *x = xs + at, *dst = dsts + at;
+		float *x = xs + at, *dst = dsts + at, kept[BATCH]; // x of the first batch
 		row = x;
 		double sum = 0;
-		for (int first = thread(); first < c; first += BATCH * THREADS) {
+		for (int first = lo + thread(); first < hi; first += BATCH * THREADS) {
 			float v[BATCH], more[BATCH];
 			EACH(i, BATCH) {
 				int j = first + i * THREADS;
-				v[i] = j < c ? x[j] : 0.0f;
-				more[i] = j < c && add ? add[at + j] : 0.0f;
+				v[i] = j < hi ? x[j] : 0.0f;
+				more[i] = j < hi && add ? add[at + j] : 0.0f;
 			}
 			if (add) EACH(i, BATCH) v[i] += more[i];
-			if (up) EACH(i, BATCH) if (first + i * THREADS < c) more[i] = up[at + first + i * THREADS];
-			EACH(i, BATCH) if (first + i * THREADS < c) {
+			if (up) EACH(i, BATCH) if (first + i * THREADS < hi) more[i] = up[at + first + i * THREADS];
+			EACH(i, BATCH) if (first + i * THREADS < hi) {
 				int j = first + i * THREADS;
 				if (add) x[j] = v[i];
 				if (up) dst[j] = (gelu ? gelu32(v[i]) : silu32(v[i])) * more[i];
 				sum += (double)v[i] * (double)v[i]; // the square is exact, so fusing would change nothing
 			}
+			EACH(i, BATCH) if (first == lo + thread()) kept[i] = v[i];
 		}
 		if (norm) {
 			sum = block_sum(sum, space, THREADS);
@@ -205,7 +239,8 @@ DEVICE void pass(float *xs, const float *add, const float *up, const float *norm
 				float v[BATCH], w[BATCH];
 				EACH(i, BATCH) {
 					int j = first + i * THREADS;
-					v[i] = j < c ? x[j] : 0.0f, w[i] = j < c ? norm[j] : 0.0f;
+					v[i] = first == thread() ? kept[i] : j < c ? x[j] : 0.0f;
+					w[i] = j < c ? norm[j] : 0.0f;
 				}
 				EACH(i, BATCH) if (first + i * THREADS < c) dst[first + i * THREADS] = v[i] * r * w[i];
 			}
@@ -214,9 +249,9 @@ DEVICE void pass(float *xs, const float *add, const float *up, const float *norm
 		sync();
 	}
 	if (!rounded) return;
-	if (parts) emit_codes<THREADS / 32>((uint32_t *)rounded, (float *)scales, row, number, from, ends, chunks, n_chunks, steps, parts, sums, heads);
-	else if (chunks) emit_f16<THREADS / 32>((uint32_t *)rounded, (float *)scales, row, number, from, ends, chunks, n_chunks, steps, between);
-	else if (row) emit_int8<THREADS / 32>((int8_t *)rounded + (long)number * steps * 32, (group_sum *)scales + (long)number * steps, row, from, ends, steps);
+	if (parts) emit_codes<THREADS / 32>((uint32_t *)rounded, (float *)scales, row, number, from, ends, chunks, first_unit, last_unit, steps, parts, sums, heads);
+	else if (chunks) emit_f16<THREADS / 32>((uint32_t *)rounded, (float *)scales, row, number, from, ends, chunks, first_unit, last_unit, chunk, steps, between);
+	else if (row) emit_int8<THREADS / 32>((int8_t *)rounded + (long)number * steps * 32, (group_sum *)scales + (long)number * steps, row, from, ends, first_unit, last_unit, groups);
 }
 
 #define PASS(name, threads) \
