@@ -5,12 +5,17 @@ GRPC_PROTO = google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 TOOLS     = $(CURDIR)/bin
 COMMIT    = $(shell git describe --always --abbrev=12 --dirty --exclude='*' 2>/dev/null)
 
-.PHONY: build gpu-test test race noasm lint generate check chaos soak mixed image image-gpu kube-test chart-lint chart-test
+.PHONY: build ptx gpu-test test race noasm lint generate check chaos soak mixed image image-gpu kube-test chart-lint chart-test
 
 # build makes bin/sullae, which knows the commit that it is of. With CUDA in it the
 # binary needs glibc; TAGS=nocuda makes it static.
 build:
 	CGO_ENABLED=0 go build -tags "$(TAGS)" -trimpath -buildvcs=false -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/sullae ./cmd/sullae
+
+# ptx runs the GPU kernels' suite over the very PTX that a driver is given, interpreted on
+# the host (kernels/cuda/sim).
+ptx:
+	SULLAE_SIM_PTX=1 go test ./kernels/cuda
 
 # gpu-test makes what tests and measures GPU workers on a machine that has a driver and
 # nothing else: bin/gpu/run, which prints JSON (docs/gpu.md).

@@ -23,7 +23,8 @@ import (
 
 var onDevice = flag.Bool("cuda", false, "run on a GPU with its driver, not on the simulator")
 
-// TestMain builds the simulated libcuda, unless the tests are to run on a GPU.
+// TestMain builds the simulated libcuda, unless the tests are to run on a GPU. With
+// SULLAE_SIM_PTX=1 (make ptx) it runs the PTX itself, else what the sources give on the host.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	os.Exit(func() int {

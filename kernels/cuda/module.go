@@ -101,17 +101,10 @@ func (d *device) loadModule(name, target string) error {
 	if err != nil {
 		return err
 	}
-	text = append(text, 0)
-	said := make([]byte, jitLog)
-	options := []int32{jitErrorLog, jitErrorLogSize}
-	values := []uintptr{uintptr(unsafe.Pointer(&said[0])), jitLog}
-	var module uintptr
-	err = d.call("cuModuleLoadDataEx", d.cuModuleLoadDataEx, uintptr(unsafe.Pointer(&module)), uintptr(unsafe.Pointer(&text[0])),
-		uintptr(len(options)), uintptr(unsafe.Pointer(&options[0])), uintptr(unsafe.Pointer(&values[0])))
+	module, err := d.compile(text)
 	if err != nil {
-		return fmt.Errorf("compile %s.%s.ptx for %s: %w\n%s", name, target, d.name, err, strings.TrimRight(string(said), "\x00"))
+		return fmt.Errorf("compile %s.%s.ptx for %s: %w", name, target, d.name, err)
 	}
-	d.modules = append(d.modules, module)
 	found := map[int]uintptr{}
 	for i, kernel := range kernelNames {
 		if !strings.Contains(string(text), ".entry "+kernel+"(") {
@@ -133,4 +126,20 @@ func (d *device) loadModule(name, target string) error {
 		d.kernels[i], d.targets[i] = f, target
 	}
 	return nil
+}
+
+// compile has the driver compile PTX; the error has what its compiler says. The module is
+// the device's.
+func (d *device) compile(text []byte) (module uintptr, err error) {
+	text = append(text, 0)
+	said := make([]byte, jitLog)
+	options := []int32{jitErrorLog, jitErrorLogSize}
+	values := []uintptr{uintptr(unsafe.Pointer(&said[0])), jitLog}
+	err = d.call("cuModuleLoadDataEx", d.cuModuleLoadDataEx, uintptr(unsafe.Pointer(&module)), uintptr(unsafe.Pointer(&text[0])),
+		uintptr(len(options)), uintptr(unsafe.Pointer(&options[0])), uintptr(unsafe.Pointer(&values[0])))
+	if err != nil {
+		return 0, fmt.Errorf("%w\n%s", err, strings.TrimRight(string(said), "\x00"))
+	}
+	d.modules = append(d.modules, module)
+	return module, nil
 }

@@ -141,7 +141,7 @@ static warpgroup warpgroups[MAX_THREADS / GROUP];
 
 struct issuer {
 	float *acc; // that is on its way
-	long issued;
+	long issued, waited;
 	std::vector<long> groups; // what was issued when they ended, of those not waited for
 	bool fenced;
 };
@@ -219,6 +219,9 @@ void wgmma(float *acc, const uint32_t *a, uint64_t b, bool add) {
 
 void wgmma_commit() { issuers[now.thread].groups.push_back(issuers[now.thread].issued); }
 
+// multiplications_left is how many the thread has issued and not waited for.
+static long multiplications_left() { return issuers[now.thread].issued - issuers[now.thread].waited; }
+
 void wgmma_wait(int groups) {
 	issuer &t = issuers[now.thread];
 	warpgroup &g = group_of();
@@ -230,6 +233,7 @@ void wgmma_wait(int groups) {
 		if (g.list.front().issued == GROUP) do_one(g);
 		else g.waiting.sleep();
 	}
+	t.waited = upto;
 	if (t.issued > upto || !t.acc) return;
 	memcpy(t.acc, g.acc[thread() % GROUP], sizeof g.acc[0]);
 	t.acc = nullptr, t.fenced = false;

@@ -12,7 +12,9 @@
 // SULLAE_SIM_CC is the compute capability (90), SULLAE_SIM_REFUSE a target of PTX that
 // the driver refuses (sm_90a); SULLAE_SIM_WGMMA=other has wgmma add in another order than
 // mma.sync; with SULLAE_SIM_PLAIN_GRAPHS it refuses graphs of launches that
-// may begin early; with SULLAE_SIM_UNAWAITED blocks that begin early do not wait.
+// may begin early; with SULLAE_SIM_UNAWAITED blocks that begin early do not wait. With
+// SULLAE_SIM_PTX=1 the PTX itself runs (ptx.h), more slowly, instead of what the sources
+// compiled for the host give.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +26,14 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "ptx.h"
 #include "thread.h"
 
 #include "../src/rows.cu"
@@ -42,6 +46,13 @@
 
 #include "fiber.h"
 #include "async.h"
+
+namespace sim {
+static std::map<uint64_t, size_t> allocations;
+static long freed; // how often memory was
+} // namespace sim
+
+#include "ptx_run.h"
 #include "early.h"
 
 namespace sim {
@@ -65,8 +76,9 @@ struct entry {
 	int threads;
 	bool plain;
 	unsigned max_shared = 48 << 10; // bytes of dynamic shared memory
-	int cluster = 1;                // blocks
-	bool waits = false;             // its PTX waits for the launches ahead
+	int cluster = 1;                   // blocks
+	bool waits = false;                // its PTX waits for the launches ahead
+	std::shared_ptr<ptx::kernel> code; // null: run is of the host
 };
 
 template <class... A>
@@ -98,7 +110,6 @@ static entry entries[] = {
 	FIBERS(matmul_wgmma, 288), FIBERS(matmul_wgmma_tree, 288), FIBERS(probe_wgmma, 256),
 };
 
-static std::map<uint64_t, size_t> allocations;
 static size_t allocated;
 static const size_t TOTAL = 4ull << 30;
 static int sticky;
@@ -112,6 +123,7 @@ enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NO_BINARY_FOR_
 namespace sim {
 
 struct graph;
+typedef std::deque<entry> module;
 
 // What was queued on a stream. It is done when it is waited for, or before, at
 // random: memory of the host that changes while a copy from it is on its way, or a
@@ -270,25 +282,37 @@ API cuModuleLoadDataEx(void **m, const void *image, unsigned options, int *optio
 	}
 	// Code with an a is for one capability alone.
 	if (sm.back() == 'a' ? capability() != atoi(sm.c_str() + 3) : capability() < atoi(sm.c_str() + 3)) return NO_BINARY_FOR_GPU;
-	*m = strdup(text);
+	auto made = std::make_unique<module>();
+	try {
+		for (ptx::kernel &k : ptx::parse(text)) {
+			entry e = {nullptr, ptx::run, {}, k.threads, !k.together};
+			e.waits = k.awaits, e.cluster = k.cluster;
+			for (const ptx::parameter &p : k.parameters) e.sizes.push_back(p.size);
+			e.code = std::make_shared<ptx::kernel>(std::move(k));
+			e.name = e.code->name.c_str();
+			made->push_back(e);
+		}
+	} catch (const ptx::fault &f) {
+		for (unsigned i = 0; i < options; i++)
+			if (option[i] == 5) snprintf((char *)value[i], 1024, "ptxas: %s", f.what());
+		return INVALID_PTX;
+	}
+	*m = made.release();
 	return 0;
 }
-API cuModuleUnload(void *m) { free(m); return 0; }
+API cuModuleUnload(void *m) { delete (module *)m; return 0; }
 API cuModuleGetFunction(void **f, void *m, const char *name) {
+	auto is = [&](const entry &e) { return strcmp(e.name, name) == 0; };
 	// The PTX must have it too: a simulator that knows more than the device would hide a mistake.
-	std::string entry = std::string(".entry ") + name + "(";
-	const char *at = strstr((const char *)m, entry.c_str());
-	if (!at) return NOT_FOUND;
-	std::string head(at, strcspn(at, "{"));
-	for (auto &e : entries)
-		if (strcmp(e.name, name) == 0) {
-			std::string text = at;
-			e.waits = text.substr(0, text.find(".entry ", 1)).find("griddepcontrol.wait;") != std::string::npos;
-			e.cluster = head.find("\n.reqnctapercluster 2, 1, 1\n") != std::string::npos ? 2 : 1;
-			*f = (void *)&e;
-			return 0;
-		}
-	return NOT_FOUND;
+	auto in = std::find_if(((module *)m)->begin(), ((module *)m)->end(), is);
+	if (in == ((module *)m)->end()) return NOT_FOUND;
+	*f = &*in;
+	if (getenv("SULLAE_SIM_PTX")) return 0;
+	auto host = std::find_if(std::begin(entries), std::end(entries), is);
+	if (host == std::end(entries) || host->sizes != in->sizes || host->threads != in->threads) return INVALID_HANDLE;
+	host->waits = in->waits, host->cluster = in->cluster;
+	*f = host;
+	return 0;
 }
 API cuFuncGetAttribute(int *v, int a, void *f) {
 	*v = a == 0 ? ((const entry *)f)->threads : 0;
@@ -332,6 +356,7 @@ API cuMemFree_v2(uint64_t p) {
 	allocated -= it->second;
 	munmap((void *)(p & ~4095ull), (it->second + 4095) / 4096 * 4096 + 4096);
 	allocations.erase(it);
+	freed++;
 	return 0;
 }
 API cuMemHostAlloc(void **p, size_t n, unsigned) {

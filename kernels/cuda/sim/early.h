@@ -23,6 +23,7 @@ struct context {
 	unsigned shared_bytes = 0;
 	state base = {}, now = {};
 	bool in_fiber = false, early = false;
+	std::unique_ptr<ptx::block> code = std::make_unique<ptx::block>();
 
 	// exchange swaps it with what is current.
 	void exchange() {
@@ -34,6 +35,7 @@ struct context {
 		swap(body, sim::body), swap(arguments, sim::arguments), swap(running, sim::running);
 		swap(shared_memory, sim::shared_memory[0]), swap(shared_bytes, sim::shared_bytes);
 		swap(base, sim::base), swap(now, sim::now), swap(in_fiber, sim::in_fiber), swap(early, sim::early);
+		swap(code, ptx::now);
 	}
 };
 

@@ -30,6 +30,7 @@ struct running_launch {
 		const unsigned *g = l->grid;
 		b *= l->e->cluster;
 		body = l->e->run, arguments = at.data(), shared_bytes = l->shared, running = l->e->name;
+		if (l->e->code) shared_bytes = ptx::begin(*l->e->code, l->shared);
 		base.block[0] = b % g[0], base.block[1] = b / g[0] % g[1], base.block[2] = b / g[0] / g[1];
 		for (int i = 0; i < 3; i++) base.blocks[i] = g[i];
 		for (int i = 0; i < l->e->cluster; i++) memset(shared_memory[i], 0xff, shared_bytes); // NaN: what was not written must not be used
@@ -53,7 +54,7 @@ struct running_launch {
 			run_plain(l->e->threads);
 			return true;
 		}
-		if (shared_bytes) begin_async();
+		if (l->shared) begin_async();
 		bool ok = run_blocks(l->e->threads, l->e->cluster);
 		if (ok) ended_async();
 		return ok;

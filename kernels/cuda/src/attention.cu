@@ -180,6 +180,7 @@ KERNEL(128) attend(float *part, const float *q, POOL, const query *rows, const i
 			for (int i = lane; i < n; i += 32)
 				if (score[j][i] > top || top != top) top = score[j][i];
 			top = warp_max(top);
+			sync_warp(); // the first score is read no more
 			float shift = top == from_bits(0xff800000u) ? 0.0f : top;
 			double sum = 0;
 			for (int i = lane; i < n; i += 32) {
