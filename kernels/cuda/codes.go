@@ -76,7 +76,7 @@ func codesTile(d tensor.DType, rows int) tile {
 	if size > 16 {
 		outs = 128
 	}
-	return tile{kernel: fmt.Sprint("matmul_codes_", panelNames[d], "_", size), rows: size, outs: outs}
+	return tile{kernel: fmt.Sprint("matmul_codes_", panelNames[d], "_", size), rows: size, outs: outs, few: size <= 16}
 }
 
 // codesOperand rounds activations as mma's are.

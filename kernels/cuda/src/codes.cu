@@ -93,11 +93,12 @@ DEVICE void add_segment(float chunk[TILES][4], float acc[TILES][4], const head &
 
 DEVICE segments segments_of(const product &p, int step) { return ((const segments *)p.groups)[step]; }
 
-// ends has a bit for each of n steps of a chunk with which a segment ends.
-DEVICE uint32_t ends(segments s, int n) { return s.begins >> 1 | 1u << (n - 1); }
+// ends_of has a bit for each of n steps of a chunk with which a segment ends.
+DEVICE uint32_t ends_of(segments s, int n) { return s.begins >> 1 | 1u << (n - 1); }
 
 // matmul_codes: few rows, bound by the weights' memory. A warp has a tile of outputs
-// and 8 * TILES rows; activations and heads of a chunk are in shared memory. 128 threads.
+// and 8 * TILES rows; activations and heads of a chunk are in shared memory. A block takes
+// p.per ranges, which lie one after the other. 128 threads.
 template <int CODE, int TILES>
 DEVICE void matmul_codes(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, const float *sums, int heads) {
 	enum { A_BYTES = a_bytes(CODE), BYTES = 512, PER = BYTES / A_BYTES, STAGES = TILES == 1 ? 8 : 6 };
@@ -107,53 +108,61 @@ DEVICE void matmul_codes(const product *list, int products, const uint8_t *x, co
 	SHARED float x_sums[TILES][CODE_STEPS * 8];
 	launch_next();
 	product p = find(list, products);
-	range r = p.ranges[block_z()];
-	int warp = thread() / 32, lane = thread() % 32, tile = (block_x() - p.first) * WARPS + warp;
-	int row = block_y() * 8 * TILES, n = r.n / 16;
+	int z = block_z() * p.per, end = min_i(z + p.per, p.slots);
+	range r = p.ranges[z], last = p.ranges[end - 1];
+	int warp = thread() / 32, lane = thread() % 32, tile = (block_x() - p.first) * WARPS + warp, row = block_y() * 8 * TILES;
 	bool mine = tile * 16 < p.out;
 	const uint8_t *w = p.w + tile * p.stride;
-	float sum[TILES][4] = {};
-	for (int c = 0; c < n; c += CODE_STEPS) {
-		int first = r.lo + c, len = min_i(CODE_STEPS, n - c);
-		segments s = segments_of(p, first);
-		int count = __builtin_popcount(s.begins);
-		sync(); // what is in shared memory is read no more
-		for (int i = lane * 16; i < (mine ? count * p.head : 0); i += 512) copy_async(head_space[warp] + i, w + (long)s.first * p.head + i);
-		stream<BYTES, STAGES> codes = begin<BYTES, STAGES>(rings[warp], w + p.codes + (long)first * A_BYTES, mine ? len * A_BYTES : 0);
-		if (c == 0) await_earlier();
-		EACH(j, TILES) {
-			for (int i = thread() * 16; i < len * X_BYTES; i += WARPS * 512) copy_async(b[j] + i, x + ((long)(row / 8 + j) * steps + first) * X_BYTES + i);
-			if (p.offsets && thread() < count * 2) copy_async(x_sums[j] + thread() * 4, sums + ((long)(row / 8 + j) * heads + s.first) * 8 + thread() * 4);
-		}
-		commit_async();
-		wait_async<0>();
-		sync();
-		float acc[TILES][4] = {}, chunk[TILES][4] = {};
-		uint32_t end = ends(s, len);
-		int segment = 0;
-		head h = {};
-		for (int i = 0; i < (mine ? len : 0); i += PER) {
-			const uint8_t *stage = next(codes, i / PER) + lane * (A_BYTES / 32);
-			EACH(u, PER) if (i + u < len) {
-				if (s.begins >> (i + u) & 1) h = read_head<CODE>(p, head_space[warp] + segment * p.head);
-				uint32_t a[4];
-				fragment<CODE>(a, stage + u * A_BYTES, p.bias);
-				EACH(j, TILES) {
-					word_pair q = *(const word_pair *)(b[j] + (i + u) * X_BYTES + lane * 8);
-					mma_f16(acc[j], a, q.v[0], q.v[1]);
-				}
-				if (end >> (i + u) & 1) {
-					float v[TILES][2] = {};
-					if (p.offsets) EACH(j, TILES) read_sums(v[j], x_sums[j] + segment * 8);
-					add_segment<TILES>(chunk, acc, h, v, p.offsets);
-					segment++;
+	int all = mine ? last.lo + last.n / 16 - r.lo : 0;
+	stream<BYTES, STAGES> codes = begin<BYTES, STAGES>(rings[warp], w + p.codes + (long)r.lo * A_BYTES, all * A_BYTES);
+	segments s = segments_of(p, r.lo);
+	await_earlier();
+	for (int at = 0;;) { // step of the block's
+		float sum[TILES][4] = {};
+		for (int c = 0, n = r.n / 16; c < n; c += CODE_STEPS) {
+			int first = r.lo + c, len = min_i(CODE_STEPS, n - c), count = __builtin_popcount(s.begins);
+			sync(); // what is in shared memory is read no more
+			for (int i = lane * 16; i < (mine ? count * p.head : 0); i += 512) copy_async(head_space[warp] + i, w + (long)s.first * p.head + i);
+			EACH(j, TILES) {
+				for (int i = thread() * 16; i < len * X_BYTES; i += WARPS * 512) copy_async(b[j] + i, x + ((long)(row / 8 + j) * steps + first) * X_BYTES + i);
+				if (p.offsets && thread() < count * 2) copy_async(x_sums[j] + thread() * 4, sums + ((long)(row / 8 + j) * heads + s.first) * 8 + thread() * 4);
+			}
+			commit_async();
+			wait_async<0>();
+			sync();
+			float acc[TILES][4] = {}, chunk[TILES][4] = {};
+			uint32_t ends = ends_of(s, len);
+			int segment = 0;
+			head h = {};
+			for (int i = 0; i < (mine ? len : 0);) {
+				int skip = at % PER; // of a stage that the chunk before began
+				const uint8_t *stage = (skip ? place(codes, at / PER) : next(codes, at / PER)) + lane * (A_BYTES / 32);
+				EACH(u, PER) if (u >= skip && i < len) {
+					if (s.begins >> i & 1) h = read_head<CODE>(p, head_space[warp] + segment * p.head);
+					uint32_t a[4];
+					fragment<CODE>(a, stage + u * A_BYTES, p.bias);
+					EACH(j, TILES) {
+						word_pair q = *(const word_pair *)(b[j] + i * X_BYTES + lane * 8);
+						mma_f16(acc[j], a, q.v[0], q.v[1]);
+					}
+					if (ends >> i & 1) {
+						float v[TILES][2] = {};
+						if (p.offsets) EACH(j, TILES) read_sums(v[j], x_sums[j] + segment * 8);
+						add_segment<TILES>(chunk, acc, h, v, p.offsets);
+						segment++;
+					}
+					i++, at++;
 				}
 			}
+			add_chunk<TILES>(sum, chunk, back + (long)row * steps + first, steps);
+			if (c + CODE_STEPS < n) s = segments_of(p, first + CODE_STEPS);
 		}
-		wait_async<0>();
-		add_chunk<TILES>(sum, chunk, back + (long)row * steps + first, steps);
+		store<TILES>(p, r, sum, tile * 16, row, rows);
+		if (++z == end) break;
+		r = p.ranges[z];
+		s = segments_of(p, r.lo);
 	}
-	store<TILES>(p, r, sum, tile * 16, row, rows);
+	wait_async<0>();
 	fold_last<32 * WARPS, 16 * WARPS>(p, rows, row, min_i(8 * TILES, rows - row));
 }
 
@@ -207,7 +216,7 @@ DEVICE void matmul_codes_many(const product *list, int products, const uint8_t *
 	for (int c = 0; c < n; c += CODE_STEPS) {
 		int len = min_i(CODE_STEPS, n - c);
 		segments s = segments_of(p, r.lo + c);
-		uint32_t end = ends(s, len);
+		uint32_t ends = ends_of(s, len);
 		float acc[2][TILES][4] = {}, chunk[2][TILES][4] = {};
 		float x_sums[TILES][2] = {};
 		head h[2] = {};
@@ -227,7 +236,7 @@ DEVICE void matmul_codes_many(const product *list, int products, const uint8_t *
 					word_pair q = *(const word_pair *)(stage + B + ((to + j) * 2 + u) * X_BYTES + lane * 8);
 					EACH(m, 2) mma_f16(acc[m][j], a[m], q.v[0], q.v[1]);
 				}
-				if (end >> (i + u) & 1) {
+				if (ends >> (i + u) & 1) {
 					EACH(m, 2) add_segment<TILES>(chunk[m], acc[m], h[m], x_sums, p.offsets);
 				}
 			}
