@@ -52,6 +52,7 @@ static std::map<uint64_t, size_t> allocations;
 static long freed; // how often memory was
 } // namespace sim
 
+#include "ptx_live.h"
 #include "ptx_run.h"
 #include "early.h"
 
@@ -315,7 +316,8 @@ API cuModuleGetFunction(void **f, void *m, const char *name) {
 	return 0;
 }
 API cuFuncGetAttribute(int *v, int a, void *f) {
-	*v = a == 0 ? ((const entry *)f)->threads : 0;
+	const entry *e = (const entry *)f;
+	*v = a == 0 ? e->threads : a == 4 && e->code ? ptx::registers_alive(*e->code) : 0;
 	return 0;
 }
 API cuFuncSetAttribute(void *f, int a, int v) {

@@ -18,9 +18,13 @@
 namespace ptx {
 
 // A register's class: its size, and whether it is declared a float.
-enum type { PRED, B16, B32, F32_, B64, F64_ };
+enum type { PRED, B16, B32, F32_, B64, F64_, PARAMETER };
 
 inline int size_of(type t) { return t == PRED ? 1 : t == B16 ? 2 : t == B32 || t == F32_ ? 4 : 8; }
+
+enum { SPECIAL = 10 }; // registers that the device sets, which are the first
+
+enum kind { GOES_ON, JUMPS, ENDS };
 
 struct context;
 struct instruction;
@@ -33,6 +37,8 @@ struct instruction {
 	int operand[16];
 	std::vector<int> all; // the same, however many
 	std::vector<type> classes; // of registers among the operands
+	int written = 0;           // so many of the operands, the first
+	ptx::kind kind = GOES_ON;
 	int guard = -1;
 	bool negated = false;
 	long offset = 0; // of an address

@@ -137,8 +137,6 @@ struct parser {
 		bool constant;
 	};
 
-	enum { SPECIAL = 10 }; // registers, which are the first
-
 	place constant(uint64_t v, type class_) {
 		k->constants.push_back(v);
 		return {-(int)k->constants.size(), class_, true};
@@ -245,7 +243,7 @@ struct parser {
 		int at;
 		if (letter == 'a') {
 			for (size_t n = 0; n < k->parameters.size(); n++)
-				if (k->parameters[n].name == w) p = {(int)n, B64, false}, w = "";
+				if (k->parameters[n].name == w) p = {(int)n, PARAMETER, false}, w = "";
 			if (!w.empty()) fail("unknown parameter " + w);
 		} else if (find_register(w, p)) {
 			if (p.class_ != B64 && !(letter == 's' && p.class_ == B32)) fail(w + " is no address");
@@ -277,6 +275,7 @@ struct parser {
 				written = true;
 				continue;
 			}
+			size_t first = i.all.size();
 			if (count++ > 0) expect(',');
 			if (c == '{') {
 				expect('{');
@@ -301,6 +300,7 @@ struct parser {
 				if (!p.constant) fail(opcode + ": a register where a number should be");
 				add(i, p);
 			} else add(i, value(signed_word(), c, written));
+			if (written) i.written += i.all.size() - first;
 		}
 	}
 
@@ -318,6 +318,8 @@ struct parser {
 		operands(i, opcode, d->second);
 		expect(';');
 		if (d->second.together) k->together = true;
+		if (opcode == "bra" || opcode == "bra.uni") i.kind = JUMPS;
+		if (opcode == "ret") i.kind = ENDS;
 		if (opcode == "griddepcontrol.wait") k->awaits = true;
 		if (opcode.compare(0, 9, "mbarrier.") == 0) k->barriers = true;
 		k->code.push_back(i);
@@ -400,7 +402,7 @@ struct parser {
 		if (k->behind.empty()) k->shared = (shared + 15) / 16 * 16;
 		for (int c : k->behind) k->constants[c] = k->shared;
 		instruction end = {};
-		end.run = known.at("ret").run, end.line = line;
+		end.run = known.at("ret").run, end.line = line, end.kind = ENDS;
 		k->code.push_back(end);
 		// Constants lie behind the registers.
 		for (instruction &i : k->code) {
