@@ -30,21 +30,26 @@ func BenchmarkMatMul(b *testing.B) {
 		name   string
 		format kernels.Format
 		rows   []int
-		wide   bool
+		wide   wide
 		codes  tensor.DType // in groups of 128
 	}{
-		{"bf16/wgmma", kernels.AsStored, []int{128, 512, 4096}, true, 0}, {"bf16", kernels.AsStored, []int{1, 8, 64, 512, 4096}, false, 0},
-		{"q8", kernels.Q8, []int{1, 8, 64, 512}, false, 0}, {"q4", kernels.Q4, []int{1, 8, 64, 512}, false, 0},
-		{"u4", kernels.AsStored, []int{1, 8, 64, 512, 4096}, false, tensor.U4}, {"f8", kernels.AsStored, []int{1, 8, 64, 512, 4096}, false, tensor.F8},
+		{"bf16/wgmma 128", kernels.AsStored, []int{128, 512, 4096}, wide{on: true, patience: forEver, worth: never}, 0},
+		{"bf16/wgmma 192", kernels.AsStored, []int{4096}, wide{on: true, patience: forEver, worth: always}, 0},
+		{"bf16", kernels.AsStored, []int{1, 8, 64, 512, 4096}, wide{}, 0},
+		{"q8", kernels.Q8, []int{1, 8, 64, 512}, wide{}, 0}, {"q4", kernels.Q4, []int{1, 8, 64, 512}, wide{}, 0},
+		{"u4", kernels.AsStored, []int{1, 8, 64, 512, 4096}, wide{}, tensor.U4}, {"f8", kernels.AsStored, []int{1, 8, 64, 512, 4096}, wide{}, tensor.F8},
 	} {
 		for _, s := range shapes {
 			for _, rows := range f.rows {
 				b.Run(fmt.Sprintf("%s/%s/rows=%d", f.name, s.name, rows), func(b *testing.B) {
 					be := open(b, Config{})
-					if f.wide && !be.wide.on {
-						b.Skip(be.wide.why)
+					if f.wide.on && !be.device.has("matmul_wgmma_128") {
+						b.Skip("no wgmma")
 					}
-					be.wide.on = f.wide
+					if f.wide.worth == always && f.wide.on && s.leaves > 1 {
+						b.Skip("trees are of 128 rows")
+					}
+					be.wide = f.wide
 					spec := kernels.WeightSpec{Name: s.name, Out: s.out, K: s.k, DType: tensor.BF16, Format: f.format}
 					if f.codes != 0 {
 						spec.DType, spec.Coding = f.codes, kernels.Runs(tensor.F16, f.codes == tensor.U4, s.k, 128)

@@ -53,9 +53,12 @@ var forms = []form{
 	{"cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster", "[r], [d], r, [r], h", 80, "sm_90", "cp.async.bulk"},
 	// D, A in registers, B's descriptor, scale-d, imm-scale-a, imm-scale-b, imm-trans-b.
 	{"wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16", "{64 f}, {4 r}, d, p, =1, =1, =0", 80, "sm_90a", "wgmma.mma_async"},
+	{"wgmma.mma_async.sync.aligned.m64n192k16.f32.f16.f16", "{96 f}, {4 r}, d, p, =1, =1, =0", 80, "sm_90a", "wgmma.mma_async"},
 	{"wgmma.fence.sync.aligned", "", 80, "sm_90a", "wgmma.fence"},
 	{"wgmma.commit_group.sync.aligned", "", 80, "sm_90a", "wgmma.commit_group"},
 	{"wgmma.wait_group.sync.aligned", "i", 80, "sm_90a", "wgmma.wait_group"},
+	{"setmaxnreg.inc.sync.aligned.u32", "=240", 80, "sm_90a", "setmaxnreg"},
+	{"setmaxnreg.dec.sync.aligned.u32", "=24", 80, "sm_90a", "setmaxnreg"},
 }
 
 // plain are the instructions that clang chooses, whose operands it chooses too.

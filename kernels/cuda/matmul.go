@@ -87,7 +87,7 @@ func (b *Backend) tile(w *weight, rows int) tile {
 	size := 8
 	if w.method == mma {
 		if rows >= manyRows && b.wide.on {
-			return tile{kernel: "matmul_wgmma", rows: 128, outs: 128, wide: true}
+			return b.wideTile(w, rows)
 		}
 		for size < 64 && size < rows {
 			size *= 2
@@ -118,7 +118,7 @@ var panelNames = [...]string{tensor.F32: "f32", tensor.BF16: "bf16", tensor.F16:
 // operand is activations as a method takes them.
 type operand struct {
 	at, scales uint64
-	rowBytes   int // of a row, of each of eight or 128 where they lie together
+	rowBytes   int // of a row, of each of those that lie together
 	scaleBytes int
 	between    int    // emit_f16's
 	sums       uint64 // emit_codes'
@@ -134,10 +134,11 @@ func (b *Backend) operand(w *weight, x kernels.Buffer, rows int) operand {
 		tile := b.tile(w, rows)
 		padded := ceilDiv(rows, tile.rows) * tile.rows
 		in := operand{at: b.scratch(&b.rounded, padded*steps*64), scales: b.scratch(&b.scales, padded*steps*4), rowBytes: steps * 64, scaleBytes: steps * 4}
+		together := 0
 		if tile.wide {
-			in.scaleBytes, in.between = 4, padded
+			in.scaleBytes, in.between, together = 4, padded, tile.rows
 		}
-		b.passRows(rowPass{x: dev(x).at, n: rows * w.spec.K, rows: rows, c: w.spec.K, rounded: in.at, scales: in.scales, from: w.atFrom, ends: w.atEnds, chunks: w.atChunks, steps: steps, padded: padded, nChunks: len(w.chunks) - 1, between: in.between})
+		b.passRows(rowPass{x: dev(x).at, n: rows * w.spec.K, rows: rows, c: w.spec.K, rounded: in.at, scales: in.scales, from: w.atFrom, ends: w.atEnds, chunks: w.atChunks, steps: steps, padded: padded, nChunks: len(w.chunks) - 1, together: together, between: in.between})
 		return in
 	case codes:
 		return b.codesOperand(w, x, rows)
@@ -173,11 +174,12 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 	}
 	// Single chunks, where whole leaves would leave multiprocessors without work.
 	tiles, wanted := blocks*ceilDiv(rows, t.rows), 2*b.device.processors
-	if t.wide { // a multiprocessor has one block
-		wanted = b.device.processors
+	if t.wide { // of which a multiprocessor has one; and half of them are not slower than partial sums
+		wanted = b.device.processors / 2
 	}
 	split := tiles*len(first.whole.spans) < wanted
-	// Leaves by the tree where they are summed, unless that would leave half without.
+	// By wgmma leaves are summed by the tree where they are computed, unless few
+	// multiprocessors would have one: partial sums of many rows take longer than products.
 	tree := t.wide && len(first.leaves) > 2 && 2*tiles*len(first.nodes) >= wanted
 	deal := func(w *weight) *deal {
 		if split && !tree {
@@ -194,7 +196,8 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 	}
 	turn := rows
 	if !direct {
-		turn = min(rows, max(128, partBytes/(d.slots*outs*4)&^127))
+		unit := max(128, t.rows)
+		turn = min(rows, max(1, partBytes/(d.slots*outs*4)/unit)*unit)
 	}
 	for row := 0; row < rows; row += turn {
 		n := min(turn, rows-row)

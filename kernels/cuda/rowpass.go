@@ -20,7 +20,7 @@ type rowPass struct {
 	// The result as a product takes it; rows are padded to so many.
 	rounded, scales, from, ends, chunks uint64
 	steps, padded, nChunks              int
-	between                             int // emit_f16's
+	together, between                   int // emit_f16's
 	parts, sums                         uint64
 	heads                               int // emit_codes'
 }
@@ -57,7 +57,7 @@ func (b *Backend) passRows(next rowPass) {
 	}
 	b.pass, b.idle = p, false
 	if next.rounded != 0 {
-		p.rounded, p.scales, p.from, p.ends, p.chunks, p.steps, p.padded, p.nChunks, p.between = next.rounded, next.scales, next.from, next.ends, next.chunks, next.steps, next.padded, next.nChunks, next.between
+		p.rounded, p.scales, p.from, p.ends, p.chunks, p.steps, p.padded, p.nChunks, p.together, p.between = next.rounded, next.scales, next.from, next.ends, next.chunks, next.steps, next.padded, next.nChunks, next.together, next.between
 		p.parts, p.sums, p.heads = next.parts, next.sums, next.heads
 		b.settle()
 	}
@@ -101,7 +101,7 @@ func (b *Backend) launchPass(p *rowPass) {
 		kernel = "pass_long_rows"
 	}
 	b.launch(kernel, grid{max(p.rows, p.padded), shares, 1}, p.x, p.add, p.up, p.norm, p.dst, p.rounded, p.scales, p.from, p.ends, p.chunks, uint64(p.nChunks),
-		uint64(p.rows), uint64(p.c), gelu, uint64(p.steps), f32(p.eps), uint64(p.between), p.parts, p.sums, uint64(p.heads))
+		uint64(p.rows), uint64(p.c), gelu, uint64(p.steps), f32(p.eps), uint64(p.together), uint64(p.between), p.parts, p.sums, uint64(p.heads))
 }
 
 func gateKernel(gelu bool) string {

@@ -9,16 +9,17 @@ import (
 	"math"
 	"math/bits"
 	"os"
+	"time"
 
 	"github.com/sullae/sullae/kernels"
 	"github.com/sullae/sullae/kernels/tensor"
 )
 
-// Of matmul_wgmma (wgmma.cu), in bytes: a stage with its barriers, and a tile's sums.
-const (
-	wideStage = 32<<10 + 512 + 16
-	wideSums  = 64 << 10
-)
+// wideSums is a tile's sums of matmul_wgmma_tree, in bytes.
+const wideSums = 64 << 10
+
+// wideStage is a stage of tiles of so many rows with its barriers (wgmma.cu, stage), in bytes.
+func wideStage(rows int) int { return 2*(128*64+rows*64) + rows*4 + 2*8 }
 
 // sharedLevels is how many levels of a tree's sums matmul_wgmma_tree has in shared memory.
 const sharedLevels = 2
@@ -31,30 +32,45 @@ type wide struct {
 	on       bool
 	patience int
 	why      string // they are not
+	// worth is when tiles are of 192 rows: where padding to them is no more than 16/worth
+	// of that to 128.
+	worth int
 }
+
+// Worths of tiles of 192 rows.
+const (
+	always  = 0
+	usually = 15
+	never   = 1 << 20
+)
 
 // newWide finds out whether wgmma can be used: where it is there, and its sums have the
 // bits of mma.sync's, since a row's results may not depend on how many others are
-// computed beside it. SULLAE_CUDA_WGMMA=0 has it left alone.
+// computed beside it; then, which of its kernels is the fastest, on which no bit depends.
+// SULLAE_CUDA_WGMMA=0 has it left alone, =128 or =192 chooses tiles of so many rows.
 func (b *Backend) newWide(log *slog.Logger) error {
+	b.wide = wide{patience: forEver, worth: never}
+	chosen := os.Getenv("SULLAE_CUDA_WGMMA")
 	switch {
-	case b.device.cc != 90:
-		b.wide.why = "the device has no wgmma"
+	case b.device.cc != 90 || b.exact:
+		b.wide.why = "the device has no wgmma, or takes activations as they are"
 		return nil
-	case os.Getenv("SULLAE_CUDA_WGMMA") == "0":
+	case chosen == "0":
 		b.wide.why = "SULLAE_CUDA_WGMMA=0"
-	case !b.device.has("matmul_wgmma"):
+	case !b.device.has("matmul_wgmma_128"):
 		b.wide.why = "the driver did not compile it"
-	case !b.exact:
+	default:
 		differ, of, err := b.tryWide()
+		if err == nil && differ == 0 {
+			b.wide.on = true
+			err = b.timeWide(chosen, 2048, 1536)
+		} else if differ > 0 {
+			b.wide.why = fmt.Sprintf("%d of %d sums have other bits than mma.sync's", differ, of)
+		}
 		if err != nil {
 			return fmt.Errorf("wgmma was tried (SULLAE_CUDA_WGMMA=0 does without): %w", err)
 		}
-		if differ > 0 {
-			b.wide.why = fmt.Sprintf("%d of %d sums have other bits than mma.sync's", differ, of)
-		}
 	}
-	b.wide.on, b.wide.patience = b.wide.why == "" && !b.exact, forEver
 	if b.wide.why != "" {
 		log.Warn("products of many rows are computed by mma.sync, at two thirds of wgmma's rate", "why", b.wide.why)
 	}
@@ -66,66 +82,143 @@ func (b *Backend) Products() string {
 	switch {
 	case b.exact:
 		return "float32"
+	case b.wide.on && b.wide.worth == never:
+		return "wgmma 128x128"
 	case b.wide.on:
-		return "wgmma"
+		return "wgmma 128x192"
 	}
 	return "mma.sync"
+}
+
+// wideTile is the tile for a matrix that is multiplied by wgmma. Trees have sums of 128
+// rows.
+func (b *Backend) wideTile(w *weight, rows int) tile {
+	size := 128
+	if len(w.leaves) == 2 && ceilDiv(rows, 192)*192*b.wide.worth <= ceilDiv(rows, 128)*128*16 {
+		size = 192
+	}
+	return tile{kernel: fmt.Sprint("matmul_wgmma_", size), rows: size, outs: 128, wide: true}
 }
 
 // tryWide multiplies numbers that show in which order, and how exactly, a device adds: by
 // wgmma, as ranges and as a tree, and by mma.sync. It returns how many sums differ.
 func (b *Backend) tryWide() (differ, of int, err error) {
-	const out, rows = 128, 128
-	leaves := []int{0, 160, 192}
-	k := leaves[len(leaves)-1]
+	const out, rows, k = 128, 128, 192
 	rng := trial(1)
-	raw := make([]byte, 2*out*k)
+	raw, values := make([]byte, 2*out*k), make([]float32, rows*k)
 	for i := range out * k {
 		put(raw[2*i:], rng.value(i/k, i%k), tensor.F16)
 	}
-	values := make([]float32, rows*k)
 	for i := range values {
 		values[i] = rng.value(i/k, i%k)
 	}
-	w, err := b.Pack(kernels.WeightSpec{Name: "wgmma's trial", Out: out, K: k, DType: tensor.F16, Leaves: leaves}, rowsOf{raw, 2 * k})
+	x, err := b.Alloc(rows * k)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer w.Free()
-	buffers := make([]kernels.Buffer, 2)
-	for i, n := range []int{rows * k, rows * out} {
-		if buffers[i], err = b.Alloc(n); err != nil {
-			return 0, 0, err
-		}
-		defer buffers[i].Free()
+	defer x.Free()
+	dst, err := b.Alloc(rows * out)
+	if err != nil {
+		return 0, 0, err
 	}
-	if err := b.Upload(buffers[0], values); err != nil {
+	defer dst.Free()
+	if err := b.Upload(x, values); err != nil {
 		return 0, 0, err
 	}
 	defer func(p int, w wide) { b.device.processors, b.wide = p, w }(b.device.processors, b.wide)
-	var want []float32
-	for _, way := range []struct {
-		wide       bool
-		processors int // to have it dealt in one way or the other
-	}{{false, 1000}, {true, 1000}, {true, 2}} {
-		b.device.processors, b.wide = way.processors, wide{on: way.wide, patience: 1 << 15}
-		b.MatMul(buffers[1], buffers[0], w, rows)
-		got := make([]float32, rows*out)
-		if err := b.Download(got, buffers[1]); err != nil {
+	type way struct {
+		wide
+		processors int // to have the tree in the block, or not
+	}
+	byMMA := way{wide{}, 1000}
+	wide128, wide192 := wide{on: true, worth: never, patience: 1 << 15}, wide{on: true, worth: always, patience: 1 << 15}
+	for _, c := range []struct {
+		leaves []int
+		ways   []way
+	}{{[]int{0, k}, []way{byMMA, {wide128, 1}, {wide192, 1}}}, {[]int{0, 160, k}, []way{byMMA, {wide128, 1000}, {wide128, 1}}}} {
+		w, err := b.Pack(kernels.WeightSpec{Name: "wgmma's trial", Out: out, K: k, DType: tensor.F16, Leaves: c.leaves}, rowsOf{raw, 2 * k})
+		if err != nil {
 			return 0, 0, err
 		}
-		if want == nil {
-			want = got
-			continue
-		}
-		of += len(got)
-		for i := range got {
-			if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
-				differ++
+		defer w.Free()
+		var want []float32
+		for _, way := range c.ways {
+			b.device.processors, b.wide = way.processors, way.wide
+			b.MatMul(dst, x, w, rows)
+			got := make([]float32, rows*out)
+			if err := b.Download(got, dst); err != nil {
+				return 0, 0, err
+			}
+			if want == nil {
+				want = got
+				continue
+			}
+			of += len(got)
+			for i := range got {
+				if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+					differ++
+				}
 			}
 		}
 	}
 	return differ, of, b.err
+}
+
+// timeWide chooses among the kernels: as is said, or the fastest with a product of so many
+// values along K and rows, and a few tiles for each multiprocessor. Where there are few of
+// these it is not worth the time.
+func (b *Backend) timeWide(chosen string, k, rows int) error {
+	const enough = 16
+	switch p := b.device.processors; {
+	case chosen == "192":
+		b.wide.worth = usually
+		return nil
+	case chosen == "128" || p < enough:
+		return nil
+	}
+	w, err := b.newWeight(kernels.WeightSpec{Name: "wgmma's trial", Out: 64 * b.device.processors, K: k, DType: tensor.F16})
+	if err != nil {
+		return err
+	}
+	var x, dst kernels.Buffer
+	if w.mem, err = b.alloc(w.blocks * w.blockBytes); err == nil {
+		defer w.Free()
+		w.mem.clear()
+		err = w.placeTables(b)
+	}
+	if err == nil {
+		if x, err = b.Alloc(rows * k); err == nil {
+			defer x.Free()
+			if dst, err = b.Alloc(rows * w.spec.Out); err == nil {
+				defer dst.Free()
+			}
+		}
+	}
+	if err != nil {
+		return b.err // no memory to spare: tiles of 128 rows
+	}
+	defer func(err error) { b.graphs.off = err }(b.graphs.off)
+	b.graphs.off = errNoGraphs
+	ways := []wide{{patience: forEver, why: "it is slower here"}, {on: true, patience: forEver, worth: never}, {on: true, patience: forEver, worth: usually}}
+	best := time.Duration(math.MaxInt64)
+	for round := range 3 {
+		for _, way := range ways {
+			b.wide, way = way, b.wide
+			b.wait()
+			start := time.Now()
+			for range 4 {
+				b.MatMul(dst, x, w, rows)
+			}
+			b.wait()
+			took := time.Since(start)
+			if round > 0 && took < best { // the first warms up
+				best = took
+			} else {
+				b.wide = way
+			}
+		}
+	}
+	return b.err
 }
 
 // trial is numbers that are hard to add: in turns of rows, of all sizes, of about one,
@@ -204,7 +297,7 @@ func (b *Backend) launchWide(t tile, w *weight, products uint64, count int, in o
 		uint64(across), uint64(along), uint64(deep), uint64(uint32(b.wide.patience))}
 	kernel := t.kernel
 	if tree {
-		kernel += "_tree"
+		kernel = "matmul_wgmma_tree"
 		lowest := w.lowestLevel()
 		levels := max(0, w.levels()-lowest-sharedLevels)
 		args = append(args, b.scratch(&b.parts, 2*clusters*levels*wideSums), uint64(lowest), uint64(levels))

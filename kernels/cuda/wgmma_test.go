@@ -42,6 +42,7 @@ func TestWide(t *testing.T) {
 	}{
 		{65, []int{40}, []int{0, 33}, nil},
 		{130, []int{100, 130, 16}, []int{0, 560}, nil},
+		{200, []int{16}, []int{0, 64}, nil},
 		{129, []int{136}, []int{0, 520, 550, 600}, nil},
 		{70, []int{20}, append(steps(18, 32), 600), nil},
 		{66, []int{150}, steps(33, 32), []tree.Range{{Lo: 0, Hi: 16}, {Lo: 16, Hi: 32}, {Lo: 32, Hi: 33}}},
@@ -79,10 +80,9 @@ func TestWide(t *testing.T) {
 				defer dst.Free()
 				list = append(list, kernels.Product{Dst: dst, W: w})
 			}
-			processors := b.device.processors
-			defer func() { b.device.processors, b.wide.on = processors, true }()
-			run := func(on bool, processors int) (all [][]float32) {
-				b.wide.on, b.device.processors = on, processors
+			defer func(p int, w wide) { b.device.processors, b.wide = p, w }(b.device.processors, b.wide)
+			run := func(on bool, worth, processors int) (all [][]float32) {
+				b.wide.on, b.wide.worth, b.device.processors = on, worth, processors
 				b.MatMuls(x, c.rows, list...)
 				for _, p := range list {
 					got := make([]float32, p.Dst.Len())
@@ -97,18 +97,47 @@ func TestWide(t *testing.T) {
 				}
 				return all
 			}
-			want := run(false, processors)
-			for _, processors := range []int{4, 1000} { // leaves, by the tree where there are more; chunks
-				got := run(true, processors)
+			want := run(false, never, 4)
+			for _, way := range []struct{ worth, processors int }{
+				{never, 4},                 // leaves, by the tree where there are more
+				{always, 4}, {never, 1000}, // chunks
+			} {
+				if way.worth == always && len(c.leaves) > 2 {
+					continue
+				}
+				got := run(true, way.worth, way.processors)
 				for i := range want {
 					for j := range want[i] {
 						if math.Float32bits(got[i][j]) != math.Float32bits(want[i][j]) {
-							t.Fatalf("%d processors, product %d: element %d is %v, by mma.sync %v", processors, i, j, got[i][j], want[i][j])
+							t.Fatalf("%v, product %d: element %d is %v, by mma.sync %v", way, i, j, got[i][j], want[i][j])
 						}
 					}
 				}
 			}
 		})
+	}
+}
+
+// TestWideTimed: the kernels are timed, one of them is chosen, and nothing is left.
+func TestWideTimed(t *testing.T) {
+	b := wideBackend(t)
+	held := b.held.Load()
+	defer func(p int, w wide) { b.device.processors, b.wide = p, w }(b.device.processors, b.wide)
+	b.device.processors = 16
+	if err := b.timeWide("", 32, 192); err != nil {
+		t.Fatal(err)
+	}
+	if b.wide.on == (b.wide.why != "") || b.wide.patience != forEver {
+		t.Errorf("chosen: %+v", b.wide)
+	}
+	scratch := 0
+	for _, m := range []*memory{b.parts, b.rounded, b.scales} {
+		if m != nil {
+			scratch += m.size
+		}
+	}
+	if got := b.held.Load(); got > held+int64(scratch) {
+		t.Errorf("%d bytes are held, %d before, and %d of scratch", got, held, scratch)
 	}
 }
 
@@ -123,6 +152,7 @@ func TestWideLeftOut(t *testing.T) {
 		{"SULLAE_SIM_REFUSE=sm_90a", "mma.sync", "the driver did not compile it"},
 		{"SULLAE_CUDA_WGMMA=0", "mma.sync", "SULLAE_CUDA_WGMMA=0"},
 		{"SULLAE_SIM_CC=80", "mma.sync", ""},
+		{"SULLAE_CUDA_WGMMA=192", "wgmma 128x192", ""},
 	} {
 		t.Run(c.env, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestManyRows$/^bf16$", "-test.v")

@@ -122,11 +122,12 @@ void cluster_barrier() {
 }
 
 // A warpgroup's multiplications, in the order in which they were issued.
-enum { GROUP = 128, COLUMNS = 128, DEEP = 16 };
+enum { GROUP = 128, MAX_COLUMNS = 256, DEEP = 16 };
 
 struct multiplication {
 	const uint32_t *a[GROUP];
 	uint64_t b;
+	int columns;
 	bool add;
 	int issued; // by so many threads
 };
@@ -134,13 +135,14 @@ struct multiplication {
 struct warpgroup {
 	std::deque<multiplication> list; // the first is number done
 	long done;
-	float acc[GROUP][COLUMNS / 2]; // of threads that have some on their way
+	float acc[GROUP][MAX_COLUMNS / 2]; // of threads that have some on their way
 	sleepers waiting;
 };
 static warpgroup warpgroups[MAX_THREADS / GROUP];
 
 struct issuer {
 	float *acc; // that is on its way
+	int columns;
 	long issued, waited;
 	std::vector<long> groups; // what was issued when they ended, of those not waited for
 	bool fenced;
@@ -165,9 +167,10 @@ static void do_one(warpgroup &g) {
 	multiplication &m = g.list.front();
 	uint32_t at = (m.b & 0x3fff) << 4, along_k = (m.b >> 16 & 0x3fff) << 4, along_rows = (m.b >> 32 & 0x3fff) << 4;
 	if (m.b & ~0x00003fff3fff3fffull) misuse("a matrix that is swizzled, or has bits that mean nothing");
-	static float a[64][DEEP], b[DEEP][COLUMNS];
+	static float a[64][DEEP], b[DEEP][MAX_COLUMNS];
+	int columns = m.columns;
 	for (int k = 0; k < DEEP; k++)
-		for (int n = 0; n < COLUMNS; n++) {
+		for (int n = 0; n < columns; n++) {
 			uint32_t from = at + n / 8 * along_rows + k / 8 * along_k + n % 8 * 16 + k % 8 * 2;
 			if (from + 2 > shared_bytes) misuse("a matrix beyond the block's shared memory");
 			uint16_t h;
@@ -179,15 +182,15 @@ static void do_one(warpgroup &g) {
 			a[i / 32 * 16 + i % 32 / 4 + e / 2 % 2 * 8][2 * (i % 4) + e % 2 + e / 4 * 8] = from_f16((uint16_t)(m.a[i][e / 2] >> 16 * (e % 2)));
 	int split = other_order() ? DEEP / 2 : DEEP;
 	for (int row = 0; row < 64; row++) {
-		double sum[COLUMNS];
+		double sum[MAX_COLUMNS];
 		auto c = [&](int n) -> float & { return g.acc[row / 16 * 32 + row % 8 * 4 + n % 8 / 2][n / 8 * 4 + row % 16 / 8 * 2 + n % 2]; };
-		for (int n = 0; n < COLUMNS; n++) sum[n] = m.add ? c(n) : 0;
+		for (int n = 0; n < columns; n++) sum[n] = m.add ? c(n) : 0;
 		for (int k = 0; k < DEEP; k++) {
 			if (k == split)
-				for (int n = 0; n < COLUMNS; n++) sum[n] = (float)sum[n];
-			for (int n = 0; n < COLUMNS; n++) sum[n] += (double)a[row][k] * b[k][n];
+				for (int n = 0; n < columns; n++) sum[n] = (float)sum[n];
+			for (int n = 0; n < columns; n++) sum[n] += (double)a[row][k] * b[k][n];
 		}
-		for (int n = 0; n < COLUMNS; n++) c(n) = (float)sum[n];
+		for (int n = 0; n < columns; n++) c(n) = (float)sum[n];
 	}
 	g.list.pop_front();
 	g.done++;
@@ -195,20 +198,20 @@ static void do_one(warpgroup &g) {
 
 void wgmma_fence() { issuers[now.thread].fenced = true; }
 
-void wgmma(float *acc, const uint32_t *a, uint64_t b, bool add) {
+void wgmma(float *acc, int columns, const uint32_t *a, uint64_t b, bool add) {
 	need_fiber();
 	issuer &t = issuers[now.thread];
 	warpgroup &g = group_of();
 	if (!t.fenced) misuse("wgmma without wgmma.fence before it");
 	int me = thread() % GROUP;
 	if (!t.acc) {
-		t.acc = acc;
-		memcpy(g.acc[me], acc, sizeof g.acc[me]);
-		memset(acc, 0xff, sizeof g.acc[me]);
+		t.acc = acc, t.columns = columns;
+		memcpy(g.acc[me], acc, columns * 2);
+		memset(acc, 0xff, columns * 2);
 	}
-	if (t.acc != acc) misuse("wgmma with two accumulators on their way is not simulated");
+	if (t.acc != acc || t.columns != columns) misuse("wgmma with two accumulators on their way is not simulated");
 	size_t number = t.issued++ - g.done;
-	if (number == g.list.size()) g.list.push_back({{}, b, add, 0});
+	if (number == g.list.size()) g.list.push_back({{}, b, columns, add, 0});
 	multiplication &m = g.list[number];
 	if (m.b != b || m.add != add) misuse("threads of a warpgroup issue different wgmma");
 	m.a[me] = a;
@@ -235,7 +238,7 @@ void wgmma_wait(int groups) {
 	}
 	t.waited = upto;
 	if (t.issued > upto || !t.acc) return;
-	memcpy(t.acc, g.acc[thread() % GROUP], sizeof g.acc[0]);
+	memcpy(t.acc, g.acc[thread() % GROUP], t.columns * 2);
 	t.acc = nullptr, t.fenced = false;
 }
 

@@ -21,7 +21,7 @@ void copy_bulk(uint32_t to, const void *from, int bytes, uint32_t barrier, unsig
 // A multiplication is done at random between its issue by the last of the warpgroup's
 // threads and the end of the wait for its group. Until then acc is NaN; a and what b
 // describes are read when it is done.
-void wgmma(float *acc, const uint32_t *a, uint64_t b, bool add);
+void wgmma(float *acc, int columns, const uint32_t *a, uint64_t b, bool add);
 void wgmma_fence();
 void wgmma_commit();
 void wgmma_wait(int groups);
@@ -43,7 +43,12 @@ DEVICE bool barrier_try(uint32_t at, int parity) { return sim::mbarrier_try(at, 
 DEVICE void copy_bulk(uint32_t to, const void *from, int bytes, uint32_t barrier) { sim::copy_bulk(to, from, bytes, barrier, 1u << sim::cluster_rank()); }
 DEVICE void copy_bulk_all(uint32_t to, const void *from, int bytes, uint32_t barrier, uint16_t blocks) { sim::copy_bulk(to, from, bytes, barrier, blocks); }
 DEVICE void shared_written() {}
-DEVICE void wgmma_f16(float acc[16][4], const uint32_t a[4], uint64_t b, int add) { sim::wgmma(acc[0], a, b, add != 0); }
+template <int N>
+DEVICE void wgmma_f16(float acc[N / 8][4], const uint32_t a[4], uint64_t b, int add) { sim::wgmma(acc[0], N, a, b, add != 0); }
+template <int N>
+DEVICE void more_registers() {}
+template <int N>
+DEVICE void fewer_registers() {}
 DEVICE void wgmma_fence() { sim::wgmma_fence(); }
 DEVICE void wgmma_commit() { sim::wgmma_commit(); }
 template <int N>

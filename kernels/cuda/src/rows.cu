@@ -49,10 +49,10 @@ DEVICE float fit_chunk(const float v[16], float &back) {
 
 // emit_f16 rounds a row for products on tensor cores: each of n chunks (chunks[i] is its
 // first step, chunks[n] the number of steps) times the power of two that brings its largest
-// value near 2^15. For matmul_mma (between is 0) in the order of mma's B fragments, [tile of
+// value near 2^15. For matmul_mma (together is 0) in the order of mma's B fragments, [tile of
 // 8 rows][step of 32 k][lane][8]; what the chunk's sum is to be multiplied by goes to
-// back[row, its first step]. For matmul_wgmma in that of its core matrices, [128 rows][step][tile
-// of 8 rows][8 k][row][k], and back[its first step, row], rows between apart. Values that
+// back[row, its first step]. For matmul_wgmma in that of its core matrices, [together
+// rows][step][tile of 8 rows][8 k][row][k], and back[its first step, row], rows between apart. Values that
 // are not finite stay what they are. from[s] is where the values of step s lie in the row,
 // those of a chunk one after the other, ends[s] where their leaf ends; a row that is null
 // is zero. A warp a chunk, of chunks c to n; it has found the first one.
@@ -66,9 +66,9 @@ DEVICE chunk_place find_chunk(const int *from, const int *ends, const int *chunk
 }
 
 template <int WARPS>
-DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int c, int n, chunk_place found, int steps, int between) {
+DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int c, int n, chunk_place found, int steps, int together, int between) {
 	int lane = thread() % 32;
-	long first = between ? (long)(number / 128) * steps * 2048 + number % 128 / 8 * 128 + number % 8 * 4 : (long)(number / 8) * steps * 128 + number % 8 * 16;
+	long first = together ? (long)(number / together) * steps * together * 16 + number % together / 8 * 128 + number % 8 * 4 : (long)(number / 8) * steps * 128 + number % 8 * 16;
 	for (c += thread() / 32; c < n; c += WARPS) {
 		int lo = found.lo, pairs = found.pairs, at = found.at, end = found.end;
 		if (c + WARPS < n) found = find_chunk(from, ends, chunks, c + WARPS);
@@ -78,10 +78,10 @@ DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, c
 			v[i] = row && k < end ? row[k] : 0.0f;
 		}
 		float reciprocal, scale = fit_chunk(v, reciprocal);
-		if (lane == 0) back[between ? (long)lo * between + number : (long)number * steps + lo] = reciprocal;
+		if (lane == 0) back[together ? (long)lo * between + number : (long)number * steps + lo] = reciprocal;
 		EACH(i, 8) {
 			int pair = i * 32 + lane, s = lo + pair / 16, k = pair % 16 * 2;
-			long at = between ? (long)s * 2048 + k / 8 * 32 + k % 8 / 2 : (long)s * 128 + k % 8 / 2 * 4 + k / 16 * 2 + k % 16 / 8;
+			long at = together ? (long)s * together * 16 + k / 8 * 32 + k % 8 / 2 : (long)s * 128 + k % 8 / 2 * 4 + k / 16 * 2 + k % 16 / 8;
 			if (pair < pairs) dst[first + at] = pack_f16(v[2 * i] * scale, v[2 * i + 1] * scale);
 		}
 	}
@@ -189,7 +189,7 @@ DEVICE void emit_int8(int8_t *dst, group_sum *scales, const float *row, const in
 // is a norm. What no launch writes is looked up before those ahead have ended.
 template <int THREADS>
 DEVICE void pass(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, void *scales,
-	const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps, int between, const segments *parts, float *sums, int heads) {
+	const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps, int together, int between, const segments *parts, float *sums, int heads) {
 	enum { BATCH = 4, LINE = 32 }; // values that a thread loads together, and of a line of memory
 	SHARED double space[THREADS / 32];
 	launch_next();
@@ -250,14 +250,14 @@ DEVICE void pass(float *xs, const float *add, const float *up, const float *norm
 	}
 	if (!rounded) return;
 	if (parts) emit_codes<THREADS / 32>((uint32_t *)rounded, (float *)scales, row, number, from, ends, chunks, first_unit, last_unit, steps, parts, sums, heads);
-	else if (chunks) emit_f16<THREADS / 32>((uint32_t *)rounded, (float *)scales, row, number, from, ends, chunks, first_unit, last_unit, chunk, steps, between);
+	else if (chunks) emit_f16<THREADS / 32>((uint32_t *)rounded, (float *)scales, row, number, from, ends, chunks, first_unit, last_unit, chunk, steps, together, between);
 	else if (row) emit_int8<THREADS / 32>((int8_t *)rounded + (long)number * steps * 32, (group_sum *)scales + (long)number * steps, row, from, ends, first_unit, last_unit, groups);
 }
 
 #define PASS(name, threads) \
 	KERNEL(threads) name(float *xs, const float *add, const float *up, const float *norm, float *dsts, void *rounded, void *scales, \
-		const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps, int between, const segments *parts, float *sums, int heads) { \
-		pass<threads>(xs, add, up, norm, dsts, rounded, scales, from, ends, chunks, n_chunks, rows, c, gelu, steps, eps, between, parts, sums, heads); \
+		const int *from, const int *ends, const int *chunks, int n_chunks, int rows, int c, int gelu, int steps, float eps, int together, int between, const segments *parts, float *sums, int heads) { \
+		pass<threads>(xs, add, up, norm, dsts, rounded, scales, from, ends, chunks, n_chunks, rows, c, gelu, steps, eps, together, between, parts, sums, heads); \
 	}
 PASS(pass_rows, 256)
 PASS(pass_long_rows, 1024)
