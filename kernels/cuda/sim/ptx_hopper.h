@@ -9,12 +9,16 @@ namespace ptx {
 // 0 is the thread's own block.
 enum { RANK_BITS = 24 };
 
-enum { SUMS = 64, WEIGHTS = 4 };
+enum { WEIGHTS = 4, AFTER = WEIGHTS + 5 }; // operands behind the sums
 
-// multiply_group is wgmma with a in registers: d[64], a[4], b's descriptor, whether to add.
+// sums is how many a wgmma has, half of its columns.
+inline int sums(const instruction &i) { return (int)i.all.size() - AFTER; }
+
+// multiply_group is wgmma with a in registers: d[sums], a[4], b's descriptor, whether to add.
 // While one is on its way the sums are in no register, and a's may not change.
 inline void multiply_group(context &c, const instruction &i) {
 	meet(c, i);
+	const int SUMS = sums(i);
 	flight &f = now->flights[sim::now.thread];
 	for (int n = SUMS + WEIGHTS + 2; n < (int)i.all.size(); n++)
 		if (c.r[i.all[n]] != (n < SUMS + WEIGHTS + 4 ? 1 : 0)) die(c, i, "wgmma that negates or transposes");
@@ -23,11 +27,11 @@ inline void multiply_group(context &c, const instruction &i) {
 		for (int n = 0; n < SUMS; n++) memcpy(&f.acc[n], &c.r[i.all[n]], 4);
 	}
 	for (int n = 0; n < SUMS; n++)
-		if (i.all[n] != f.first->all[n]) die(c, i, text("sums that are on their way since line %d are in other registers here", f.first->line));
+		if (i.all.size() != f.first->all.size() || i.all[n] != f.first->all[n]) die(c, i, text("sums that are on their way since line %d are in other registers here", f.first->line));
 	f.operands.push_back({&i, {}});
 	uint32_t *a = f.operands.back().a;
 	for (int n = 0; n < WEIGHTS; n++) a[n] = (uint32_t)c.r[i.all[SUMS + n]];
-	sim::wgmma(f.acc, a, c.r[i.all[SUMS + WEIGHTS]], c.r[i.all[SUMS + WEIGHTS + 1]] & 1);
+	sim::wgmma(f.acc, 2 * SUMS, a, c.r[i.all[SUMS + WEIGHTS]], c.r[i.all[SUMS + WEIGHTS + 1]] & 1);
 	for (int n = 0; n < SUMS; n++) memcpy(&c.r[i.all[n]], &f.acc[n], 4);
 }
 
@@ -36,12 +40,12 @@ inline void wait_group(context &c, const instruction &i) {
 	flight &f = now->flights[sim::now.thread];
 	for (const flight::operand &o : f.operands)
 		for (int n = 0; n < WEIGHTS; n++)
-			if ((uint32_t)c.r[o.i->all[SUMS + n]] != o.a[n]) die(c, i, text("a register of the wgmma of line %d was written while it was on its way", o.i->line));
+			if ((uint32_t)c.r[o.i->all[sums(*o.i) + n]] != o.a[n]) die(c, i, text("a register of the wgmma of line %d was written while it was on its way", o.i->line));
 	sim::wgmma_wait(get<int>(c, i, 0));
 	size_t left = sim::multiplications_left();
 	while (f.operands.size() > left) f.operands.pop_front();
 	if (!f.first || left > 0) return;
-	for (int n = 0; n < SUMS; n++) c.r[f.first->all[n]] = bits(f.acc[n]);
+	for (int n = 0; n < sums(*f.first); n++) c.r[f.first->all[n]] = bits(f.acc[n]);
 	f.first = nullptr;
 }
 
@@ -51,8 +55,11 @@ void bulk(context &c, const instruction &i) {
 }
 
 inline void hopper(table &t) {
-	set(t, "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16", "",
-		"={ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff} {wwww} d p n n n", multiply_group, 0, 0, true);
+	for (int columns : {128, 192}) {
+		std::string name = text("wgmma.mma_async.sync.aligned.m64n%dk16.f32.f16.f16", columns), signature = "={" + std::string(columns / 2, 'f') + "} {wwww} d p n n n";
+		set(t, name.c_str(), "", signature.c_str(), multiply_group, 0, 0, true);
+	}
+	for (const char *name : {"setmaxnreg.inc.sync.aligned.u32", "setmaxnreg.dec.sync.aligned.u32"}) set(t, name, "", "n", ACTION { meet(c, i); }, 0, 0, true);
 	set(t, "wgmma.wait_group.sync.aligned", "", "n", wait_group, 0, 0, true);
 	set(t, "wgmma.fence.sync.aligned", "", "", ACTION {
 		meet(c, i);

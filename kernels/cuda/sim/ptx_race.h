@@ -35,7 +35,7 @@ struct coming {
 // flight is the multiplications that a thread has on their way (ptx_hopper.h).
 struct flight {
 	const instruction *first = nullptr; // whose registers are the sums'
-	float acc[64];
+	float acc[sim::MAX_COLUMNS / 2];
 	struct operand {
 		const instruction *i;
 		uint32_t a[4];
