@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/sullae/sullae/collective/registry"
+	"github.com/sullae/sullae/coordinator/gateway/openai"
 	"github.com/sullae/sullae/coordinator/group"
 	"github.com/sullae/sullae/coordinator/status"
 	"github.com/sullae/sullae/shard/checkpoint"
@@ -24,7 +26,8 @@ func (c *coordinator) serveStatus(w http.ResponseWriter, _ *http.Request) {
 }
 
 // serveDrain answers POST and DELETE /cluster/workers/{id}/drain: the worker is
-// to leave the group, or may join again. The mark is this coordinator's own.
+// to leave the group, or may join again. The mark goes into the record of the next
+// epoch, where the next leader finds it.
 func (c *coordinator) serveDrain(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	out := r.Method == http.MethodPost
@@ -35,7 +38,7 @@ func (c *coordinator) serveDrain(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if !known && out {
-		http.Error(w, "no worker "+id+" is registered", http.StatusNotFound)
+		openai.NotFound(w, "worker_not_found", "no worker "+id+" is registered")
 		return
 	}
 	c.groups.Drain(id, out)
@@ -136,6 +139,7 @@ func (c *coordinator) worker(w registry.Worker) status.Worker {
 		x.Health = "dead"
 	}
 	_, x.Refused = c.refused(w)
+	x.Drained = slices.Contains(c.groups.Groups()[0].Drained(), w.ID) // of all groups alike
 	return x
 }
 

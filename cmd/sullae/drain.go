@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -21,33 +18,21 @@ type drainCmd struct {
 
 // Run asks the coordinator; requests go on, computed by the other workers.
 func (c *drainCmd) Run(ctx context.Context) error {
-	base := c.HTTP
-	if !strings.Contains(base, "://") {
-		base = "http://" + base
-	}
-	method := http.MethodPost
-	if c.Undo {
-		method = http.MethodDelete
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(base, "/")+"/cluster/workers/"+url.PathEscape(c.Worker)+"/drain", nil)
+	base, err := httpBase("--http", c.HTTP)
 	if err != nil {
-		return fmt.Errorf("--http %s: %w", c.HTTP, err)
+		return err
 	}
 	client, err := c.http()
 	if err != nil {
 		return err
 	}
 	defer client.CloseIdleConnections()
-	res, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("no coordinator answers at --http %s: %w", c.HTTP, err)
+	method := http.MethodPost
+	if c.Undo {
+		method = http.MethodDelete
 	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusNoContent {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
-		return fmt.Errorf("%s: %s", res.Status, strings.TrimSpace(string(text)))
-	}
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	_, err = ask(ctx, client, method, base.JoinPath("/cluster/workers", url.PathEscape(c.Worker), "drain").String(), http.StatusNoContent)
+	return err
 }

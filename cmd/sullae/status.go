@@ -3,24 +3,19 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
-	"github.com/sullae/sullae/cmd/sullae/internal/remote"
 	"github.com/sullae/sullae/cmd/sullae/internal/screen"
 	"github.com/sullae/sullae/coordinator/status"
 )
 
 const (
-	statusPath     = "/cluster/status"
-	statusTimeout  = 5 * time.Second
-	maxStatusBytes = 16 << 20
+	statusPath    = "/cluster/status"
+	statusTimeout = 5 * time.Second
 )
 
 // statusCmd is `sullae status`.
@@ -98,58 +93,22 @@ func (c *statusCmd) once(ctx context.Context, client *http.Client, std streams, 
 
 // statusURL completes an address, as "up" and "coordinator" take it, to a URL.
 func statusURL(addr string) (string, error) {
-	if !strings.Contains(addr, "://") {
-		if strings.HasPrefix(addr, ":") {
-			addr = "127.0.0.1" + addr
-		}
-		addr = "http://" + addr
+	u, err := httpBase("--http", addr)
+	if err != nil {
+		return "", err
 	}
-	u, err := url.Parse(addr)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", fmt.Errorf("--http %s: this is no HTTP address, such as http://127.0.0.1:8080", addr)
-	}
-	return strings.TrimSuffix(addr, "/") + statusPath, nil
+	return u.JoinPath(statusPath).String(), nil
 }
 
 // fetchStatus is the body of the answer.
 func fetchStatus(ctx context.Context, client *http.Client, target string) ([]byte, error) {
 	limited, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(limited, http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := client.Do(req)
+	body, err := ask(limited, client, http.MethodGet, target, http.StatusOK)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if err != nil {
-		return nil, unreached(strings.TrimSuffix(target, statusPath), err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxStatusBytes))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", target, err)
-	}
-	if resp.StatusCode == http.StatusUnauthorized {
-		return nil, fmt.Errorf("%s wants an API key: give one with --api-key, or as SULLAE_API_KEY", target)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s: give a coordinator's HTTP address with --http", target, resp.Status)
-	}
-	return body, nil
-}
-
-// unreached says why there was no answer: nobody is there, or not for HTTP.
-func unreached(target string, err error) error {
-	var dial *net.OpError
-	switch {
-	case errors.As(err, &dial) && dial.Op == "dial", errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no coordinator is reached at %s (%w): start one with \"sullae up\", or give the HTTP address of one with --http", target, remote.Reason(err))
-	}
-	// Something accepts connections there. A gRPC port speaks first, which comes
-	// out as one of several errors, by who is quicker.
-	return fmt.Errorf("%s answered, but not as HTTP: give a coordinator's HTTP address with --http (%w)", target, err)
+	return body, err
 }
 
 // servingError says why requests are not served, nil where they are.

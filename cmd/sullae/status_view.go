@@ -97,6 +97,9 @@ func workerRows(workers []status.Worker, several, serving bool, p screen.Palette
 		if w.Straggler {
 			health.Text, health.Style = w.Health+", slow", p.Yellow
 		}
+		if w.Drained {
+			health.Text, health.Style = w.Health+", drained", p.Yellow
+		}
 		if w.Refused != "" {
 			health.Text, health.Style = "refused: "+screen.Printable(w.Refused), p.Red
 		}

@@ -32,6 +32,9 @@ type Generation struct {
 	Leader       string `json:"leader"` // the coordinator that wrote it
 	// Ranks, by rank. Empty in a generation that has ended.
 	Ranks []GenerationRank `json:"ranks"`
+	// Drained are the workers that operators keep out, so that the next leader does,
+	// too.
+	Drained []string `json:"drained,omitempty"`
 	// TokenHash is HashToken of the epoch's token; the token itself goes to
 	// the ranks only.
 	TokenHash     string `json:"token_hash"`

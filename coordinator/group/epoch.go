@@ -66,7 +66,7 @@ func (g *Group) form(ctx context.Context, workers, all []registry.Worker, holder
 	}
 	token := make([]byte, 32)
 	rand.Read(token)
-	gen := registry.Generation{Group: g.cfg.Name, Model: g.cfg.Model, CheckpointID: g.cfg.Checkpoint.ID(), TokenHash: registry.HashToken(token)}
+	gen := registry.Generation{Group: g.cfg.Name, Model: g.cfg.Model, CheckpointID: g.cfg.Checkpoint.ID(), TokenHash: registry.HashToken(token), Drained: g.Drained()}
 	for i, w := range workers {
 		gen.Ranks = append(gen.Ranks, registry.GenerationRank{WorkerID: w.ID, Address: w.Address, Share: registry.Share(p.Shares[i]), Pace: g.pace.known[w.ID]})
 	}

@@ -13,7 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -245,6 +247,26 @@ func (g *Group) Drain(worker string, out bool) {
 	}
 }
 
+// inheritDrained keeps out whom the leader before did.
+func (g *Group) inheritDrained(before registry.Generation) {
+	if before.Epoch == 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.drain)
+	for _, id := range before.Drained {
+		g.drain[id] = true
+	}
+}
+
+// Drained are the workers that operators keep out.
+func (g *Group) Drained() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Sorted(maps.Keys(g.drain))
+}
+
 // takeDrained copies what operators have asked for.
 func (w *watcher) takeDrained(g *Group) {
 	g.mu.Lock()
@@ -366,7 +388,9 @@ func (g *Group) run(ctx context.Context) error {
 		watch.others = func() bool { return g.cfg.Spare(g) }
 	}
 	g.pace.hold = g.cfg.Rebalance
-	g.pace.inherit(watch.inherit(ctx, g.cfg))
+	before := watch.inherit(ctx, g.cfg)
+	g.pace.inherit(before.Ranks)
+	g.inheritDrained(before)
 	if err := g.cfg.Roster.arrive(ctx, g.cfg.Name, watch.last); err != nil {
 		return err
 	}

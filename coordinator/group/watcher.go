@@ -77,19 +77,20 @@ func newWatcher(ctx context.Context, cfg Config) *watcher {
 }
 
 // inherit takes over the order of the epoch before this coordinator led, so that
-// workers keep the shares that they have in memory, and returns its ranks.
-func (w *watcher) inherit(ctx context.Context, cfg Config) []registry.GenerationRank {
+// workers keep the shares that they have in memory, and returns its record, the
+// zero value where there is none.
+func (w *watcher) inherit(ctx context.Context, cfg Config) registry.Generation {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
 	gen, err := cfg.Placement.ReadGeneration(ctx, cfg.Name)
 	if err != nil {
-		return nil // there is none, or etcd is away: any order will do
+		return registry.Generation{} // there is none, or etcd is away: any order will do
 	}
 	for _, r := range gen.Ranks {
 		w.last = append(w.last, registry.Worker{ID: r.WorkerID})
 	}
 	w.inherited = len(w.last)
-	return gen.Ranks
+	return gen
 }
 
 // suspect leaves a worker out for a while.

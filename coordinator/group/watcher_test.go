@@ -248,6 +248,23 @@ func TestInherit(t *testing.T) {
 	}
 }
 
+// TestInheritDrained: whom an operator keeps out stays out over a change of leader.
+func TestInheritDrained(t *testing.T) {
+	g := &Group{drain: map[string]bool{"x": true}}
+	g.inheritDrained(registry.Generation{}) // no record
+	g.Drain("b", true)
+	g.Drain("a", true)
+	if got := g.Drained(); !slices.Equal(got, []string{"a", "b", "x"}) {
+		t.Errorf("drained %v", got)
+	}
+	next := &Group{drain: map[string]bool{"x": true}}
+	next.inheritDrained(registry.Generation{Epoch: 7, Drained: []string{"a", "b"}})
+	next.Drain("a", false)
+	if got := next.Drained(); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("the next leader keeps out %v", got)
+	}
+}
+
 func TestStraggler(t *testing.T) {
 	for _, c := range []struct {
 		compute []float64

@@ -111,6 +111,8 @@ type Worker struct {
 	Pace float64 `json:"pace,omitempty"`
 	// Refused says why the worker cannot join: its version, its certificate, its arithmetic class.
 	Refused string `json:"refused,omitempty"`
+	// Drained: an operator keeps it out ("sullae drain").
+	Drained bool `json:"drained,omitempty"`
 	// Straggler: its own work takes much longer than the others'.
 	Straggler bool `json:"straggler,omitempty"`
 }

@@ -38,7 +38,7 @@ const order = (k) => (k.worker.rank < 0 ? 1e6 : k.worker.rank);
 
 function state(k) {
   if (k.lost) return k.worker.health === "dead" ? "dead" : "lost";
-  if (k.worker.rank < 0) return "spare";
+  if (k.worker.rank < 0) return k.worker.drained ? "drained" : "spare";
   return k.worker.straggler ? "straggler" : "alive";
 }
 

@@ -141,6 +141,11 @@ func Refuse(svc *gateway.Service) func(http.ResponseWriter, *http.Request, error
 	}
 }
 
+// NotFound answers a request for something that there is not.
+func NotFound(w http.ResponseWriter, code, message string) {
+	writeError(w, apiError{Status: http.StatusNotFound, Type: typeInvalid, Code: code, Message: message})
+}
+
 func writeError(w http.ResponseWriter, e apiError) {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds())))))

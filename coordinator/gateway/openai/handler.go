@@ -66,8 +66,7 @@ func NewHandler(c Config) *edge.Mux {
 		route("GET", "/metrics", promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
 	}
 	mux.Handle("/", h.wrap("", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, apiError{Status: http.StatusNotFound, Type: typeInvalid, Code: "route_not_found",
-			Message: "there is nothing at " + r.Method + " " + r.URL.Path})
+		NotFound(w, "route_not_found", "there is nothing at "+r.Method+" "+r.URL.Path)
 	}))
 	return mux
 }

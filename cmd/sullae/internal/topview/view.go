@@ -135,6 +135,8 @@ func (m *Model) workers(p screen.Palette) [][]screen.Cell {
 			health.Style = p.Red
 		case w.Straggler:
 			health = screen.Cell{Text: "slow", Style: p.Yellow}
+		case w.Drained:
+			health = screen.Cell{Text: "drained", Style: p.Yellow}
 		case w.Rank < 0:
 			health = screen.Cell{Text: "spare", Style: p.Dim}
 		}
