@@ -173,8 +173,11 @@ func openDevice(index int, log *slog.Logger) (_ *device, err error) {
 	if err := d.call("cuDeviceGetCount", d.cuDeviceGetCount, uintptr(unsafe.Pointer(&count))); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrNoDevice, err)
 	}
+	if count == 0 {
+		return nil, fmt.Errorf("%w: there is a driver, but no GPU that this process may use", ErrNoDevice)
+	}
 	if index < 0 || index >= int(count) {
-		return nil, fmt.Errorf("%w: device %d of %d", ErrNoDevice, index, count)
+		return nil, fmt.Errorf("%w %d: there are %d, numbered from 0", ErrNoDevice, index, count)
 	}
 	if err := d.call("cuDeviceGet", d.cuDeviceGet, uintptr(unsafe.Pointer(&d.id)), uintptr(index)); err != nil {
 		return nil, err
@@ -206,7 +209,7 @@ func openDevice(index int, log *slog.Logger) (_ *device, err error) {
 		return nil, fmt.Errorf("%w: device %d (%s) has compute capability %d.%d, 8.0 is needed", ErrNoDevice, index, d.name, major, minor)
 	}
 	if err := d.call("cuDevicePrimaryCtxRetain", d.cuDevicePrimaryCtxRetain, uintptr(unsafe.Pointer(&d.ctx)), uintptr(d.id)); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("device %d (%s): %w", index, d.name, err)
 	}
 	defer func() {
 		if err != nil {

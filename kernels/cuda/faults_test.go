@@ -28,8 +28,9 @@ func TestFaults(t *testing.T) {
 	}{
 		{"no driver", []string{"SULLAE_LIBCUDA=/nonexistent/libcuda.so.1"}, "no CUDA device: NVIDIA's driver is not installed"},
 		{"old driver", []string{"SULLAE_SIM_DRIVER=11080"}, "the driver speaks CUDA 11.8, 12.0 is needed"},
-		{"no device", []string{"SULLAE_SIM_DEVICES=0"}, "device 0 of 0"},
+		{"no device", []string{"SULLAE_SIM_DEVICES=0"}, "no CUDA device: there is a driver, but no GPU that this process may use"},
 		{"old device", []string{"SULLAE_SIM_CC=75"}, "has compute capability 7.5, 8.0 is needed"},
+		{"no context", []string{"SULLAE_SIM_FAIL=cuDevicePrimaryCtxRetain:1:2"}, "device 0 (simulated device): cuDevicePrimaryCtxRetain: CUDA_ERROR_OUT_OF_MEMORY (2)"},
 		{"init", []string{"SULLAE_SIM_FAIL=cuInit:1:100"}, "no CUDA device: cuInit: CUDA_ERROR_NO_DEVICE (100)"},
 		{"compile", []string{"SULLAE_SIM_CC=80", "SULLAE_SIM_FAIL=cuModuleLoadDataEx:2:218"}, "compile attention.sm_80.ptx for simulated device"},
 		{"code for all devices", []string{"SULLAE_SIM_CC=80", "SULLAE_TEST_TARGET=sm_80"}, "fine, 3 graphs"},
