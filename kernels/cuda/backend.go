@@ -57,6 +57,7 @@ type Backend struct {
 	foldBytes              int     // the constant, or a test's
 	ropes                  map[*kernels.RopeTable]*ropeTable
 	held                   atomic.Int64 // bytes of the device
+	own                    int64        // of them, those of New
 }
 
 var (
@@ -94,6 +95,7 @@ func New(cfg Config) (*Backend, error) {
 		b.Close()
 		return nil, err
 	}
+	b.own = b.held.Load()
 	return b, nil
 }
 
@@ -120,9 +122,9 @@ func (b *Backend) FreeMemory() int64 {
 // DeviceID is the GPU's UUID, as nvidia-smi prints it.
 func (b *Backend) DeviceID() string { return b.device.uuid }
 
-// HeldMemory is how many bytes of the device's memory the backend has. Others may have
-// memory of the same device.
-func (b *Backend) HeldMemory() int64 { return b.held.Load() }
+// HeldMemory is how many bytes of the device's memory the backend has beside what it has
+// from the beginning. Others may have memory of the same device.
+func (b *Backend) HeldMemory() int64 { return b.held.Load() - b.own }
 
 // Lost is why the device can no longer be used, nil while it can. It waits for the ops
 // before it, of which some may have failed without anybody's having been told.

@@ -114,7 +114,11 @@ func (s *service) loadShare(ctx context.Context, r *rank, stream clusterv1.Worke
 		if ctx.Err() != nil {
 			return nil, status.FromContextError(ctx.Err()).Err()
 		}
-		return nil, status.Errorf(codes.DataLoss, "worker %s: load rank %d: %v", s.id, rank, err)
+		code := codes.DataLoss
+		if s.backend.lost() != nil { // the weights are well
+			code = codes.Unavailable
+		}
+		return nil, status.Errorf(code, "worker %s: load rank %d: %v", s.id, rank, err)
 	}
 	s.metrics.load.Observe(time.Since(began).Seconds())
 	from := map[string]int64{"cache": m.BytesCached(), "peer": m.BytesFromPeers(), origin: m.BytesRead()}

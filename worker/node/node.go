@@ -32,6 +32,9 @@ import (
 	"github.com/sullae/sullae/worker/remote"
 )
 
+// lastWords bounds the wait for calls to be answered, of a worker that ends by itself.
+const lastWords = time.Second
+
 // stopTimeout bounds an orderly end.
 const stopTimeout = 5 * time.Second
 
@@ -206,6 +209,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		}
 		svc.stop()
 		hub.Close()
+		if ctx.Err() == nil { // it ends by itself: who waits for an answer is told why
+			late := time.AfterFunc(lastWords, server.Stop)
+			server.GracefulStop()
+			late.Stop()
+		}
 		server.Stop()
 		return nil
 	})

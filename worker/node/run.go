@@ -58,7 +58,7 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 
 	e, comm, meter, err := s.form(ctx, r)
 	if err != nil {
-		s.checkDevice()
+		defer s.checkDevice()
 	}
 	if err != nil && collective.UnreachableRank(err) >= 0 {
 		log.Warn("epoch not formed", "err", err)
@@ -105,7 +105,7 @@ func (s *service) Run(stream clusterv1.WorkerService_RunServer) error {
 		step.Masks = func(ctx context.Context) ([]engine.Masks, error) { return await(ctx, masks, step.ID, comm) }
 		res, err := e.Step(ctx, step)
 		if err != nil {
-			s.checkDevice()
+			defer s.checkDevice() // once the coordinator has been told
 			return s.fail(stream, r, comm, log, m.GetStep().GetStep(), err)
 		}
 		ended = time.Now()

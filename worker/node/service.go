@@ -93,7 +93,7 @@ func (s *service) Prepare(req *clusterv1.PrepareRequest, stream clusterv1.Worker
 	}
 	ready, err := s.load(ctx, r, stream)
 	if err != nil {
-		s.checkDevice()
+		defer s.checkDevice()
 		s.release(r)
 		s.log.Warn("prepare failed", "epoch", req.Epoch, "rank", req.Rank, "err", err)
 		return err

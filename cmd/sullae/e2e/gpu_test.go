@@ -3,10 +3,14 @@
 package e2e
 
 import (
+	"flag"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sullae/sullae/kernels/cuda/simtest"
 )
@@ -50,5 +54,60 @@ func TestGPUWorkers(t *testing.T) {
 	}
 	if !strings.Contains(log, "the device is lost") || !strings.Contains(log, "CUDA_ERROR_ILLEGAL_ADDRESS") {
 		t.Errorf("no device was lost:\n%s", log)
+	}
+}
+
+var gpuLost = flag.Bool("gpu-lost", false, "TestGPULost takes all calls")
+
+// TestGPULost: of two workers one's device is lost, in the course of a prompt that is computed
+// in parts or of the tokens after it. The coordinator is told the reason, the worker ends with it,
+// one takes its place, and the answer's bits are the same.
+func TestGPULost(t *testing.T) {
+	long(t)
+	simtest.Use(t)
+	var prompt []int
+	for i := range 300 {
+		prompt = append(prompt, 700+i*37%1000)
+	}
+	ask := func(t *testing.T) (*process, completion) {
+		p := up(t, "--device", "cuda", "--workers", "2")
+		c, err := p.complete(map[string]any{"model": p.model, "prompt": prompt, "max_tokens": 4, "temperature": 0, "logprobs": 2, "ignore_eos": true, "return_token_ids": true})
+		if err != nil {
+			t.Fatalf("%v\n%s", err, p.log)
+		}
+		return p, c
+	}
+	_, want := ask(t)
+	for i, f := range []struct{ fault, says string }{
+		{"kernel:40:214", "CUDA_ERROR_ECC_UNCORRECTABLE (214)"},
+		{"cuEventSynchronize:150:999", "cuEventSynchronize: CUDA_ERROR_UNKNOWN (999)"},
+		{"cuStreamWaitEvent:12:719", "cuStreamWaitEvent: CUDA_ERROR_LAUNCH_FAILED (719)"},
+		{"cuEventRecord:200:719", "cuEventRecord: CUDA_ERROR_LAUNCH_FAILED (719)"},
+	} {
+		if i > 0 && !*gpuLost {
+			break
+		}
+		t.Run(f.fault, func(t *testing.T) {
+			t.Setenv("SULLAE_SIM_FAIL", f.fault)
+			t.Setenv("SULLAE_SIM_ONCE", filepath.Join(t.TempDir(), "lost"))
+			p, got := ask(t)
+			if !reflect.DeepEqual(got.Choices, want.Choices) {
+				t.Error("after a lost device the bits are others")
+			}
+			log := p.log.String()
+			if n := strings.Count(log, "the device is lost"); n != 1 || !strings.Contains(log, f.says) {
+				t.Errorf("%d devices were lost, want one with %q:\n%s", n, f.says, log)
+			}
+			if !slices.ContainsFunc(strings.Split(log, "\n"), func(line string) bool {
+				return strings.Contains(line, `msg="epoch ended"`) && strings.Contains(line, f.says)
+			}) {
+				t.Errorf("the coordinator was not told %q:\n%s", f.says, log)
+			}
+			eventually(t, 20*time.Second, "two workers serve again", func() bool {
+				_, after, _ := strings.Cut(p.log.String(), "the device is lost")
+				_, after, _ = strings.Cut(after, "computing on a GPU")
+				return strings.Contains(after, "epoch serving") && strings.Contains(after, "workers=2")
+			})
+		})
 	}
 }

@@ -8,7 +8,8 @@
 //	c++ -std=c++17 -O2 -shared -fPIC -ffp-contract=off -o libcuda.so driver.cc
 //
 // SULLAE_SIM_FAIL=CALL:N:CODE makes the Nth call of CALL fail with CODE, and, as
-// on a device after a fault, every call after it; CALL may be kernel, the run of one. SULLAE_SIM_SEED seeds the order,
+// on a device after a fault, every call after it; CALL may be kernel, the run of one.
+// SULLAE_SIM_MEMORY is how many bytes the device has. SULLAE_SIM_SEED seeds the order,
 // SULLAE_SIM_CC is the compute capability (90), SULLAE_SIM_REFUSE a target of PTX that
 // the driver refuses (sm_90a); SULLAE_SIM_WGMMA=other has wgmma add in another order than
 // mma.sync; with SULLAE_SIM_PLAIN_GRAPHS it refuses graphs of launches that
@@ -112,7 +113,11 @@ static entry entries[] = {
 };
 
 static size_t allocated;
-static const size_t TOTAL = 4ull << 30;
+// total is how much memory the device has.
+static size_t total() {
+	static const char *s = getenv("SULLAE_SIM_MEMORY");
+	return s ? strtoull(s, nullptr, 0) : 4ull << 30;
+}
 static int sticky;
 
 enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NO_BINARY_FOR_GPU = 209, INVALID_PTX = 218, INVALID_HANDLE = 400, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901 };
@@ -205,6 +210,15 @@ static void arm(const char *spec) {
 	if (a != std::string::npos && b > a) fault = {s.substr(0, a), atol(s.c_str() + a + 1), atol(s.c_str() + b + 1)};
 }
 
+// mine reports whether the fault is this process's: of several with one SULLAE_SIM_ONCE, a
+// file that is not there yet, the first to come to it has it.
+static bool mine() {
+	const char *once = getenv("SULLAE_SIM_ONCE");
+	if (!once) return true;
+	FILE *f = fopen(once, "wx");
+	return f && fclose(f) == 0;
+}
+
 // enter counts a call and says whether it is to fail.
 static int enter(const char *call) {
 	static bool began;
@@ -214,7 +228,7 @@ static int enter(const char *call) {
 		if (const char *seed = getenv("SULLAE_SIM_SEED")) rng ^= strtoull(seed, nullptr, 0) * 0x2545f4914f6cdd1dull;
 	}
 	if (sticky) return sticky;
-	if (++calls[call] == fault.nth && fault.call == call) {
+	if (++calls[call] == fault.nth && fault.call == call && mine()) {
 		if (fault.code != OUT_OF_MEMORY && fault.code != NOT_SUPPORTED) sticky = (int)fault.code; // a device that faulted stays so
 		return (int)fault.code;
 	}
@@ -253,7 +267,7 @@ API cuDeviceGetCount(int *n) {
 API cuDeviceGet(int *d, int i) { *d = i; return 0; }
 API cuDeviceGetName(char *s, int n, int) { snprintf(s, n, "simulated device"); return 0; }
 API cuDeviceGetUuid_v2(void *u, int) { memcpy(u, "simulated device", 16); return 0; }
-API cuDeviceTotalMem_v2(size_t *n, int) { *n = TOTAL; return 0; }
+API cuDeviceTotalMem_v2(size_t *n, int) { *n = total(); return 0; }
 static int capability() {
 	const char *s = getenv("SULLAE_SIM_CC");
 	return s ? atoi(s) : 90;
@@ -328,15 +342,15 @@ API cuFuncSetAttribute(void *f, int a, int v) {
 }
 API cuMemGetInfo_v2(size_t *free_, size_t *total) {
 	LOCK;
-	*free_ = TOTAL - allocated;
-	*total = TOTAL;
+	*free_ = sim::total() - allocated;
+	*total = sim::total();
 	return 0;
 }
 API cuMemAlloc_v2(uint64_t *p, size_t n) {
 	ENTER("cuMemAlloc");
 	if (int e = forbidden()) return e;
 	if (n == 0) return INVALID_VALUE;
-	if (allocated + n > TOTAL) return OUT_OF_MEMORY;
+	if (allocated + n > total()) return OUT_OF_MEMORY;
 	// Memory ends where a page begins that may not be touched.
 	size_t size = (n + 4095) / 4096 * 4096;
 	char *m = (char *)mmap(nullptr, size + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
