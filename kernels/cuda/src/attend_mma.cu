@@ -66,15 +66,16 @@ DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const
 	}
 	int shift = 31 - __builtin_clz(block); // a power of two
 	auto vector = [&](int p) { return (((long)table[p >> shift] << shift | (p & (block - 1))) * kv_heads + kv) * dim; };
-	auto bring = [&](int b) { // a span's keys and values near
+	auto bring = [&](const uint16_t *mem, int b) { // a span's keys or values near
 		EACH(i, SPAN / 32) {
 			int p = b + 32 * i + lane;
 			if (p < lo || p >= end) continue;
 			long at = vector(p);
-			EACH(j, DIMS / 64) if (64 * j < dim) prefetch(keys + at + 64 * j), prefetch(values + at + 64 * j);
+			EACH(j, DIMS / 64) if (64 * j < dim) prefetch(mem + at + 64 * j);
 		}
 	};
-	bring(begin);
+	bring(keys, begin);
+	if (spread) bring(values, begin);
 	await_earlier();
 	for (int base = first_head[kv]; base < first_head[kv + 1]; base += TILE) {
 		int group = min_i(TILE, first_head[kv + 1] - base), width = 1;
@@ -120,7 +121,8 @@ DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const
 		bool any[2] = {};
 		float m[2] = {}, l[2] = {}, o[NT][4] = {};
 		for (int b = begin; b < end; b += SPAN) {
-			bring(b + SPAN);
+			// No earlier than it takes: what all warps bring must have room in the second cache.
+			if (!spread) bring(values, b);
 			float s[8][4] = {};
 			EACH(n, 8) {
 				int p = b + 8 * n + g;
@@ -133,6 +135,7 @@ DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const
 					mma<TYPE>(s[n], a[2 * u + 1], k.v[2], k.v[3]);
 				}
 			}
+			bring(keys, b + SPAN);
 			float top[2], total[2] = {}, old[2] = {}, now[2] = {1.0f, 1.0f};
 			EACH(h, 2) top[h] = from_bits(0xff800000u);
 			EACH(n, 8) EACH(i, 4) {

@@ -22,11 +22,24 @@ DEVICE long place(const pool &p, const int *table, int pos, int head) {
 	return ((long)table[pos / p.block] * p.block + pos % p.block) * p.heads + head;
 }
 
+// angles are a position's; of the first pair that a thread turns they are looked up ahead.
+struct angles {
+	const float *cos, *sin;
+	float c, s;
+};
+
+DEVICE angles find_angles(const float *cos, const float *sin, int pos, int half) {
+	angles a = {cos + (long)pos * half, sin + (long)pos * half, 0, 0};
+	if (thread() < half) a.c = a.cos[thread()], a.s = a.sin[thread()];
+	return a;
+}
+
 // rotate turns a head by its position's angles: element j pairs with j + half. A
 // block of 64 threads.
-DEVICE void rotate(float *head, const float *cos, const float *sin, long at, int half) {
+DEVICE void rotate(float *head, const angles &of, int half) {
 	for (int j = thread(); j < half; j += 64) {
-		float a = head[j], b = head[j + half], c = cos[at + j], s = sin[at + j];
+		float a = head[j], b = head[j + half], c = of.c, s = of.s;
+		if (j >= 64) c = of.cos[j], s = of.sin[j];
 		float a1 = a * c, b1 = b * s, a2 = a * s, b2 = b * c;
 		head[j] = a1 - b1;
 		head[j + half] = b2 + a2;
@@ -35,8 +48,10 @@ DEVICE void rotate(float *head, const float *cos, const float *sin, long at, int
 
 // rope: rotate-half in place. Grid: rows x heads.
 KERNEL(64) rope(float *x, const float *cos, const float *sin, const int *pos, int heads, int dim, int half) {
-	begin_after();
-	rotate(x + ((long)block_x() * heads + block_y()) * dim, cos, sin, (long)pos[block_x()] * half, half);
+	launch_next();
+	angles a = find_angles(cos, sin, pos[block_x()], half);
+	await_earlier();
+	rotate(x + ((long)block_x() * heads + block_y()) * dim, a, half);
 }
 
 // kv_write rounds a vector into the pool (package reference, RoundKV). A warp.
@@ -68,18 +83,20 @@ DEVICE void kv_write(uint8_t *mem, float *scales, long vector, const float *v, i
 }
 
 // kv_write_both: the key by the block's first warp, the value by its second.
-DEVICE void kv_write_both(const pool &p, const query &q, const int *tables, const float *k, const float *v, int head) {
-	long to = place(p, tables + q.table, q.pos, head), from = ((long)q.row * p.heads + head) * p.dim;
+DEVICE void kv_write_both(const pool &p, const query &q, long to, const float *k, const float *v, int head) {
+	long from = ((long)q.row * p.heads + head) * p.dim;
 	bool key = thread() < 32;
 	kv_write(key ? p.keys : p.values, key ? p.key_scales : p.value_scales, to, (key ? k : v) + from, p.dim, p.type);
 }
 
 // write_kv stores rows at their positions. Grid: rows x kv heads.
 KERNEL(64) write_kv(POOL, const float *k, const float *v, const query *rows, const int *tables) {
-	begin_after();
+	launch_next();
 	pool p = MAKE_POOL;
-	if (rows[block_x()].row < 0) return;
-	kv_write_both(p, rows[block_x()], tables, k, v, block_y());
+	query q = rows[block_x()];
+	long to = q.row < 0 ? 0 : place(p, tables + q.table, q.pos, block_y());
+	await_earlier();
+	if (q.row >= 0) kv_write_both(p, q, to, k, v, block_y());
 }
 
 // rope_write turns queries and keys and stores keys and values: rope, rope and
@@ -87,18 +104,22 @@ KERNEL(64) write_kv(POOL, const float *k, const float *v, const query *rows, con
 // rows x (heads + kv heads).
 KERNEL(64) rope_write(POOL, float *q, float *k, const float *v, const float *cos, const float *sin, const int *pos,
 	const query *rows, const int *tables, int n, int heads, int half) {
-	begin_after();
+	launch_next();
 	pool p = MAKE_POOL;
-	int row = block_x(), head = block_y();
-	long at = (long)pos[row] * half;
-	if (head < heads) {
-		rotate(q + ((long)row * heads + head) * p.dim, cos, sin, at, half);
+	int row = block_x(), head = block_y(), kv = head - heads;
+	angles a = find_angles(cos, sin, pos[row], half);
+	query of = {-1, 0, 0};
+	long to = 0;
+	if (kv >= 0 && row < n) of = rows[row];
+	if (of.row >= 0) to = place(p, tables + of.table, of.pos, kv);
+	await_earlier();
+	if (kv < 0) {
+		rotate(q + ((long)row * heads + head) * p.dim, a, half);
 		return;
 	}
-	head -= heads;
-	rotate(k + ((long)row * p.heads + head) * p.dim, cos, sin, at, half);
+	rotate(k + ((long)row * p.heads + kv) * p.dim, a, half);
 	sync();
-	if (row < n && rows[row].row >= 0) kv_write_both(p, rows[row], tables, k, v, head);
+	if (of.row >= 0) kv_write_both(p, of, to, k, v, kv);
 }
 
 // four elements of a vector of the pool.
@@ -228,8 +249,9 @@ KERNEL(128) attend(float *part, const float *q, POOL, const query *rows, const i
 // loaded together. Grid: rows x heads; 128 threads.
 KERNEL(128) attend_merge(float *dst, const float *part, const query *rows, int heads, int dim, int window, int first_chunk, int chunks) {
 	enum { AHEAD = 4 };
-	begin_after();
+	launch_next();
 	int row = rows[block_x()].row, pos = rows[block_x()].pos, head = block_y();
+	await_earlier();
 	if (row < 0) return;
 	int begin = (window > 0 ? max_i(0, pos - window + 1) : 0) / CHUNK, end = pos / CHUNK + 1;
 	const float *in = part + ((long)block_x() * heads + head) * chunks * (dim + 2);

@@ -139,8 +139,10 @@ DEVICE void matmul_mma(const product *list, int products, const uint8_t *x, cons
 	for (int at = 0;;) { // step of the block's
 		float sum[TILES][4] = {};
 		int n = mine ? (r.n + STEP - 1) / STEP : 0;
+		range next_range = p.ranges[min_i(z + 1, end - 1)];
 		for (int c = 0; c < n; c += CHUNK_STEPS) {
-			float acc[TILES][4] = {};
+			float acc[TILES][4] = {}, factors[TILES][2];
+			read_factors<TILES>(factors, back + (long)row * steps + r.lo + c, steps);
 			for (int stop = at + min_i(CHUNK_STEPS, n - c); at < stop; at++) {
 				const uint8_t *a = next(s, at) + lane * 16;
 				quad a0 = *(const quad *)a, a1 = *(const quad *)(a + 512);
@@ -153,11 +155,11 @@ DEVICE void matmul_mma(const product *list, int products, const uint8_t *x, cons
 					mma_f16(acc[j], a1.v, now[j].v[2], now[j].v[3]);
 				}
 			}
-			add_chunk<TILES>(sum, acc, back + (long)row * steps + r.lo + c, steps);
+			add_factored<TILES>(sum, acc, factors);
 		}
 		store<TILES>(p, r, sum, tile * 16, row, rows);
 		if (++z == end) break;
-		r = p.ranges[z];
+		r = next_range;
 	}
 	wait_async<0>();
 	fold_last<32 * WARPS, 16 * WARPS>(p, rows, row, min_i(8 * TILES, rows - row));
@@ -254,6 +256,7 @@ DEVICE void matmul_quant(const product *list, int products, const uint32_t *x, c
 	for (int at = 0;;) { // group of the block's
 		float sum[ROWS] = {};
 		int own = mine ? (r.n + 31) / 32 : 0;
+		range next_range = p.ranges[min_i(z + 1, end - 1)];
 		for (int c = 0; c < own; c += SPLIT / 32) {
 			float acc[ROWS] = {};
 			for (int stop = at + min_i(SPLIT / 32, own - c); at < stop; at++) {
@@ -284,7 +287,7 @@ DEVICE void matmul_quant(const product *list, int products, const uint32_t *x, c
 		}
 		EACH(j, ROWS) if (j < n && col < p.out) p.parts[((long)r.slot * rows + row + j) * p.out + col] = sum[j];
 		if (++z == end) break;
-		r = p.ranges[z];
+		r = next_range;
 	}
 	wait_async<0>();
 	fold_last<32 * WARPS, 32 * WARPS>(p, rows, row, n);

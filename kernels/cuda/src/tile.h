@@ -19,11 +19,21 @@ DEVICE void store(const product &p, const range &r, const float sum[TILES][4], i
 	}
 }
 
-// add_chunk adds a chunk's sums of TILES tiles of 8 rows, of which back has the factors.
+// read_factors reads what the sums of a chunk of TILES tiles of 8 rows are multiplied by,
+// add_factored adds them to sum; add_chunk does both.
+template <int TILES>
+DEVICE void read_factors(float factors[TILES][2], const float *back, int steps) {
+	EACH(j, TILES) EACH(e, 2) factors[j][e] = back[(long)(8 * j + thread() % 4 * 2 + e) * steps];
+}
+
+template <int TILES>
+DEVICE void add_factored(float sum[TILES][4], const float acc[TILES][4], const float factors[TILES][2]) {
+	EACH(j, TILES) EACH(i, 4) sum[j][i] = fma32(acc[j][i], factors[j][i % 2], sum[j][i]);
+}
+
 template <int TILES>
 DEVICE void add_chunk(float sum[TILES][4], const float acc[TILES][4], const float *back, int steps) {
-	EACH(j, TILES) EACH(e, 2) {
-		float f = back[(long)(8 * j + thread() % 4 * 2 + e) * steps];
-		EACH(h, 2) sum[j][2 * h + e] = fma32(acc[j][2 * h + e], f, sum[j][2 * h + e]);
-	}
+	float factors[TILES][2];
+	read_factors<TILES>(factors, back, steps);
+	add_factored<TILES>(sum, acc, factors);
 }
