@@ -21,8 +21,9 @@ const wideSums = 64 << 10
 // wideStage is a stage of tiles of so many rows with its barriers (wgmma.cu, stage), in bytes.
 func wideStage(rows int) int { return 2*(128*64+rows*64) + rows*4 + 2*8 }
 
-// sharedLevels is how many levels of a tree's sums matmul_wgmma_tree has in shared memory.
-const sharedLevels = 2
+// sharedLevels is how many levels of a tree's sums matmul_wgmma_tree has in shared memory,
+// above the one in registers.
+const sharedLevels = 1
 
 // forEver is the patience of a kernel that waits for its copies as long as it takes.
 const forEver = -1
@@ -239,7 +240,7 @@ func (t *trial) value(row, k int) float32 {
 	size := func(of int) float32 { return float32(math.Ldexp(1, int(r>>11)%of-of*2/3)) }
 	switch row % 4 {
 	case 0:
-		return f * size(24)
+		return f * size(36)
 	case 1:
 		return f
 	case 2:
@@ -268,8 +269,8 @@ func (r rowsOf) ReadRows(dst []byte, row, n, col, cols int) error {
 	return nil
 }
 
-// lowestLevel is the lowest level of a tree's sums that lies in memory: a leaf's sum stays
-// in registers where the next one's comes in one chunk.
+// lowestLevel is the lowest level of a tree's sums that is kept (wgmma.cu, waiting): a
+// leaf's sum stays where it is when the next one's comes in one chunk.
 func (l *layout) lowestLevel() int {
 	for i := range len(l.leaves) - 1 {
 		if l.leaves[i+1]-l.leaves[i] > chunk {
@@ -299,7 +300,7 @@ func (b *Backend) launchWide(t tile, w *weight, products uint64, count int, in o
 	if tree {
 		kernel = "matmul_wgmma_tree"
 		lowest := w.lowestLevel()
-		levels := max(0, w.levels()-lowest-sharedLevels)
+		levels := max(0, w.levels()-lowest-1-sharedLevels)
 		args = append(args, b.scratch(&b.parts, 2*clusters*levels*wideSums), uint64(lowest), uint64(levels))
 	}
 	b.launch(kernel, grid{2 * clusters, 1, 1}, args...)

@@ -44,7 +44,7 @@ func openDevice(cfg Config, log *slog.Logger) (*device, error) {
 		}
 		gpu, err := cuda.New(cuda.Config{Device: index, Exact: cfg.ExactCUDA, Log: log})
 		if err == nil {
-			log.Info("computing on a GPU", "device", gpu.DeviceName(), "class", gpu.Info().Class)
+			log.Info("computing on a GPU", "device", gpu.DeviceName(), "class", gpu.Info().Class, "products", gpu.Products())
 			return &device{gpu, gpu.DeviceID(), gpu.FreeMemory, gpu.HeldMemory, nil, gpu.Lost}, nil
 		}
 		if name == "cuda" || !errors.Is(err, cuda.ErrNoDevice) {

@@ -178,22 +178,27 @@ DEVICE const two *multiply_chunk(float acc[N / 8][4], ring<N, STAGES> &r, int st
 	return (const two *)(at + stage<N>::A + stage<N>::B) + thread() % 4;
 }
 
-// A tree's sums that wait for others (keep_sum, add_kept): by level, the first
-// SHARED_LEVELS in shared memory, the others in the device's. Each thread has its own.
-enum { SHARED_LEVELS = 2, TREE_ROWS = 128, TREE_SUMS = TREE_ROWS * WIDE * 4 };
+// A tree's sums that wait for others, by level (keep_sum, add_kept): the lowest in
+// registers, the next SHARED_LEVELS in shared memory, the others in the device's. Each
+// thread has its own.
+enum { SHARED_LEVELS = 1, TREE_ROWS = 128, TREE_SUMS = TREE_ROWS * WIDE * 4 };
 
 struct waiting {
 	uint8_t *shared, *global;
-	int lowest; // the level that lies first
+	int lowest; // the level that is in registers
 };
 
 DEVICE quad *place_of(const waiting &s, int level) {
-	level -= s.lowest;
+	level -= s.lowest + 1;
 	uint8_t *at = level < SHARED_LEVELS ? s.shared + level * TREE_SUMS : s.global + (long)(level - SHARED_LEVELS) * TREE_SUMS;
 	return (quad *)at + thread();
 }
 
-DEVICE void keep_sum(const waiting &s, int level, const float sum[TREE_ROWS / 8][4]) {
+DEVICE void keep_sum(const waiting &s, int level, const float sum[TREE_ROWS / 8][4], float held[TREE_ROWS / 8][4]) {
+	if (level == s.lowest) {
+		EACH(j, TREE_ROWS / 8) EACH(i, 4) held[j][i] = sum[j][i];
+		return;
+	}
 	quad *to = place_of(s, level);
 	EACH(j, TREE_ROWS / 8) {
 		quad q;
@@ -202,7 +207,11 @@ DEVICE void keep_sum(const waiting &s, int level, const float sum[TREE_ROWS / 8]
 	}
 }
 
-DEVICE void add_kept(const waiting &s, int level, float sum[TREE_ROWS / 8][4]) {
+DEVICE void add_kept(const waiting &s, int level, float sum[TREE_ROWS / 8][4], const float held[TREE_ROWS / 8][4]) {
+	if (level == s.lowest) {
+		EACH(j, TREE_ROWS / 8) EACH(i, 4) sum[j][i] = held[j][i] + sum[j][i];
+		return;
+	}
 	const quad *from = place_of(s, level);
 	EACH(j, TREE_ROWS / 8) {
 		quad q = from[j * WIDE_THREADS];
@@ -224,13 +233,15 @@ DEVICE void store_tile(float *dst, const float sum[N / 8][4], float scale, int o
 
 // multiply empties the ring and stores tiles: two warpgroups' work. TREE sums a node's
 // leaves by the tree, as fold.h does, where each is of one slot. Before leaf i those that
-// came before it are in sums of as many leaves as i has bits; the last one in registers,
-// where it stays if it is a leaf's and the next one has a single chunk (s.lowest is 1
-// where all have).
+// came before it are in sums of as many leaves as i has bits, the last one in sum, where
+// it stays if it is a leaf's and the next one has a single chunk (s.lowest is 1 where all
+// have). The second warpgroup begins a stage later than the first, so that one multiplies
+// while the other adds a chunk or stores a tile.
 template <int N, int STAGES, bool TREE>
 DEVICE void multiply(const wide &w, ring<N, STAGES> &r, const waiting &s) {
-	float acc[N / 8][4] = {}, sum[N / 8][4] = {};
+	float acc[N / 8][4] = {}, sum[N / 8][4] = {}, held[TREE ? N / 8 : 1][4] = {};
 	int rank = cluster_rank();
+	bool first = thread() >= WIDE_THREADS / 2;
 	for (int i = block_x() / 2; i < w.across * w.along * w.deep; i += blocks_x() / 2) {
 		tile_at t = find_tile<N>(w, i, rank);
 		product p = find(w.list, w.products, t.block);
@@ -239,8 +250,10 @@ DEVICE void multiply(const wide &w, ring<N, STAGES> &r, const waiting &s) {
 		for (int leaf = 0; leaf < leaves.n; leaf++) {
 			k = p.ranges[leaves.first + leaf];
 			bool beside = TREE && leaf % 2 == 1 && s.lowest == 1;
-			if constexpr (TREE) if (leaf > 0 && !beside) keep_sum(s, __builtin_ctz(leaf), sum);
+			if constexpr (TREE) if (leaf > 0 && !beside) keep_sum(s, __builtin_ctz(leaf), sum, held);
 			int n = (k.n + STEP - 1) / STEP;
+			if (first && n > 2) wait_for(r, r.full + 8, 0);
+			first = false;
 			for (int c = 0; c < n; c += CHUNK_STEPS) {
 				const two *factors = multiply_chunk(acc, r, min_i(CHUNK_STEPS, n - c));
 				EACH(j, N / 8) {
@@ -257,7 +270,7 @@ DEVICE void multiply(const wide &w, ring<N, STAGES> &r, const waiting &s) {
 				if (!beside) EACH(j, N / 8) EACH(e, 4) sum[j][e] *= p.scale;
 				int done = leaf + 1 < leaves.n ? leaf & ~(leaf + 1) : leaf; // levels
 				if (beside) done &= ~1;
-				for (; done; done &= done - 1) add_kept(s, __builtin_ctz(done), sum);
+				for (; done; done &= done - 1) add_kept(s, __builtin_ctz(done), sum, held);
 			}
 		}
 		float *dst = TREE ? p.dst + t.z * p.between : p.parts + (long)k.slot * w.rows * p.out;
@@ -278,11 +291,11 @@ DEVICE void matmul_wide(const wide &w, uint8_t *global, int lowest, int levels, 
 	cluster_sync();
 	// At the end nobody may still reach this block's barriers.
 	if (thread() < WIDE_THREADS) {
-		if (N > 128) more_registers<240>();
+		if (N > 128 || TREE) more_registers<240>();
 		multiply<N, STAGES, TREE>(w, r, {sums, global + (long)block_x() * levels * TREE_SUMS, lowest});
 		cluster_sync();
 	} else {
-		if (N > 128) fewer_registers<24>();
+		if (N > 128 || TREE) fewer_registers<24>();
 		if (thread() < WIDE_THREADS + 32) bring<N, STAGES, TREE>(w, r);
 		cluster_sync();
 	}
@@ -299,9 +312,9 @@ WGMMA(matmul_wgmma_192, 384, 192, 5)
 
 // matmul_wgmma_tree: a node's leaves, each of one range, by the tree, straight to dst. sums has
 // levels tiles' for each block.
-ALONE(288) matmul_wgmma_tree(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, long between, int across, int along, int deep, int patience,
+ALONE(384) matmul_wgmma_tree(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, long between, int across, int along, int deep, int patience,
 	uint8_t *sums, int lowest, int levels) {
-	matmul_wide<TREE_ROWS, 3, true>({list, products, x, back, between, rows, steps, across, along, deep}, sums, lowest, levels, patience);
+	matmul_wide<TREE_ROWS, 5, true>({list, products, x, back, between, rows, steps, across, along, deep}, sums, lowest, levels, patience);
 }
 
 // probe_wgmma: 8 products of 64x128x16 a warpgroup and round, of numbers without a pattern.
