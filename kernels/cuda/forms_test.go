@@ -57,8 +57,8 @@ var forms = []form{
 	{"wgmma.fence.sync.aligned", "", 80, "sm_90a", "wgmma.fence"},
 	{"wgmma.commit_group.sync.aligned", "", 80, "sm_90a", "wgmma.commit_group"},
 	{"wgmma.wait_group.sync.aligned", "i", 80, "sm_90a", "wgmma.wait_group"},
-	{"setmaxnreg.inc.sync.aligned.u32", "=240", 80, "sm_90a", "setmaxnreg"},
-	{"setmaxnreg.dec.sync.aligned.u32", "=24", 80, "sm_90a", "setmaxnreg"},
+	{"setmaxnreg.inc.sync.aligned.u32", "=232", 80, "sm_90a", "setmaxnreg"},
+	{"setmaxnreg.dec.sync.aligned.u32", "=40", 80, "sm_90a", "setmaxnreg"},
 }
 
 // plain are the instructions that clang chooses, whose operands it chooses too.

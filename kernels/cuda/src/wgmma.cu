@@ -291,11 +291,11 @@ DEVICE void matmul_wide(const wide &w, uint8_t *global, int lowest, int levels, 
 	cluster_sync();
 	// At the end nobody may still reach this block's barriers.
 	if (thread() < WIDE_THREADS) {
-		if (N > 128 || TREE) more_registers<240>();
+		if (N > 128 || TREE) more_registers<232>();
 		multiply<N, STAGES, TREE>(w, r, {sums, global + (long)block_x() * levels * TREE_SUMS, lowest});
 		cluster_sync();
 	} else {
-		if (N > 128 || TREE) fewer_registers<24>();
+		if (N > 128 || TREE) fewer_registers<40>();
 		if (thread() < WIDE_THREADS + 32) bring<N, STAGES, TREE>(w, r);
 		cluster_sync();
 	}
