@@ -102,7 +102,7 @@ var refusals = []struct{ set, names string }{
 	{"coordinator.replica=3", "replica"}, {"workers.pools[0].replcas=3", "replcas"}, {"workers.defaults.packCache.typ=x", "typ"},
 	{"image.tga=x", "tga"}, {"modle.uri=demo", "modle"}, {"model.uri=/models/x", "/model/uri"}, {"model.quantization=q5", "/model/quantization"},
 	{"etcd.bundled.replicas=2", "/etcd/bundled/replicas"}, {"failure.graceWindow=1", "/failure/graceWindow"},
-	{"parallelism.tensor=0", "/parallelism/tensor"}, {"workers.pools[0].kind=tpu", "kind"},
+	{"parallelism.tensor=0", "/parallelism/tensor"}, {"scheduler.maxNumSeqs=0", "/scheduler/maxNumSeqs"}, {"workers.pools[0].kind=tpu", "kind"},
 	{"etcd.bundled.enabled=false", "etcd.external.endpoints"}, {"nodeTLS.mode=secret", "nodeTLS.existingSecret"},
 	{"tls.enabled=true", "tls.existingSecret"}, {"etcd.bundled.replicas=3,etcd.bundled.persistence.enabled=false", "etcd.bundled.persistence.enabled"},
 	{"workers.pools[0].name=a,workers.pools[1].name=a", "two pools"}, {"workers.replicas.gpu=2", "workers.replicas.gpu"},
