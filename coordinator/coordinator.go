@@ -214,6 +214,7 @@ func (c *coordinator) joinCluster(ctx context.Context) error {
 	c.record, err = c.reg.RegisterCoordinator(ctx, registry.Coordinator{
 		ID: c.cfg.ID, Address: c.reachable(c.clusterL), GossipAddress: g.Self().Addr,
 		GRPCAddress: c.reachable(c.grpcL), HTTPAddress: c.reachable(c.httpL), ForwardKey: c.forwardKey,
+		Serves:  fmt.Sprintf("checkpoint %.12s, --quant %v, --kv-type %v", c.ckpt.ID(), c.cfg.Quant, c.cfg.KVType),
 		Version: c.cfg.Version, ProtocolVersion: group.ProtocolVersion, Hostname: host, PID: os.Getpid(), StartedUnixMs: c.start.UnixMilli(),
 	})
 	if err != nil {

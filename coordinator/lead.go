@@ -75,6 +75,7 @@ func (c *coordinator) term(ctx, run context.Context) error {
 			c.peers.setLeader(id, other)
 			if other {
 				c.cfg.Logger.Info("standing by", "leader", id)
+				c.warnIfOther()
 				c.groups.StandBy(id)
 			}
 		}

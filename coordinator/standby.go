@@ -21,6 +21,7 @@ type peers struct {
 	last   string // who led last, as far as is known
 	led    bool   // another one has led since this one started
 	all    map[string]registry.Coordinator
+	warned string // the instance of the leader that serves otherwise, as was said
 }
 
 func (p *peers) setLeader(id string, other bool) {
@@ -53,8 +54,30 @@ func (c *coordinator) watchPeers(ctx context.Context) error {
 		c.peers.mu.Lock()
 		c.peers.all = all
 		c.peers.mu.Unlock()
+		c.warnIfOther()
 	}
 	return nil
+}
+
+// warnIfOther says that answers would be others if this coordinator took over.
+func (c *coordinator) warnIfOther() {
+	here := c.record.Record().Serves
+	if leader, differs := c.peers.otherwise(here); differs {
+		c.cfg.Logger.Warn("the leader serves otherwise: answers would change if this coordinator took over", "leader", leader.ID, "it", leader.Serves, "here", here)
+	}
+}
+
+// otherwise is the leader where it does not serve what is served here; it is told
+// once.
+func (p *peers) otherwise(here string) (leader registry.Coordinator, differs bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	leader = p.all[p.leader]
+	if leader.Serves == "" || leader.Serves == here || leader.Instance == p.warned {
+		return leader, false
+	}
+	p.warned = leader.Instance
+	return leader, true
 }
 
 // place tells a listener what to do with a new connection. address picks the

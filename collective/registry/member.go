@@ -66,6 +66,9 @@ type Coordinator struct {
 	// ForwardKey is that by which other coordinators say to this one whose
 	// connections they pass on to it. A secret of those who may read etcd.
 	ForwardKey string `json:"forward_key,omitempty"`
+	// Serves is all that answers depend on: another coordinator of which it differs
+	// would give others.
+	Serves string `json:"serves,omitempty"`
 
 	Version         string `json:"version"`
 	ProtocolVersion int    `json:"protocol_version"`
