@@ -95,7 +95,7 @@ func (s *service) Prepare(req *clusterv1.PrepareRequest, stream clusterv1.Worker
 	if err != nil {
 		defer s.checkDevice()
 		s.release(r)
-		s.log.Warn("prepare failed", "epoch", req.Epoch, "rank", req.Rank, "err", err)
+		s.log.Warn("prepare failed", "epoch", req.Epoch, "rank", req.Rank, "err", status.Convert(err).Message())
 		return err
 	}
 	s.mu.Lock()
