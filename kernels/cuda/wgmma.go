@@ -289,8 +289,8 @@ func (l *layout) levels() int {
 	return bits.Len(uint(most - 1))
 }
 
-// launchWide multiplies n rows of in, padded to tiles, from row on: products in blocks of
-// outputs, by ranges or by nodes.
+// launchWide multiplies n rows of in from row on with products of so many blocks of outputs:
+// deep ranges of each, or deep nodes by the tree.
 func (b *Backend) launchWide(t tile, w *weight, products uint64, count int, in operand, row, n, blocks, deep int, tree bool) {
 	across, along := ceilDiv(blocks, 2), ceilDiv(n, t.rows)
 	clusters := min(across*along*deep, max(1, b.device.processors/2))

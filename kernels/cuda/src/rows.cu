@@ -47,15 +47,7 @@ DEVICE float fit_chunk(const float v[16], float &back) {
 	return fit_f16(top, back);
 }
 
-// emit_f16 rounds a row for products on tensor cores: each of n chunks (chunks[i] is its
-// first step, chunks[n] the number of steps) times the power of two that brings its largest
-// value near 2^15. For matmul_mma (together is 0) in the order of mma's B fragments, [tile of
-// 8 rows][step of 32 k][lane][8]; what the chunk's sum is to be multiplied by goes to
-// back[row, its first step]. For matmul_wgmma in that of its core matrices, [together
-// rows][step][tile of 8 rows][8 k][row][k], and back[its first step, row], rows between apart. Values that
-// are not finite stay what they are. from[s] is where the values of step s lie in the row,
-// those of a chunk one after the other, ends[s] where their leaf ends; a row that is null
-// is zero. A warp a chunk, of chunks c to n; it has found the first one.
+// chunk_place is a chunk's first step, its pairs of values, and where these are in a row.
 struct chunk_place {
 	int lo, pairs, at, end;
 };
@@ -65,6 +57,15 @@ DEVICE chunk_place find_chunk(const int *from, const int *ends, const int *chunk
 	return {lo, (chunks[c + 1] - lo) * 16, from[lo], ends[lo]};
 }
 
+// emit_f16 rounds a row for products on tensor cores: each of n chunks (chunks[i] is its
+// first step, chunks[n] the number of steps) times the power of two that brings its largest
+// value near 2^15. For matmul_mma (together is 0) in the order of mma's B fragments, [tile of
+// 8 rows][step of 32 k][lane][8]; what the chunk's sum is to be multiplied by goes to
+// back[row, its first step]. For matmul_wgmma in that of its core matrices, [so many rows
+// together][step][tile of 8 rows][8 k][row][k], and to back[its first step, row], rows between
+// apart. Values that are not finite stay what they are. from[s] is where the values of step s
+// lie in the row, those of a chunk one after the other, ends[s] where their leaf ends; a row
+// that is null is zero. A warp a chunk, of chunks c to n; it has found the first one.
 template <int WARPS>
 DEVICE void emit_f16(uint32_t *dst, float *back, const float *row, int number, const int *from, const int *ends, const int *chunks, int c, int n, chunk_place found, int steps, int together, int between) {
 	int lane = thread() % 32;

@@ -19,8 +19,7 @@ enum {
 	WIDE_HEIGHT = 8,    // tiles of rows that are taken together
 };
 
-// stage is how the weights, activations and factors of a pair of steps lie, in bytes; sums
-// are a tile's.
+// stage is how the weights, activations and factors of a pair of steps lie, in bytes.
 template <int N>
 struct stage {
 	enum { STEP_B = N / 8 * B_BYTES, A = 2 * WIDE / 16 * A_BYTES, B = 2 * STEP_B, FACTORS = N * 4, SIZE = A + B + FACTORS };
@@ -241,7 +240,7 @@ template <int N, int STAGES, bool TREE>
 DEVICE void multiply(const wide &w, ring<N, STAGES> &r, const waiting &s) {
 	float acc[N / 8][4] = {}, sum[N / 8][4] = {}, held[TREE ? N / 8 : 1][4] = {};
 	int rank = cluster_rank();
-	bool first = thread() >= WIDE_THREADS / 2;
+	bool late = thread() >= WIDE_THREADS / 2;
 	for (int i = block_x() / 2; i < w.across * w.along * w.deep; i += blocks_x() / 2) {
 		tile_at t = find_tile<N>(w, i, rank);
 		product p = find(w.list, w.products, t.block);
@@ -252,8 +251,8 @@ DEVICE void multiply(const wide &w, ring<N, STAGES> &r, const waiting &s) {
 			bool beside = TREE && leaf % 2 == 1 && s.lowest == 1;
 			if constexpr (TREE) if (leaf > 0 && !beside) keep_sum(s, __builtin_ctz(leaf), sum, held);
 			int n = (k.n + STEP - 1) / STEP;
-			if (first && n > 2) wait_for(r, r.full + 8, 0);
-			first = false;
+			if (late && n > 2) wait_for(r, r.full + 8, 0);
+			late = false;
 			for (int c = 0; c < n; c += CHUNK_STEPS) {
 				const two *factors = multiply_chunk(acc, r, min_i(CHUNK_STEPS, n - c));
 				EACH(j, N / 8) {
@@ -301,8 +300,8 @@ DEVICE void matmul_wide(const wide &w, uint8_t *global, int lowest, int levels, 
 	}
 }
 
-// matmul_wgmma: each of the grid's z a range of chunks, as matmul_mma_128. Grid: so many
-// blocks, a multiple of two, as work at one time.
+// matmul_wgmma: each z of the tiles is a range of chunks, as the grid's of matmul_mma_128.
+// Grid: so many blocks, a multiple of two, as work at one time.
 #define WGMMA(name, threads, n, stages) \
 	ALONE(threads) name(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, long between, int across, int along, int deep, int patience) { \
 		matmul_wide<n, stages, false>({list, products, x, back, between, rows, steps, across, along, deep}, nullptr, 0, 0, patience); \
