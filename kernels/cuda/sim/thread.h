@@ -61,6 +61,9 @@ DEVICE void commit_async() { sim::commit_async(); }
 template <int N>
 DEVICE void wait_async() { sim::wait_async(N); }
 
+DEVICE int opaque(int v) { return v; }
+DEVICE float opaque(float v) { return v; }
+
 DEVICE int shuffle_xor_i(int v, int mask) {
 	uint32_t *x = sim::warp_exchange();
 	int lane = sim::now.thread % 32;

@@ -121,6 +121,7 @@ DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const
 		bool any[2] = {};
 		float m[2] = {}, l[2] = {}, o[NT][4] = {};
 		for (int b = begin; b < end; b += SPAN) {
+			int lane = opaque(thread()) % 32, g = lane / 4, t = lane % 4;
 			// No earlier than it takes: what all warps bring must have room in the second cache.
 			if (!spread) bring(values, b);
 			float s[8][4] = {};
@@ -194,9 +195,11 @@ DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const
 					}
 					sync_warp();
 				}
-				EACH(j, HALF) EACH(i, 4) if (sees[i / 2]) o[HALF * x + j][i] = fma32(sum[j][i], now[i / 2], o[HALF * x + j][i] * old[i / 2]);
+				EACH(h, 2) old[h] = opaque(old[h]);
+				EACH(j, HALF) EACH(i, 4) if (sees[i / 2]) o[HALF * x + j][i] = opaque(fma32(sum[j][i], now[i / 2], o[HALF * x + j][i] * old[i / 2]));
 			}
 		}
+		int warp = opaque(thread()) / 32, lane = opaque(thread()) % 32, g = lane / 4, t = lane % 4;
 		auto out = [&](int r, int j) { return part + (((long)(mine.first + r) * heads + base + j) * chunks + block_z()) * (dim + 2); };
 		if (!spread) {
 			EACH(h, 2) if (is[h] && pos[h] >= chunk * CHUNK) { // else a row before the chunk

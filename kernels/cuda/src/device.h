@@ -136,6 +136,17 @@ DEVICE uint32_t halves(uint32_t a, uint32_t b, int high) {
 	return d;
 }
 
+// opaque is its argument, of which the compiler knows nothing: what is computed from it is
+// computed where it stands, not ahead or later, where it would take registers meanwhile.
+DEVICE int opaque(int v) {
+	asm volatile("" : "+r"(v));
+	return v;
+}
+DEVICE float opaque(float v) {
+	asm volatile("" : "+f"(v));
+	return v;
+}
+
 #else
 #include "../sim/thread.h"
 #endif
