@@ -287,20 +287,44 @@ func (w *weight) putRow(dst []byte, row []float32, j int, leaves tree.Range) err
 	case mma:
 		up := 1 / mmaScale(w.spec.DType)
 		for s := w.starts[leaves.Lo]; s < w.starts[leaves.Hi]; s++ {
-			for k, v := range row[int(w.from[s])-col : int(min(w.from[s]+32, w.ends[s]))-col] {
-				// Its place in an A fragment of mma.m16n8k16.
-				lane, half := j%8*4+k%8/2, k%16/8*4+j/8*2+k%2
-				h := tensor.Float32ToF16(v * up)
-				if h&0x7fff == 0x7c00 {
-					return fmt.Errorf("element %d is %v: too large for the tensor cores; use --cuda-exact", int(w.from[s])+k, v)
-				}
-				binary.LittleEndian.PutUint16(dst[s*stepBytes+k/16*512+lane*16+half*2:], h)
+			values := row[int(w.from[s])-col : int(min(w.from[s]+32, w.ends[s]))-col]
+			if k := putFragments(dst[s*stepBytes:][:stepBytes], values, j, up); k >= 0 {
+				return fmt.Errorf("element %d is %v: too large for the tensor cores; use --cuda-exact", int(w.from[s])+k, values[k])
 			}
 		}
 	case quant:
 		return w.putGroups(dst, row, j, leaves)
 	}
 	return nil
+}
+
+// putFragments places up to 32 values of output j, times up, in two A fragments of
+// mma.m16n8k16. It returns which of them is too large for binary16, or -1.
+func putFragments(dst []byte, values []float32, j int, up float32) int {
+	place := dst[j%8*64+j/8*4:]
+	half := func(v float32) uint32 {
+		const least, most = 0x38800000, 0x477ff000 // normal, and not too large
+		u := math.Float32bits(v * up)
+		if size := u & 0x7fffffff; size-least < most-least {
+			return u>>16&0x8000 | (size-112<<23+0xfff+size>>13&1)>>13
+		}
+		return uint32(tensor.Float32ToF16(v * up))
+	}
+	for k := 0; k < len(values); k += 2 { // lie side by side
+		word := half(values[k])
+		if word&0x7fff == 0x7c00 {
+			return k
+		}
+		if k+1 < len(values) {
+			next := half(values[k+1])
+			if next&0x7fff == 0x7c00 {
+				return k + 1
+			}
+			word |= next << 16
+		}
+		binary.LittleEndian.PutUint32(place[k/16*512+k%8/2*16+k%16/8*8:], word)
+	}
+	return -1
 }
 
 // putRecord places the codes of leaves of output j of a panel, and the scales and
