@@ -43,8 +43,8 @@ DEVICE bool barrier_try(uint32_t at, int parity) { return sim::mbarrier_try(at, 
 DEVICE void copy_bulk(uint32_t to, const void *from, int bytes, uint32_t barrier) { sim::copy_bulk(to, from, bytes, barrier, 1u << sim::cluster_rank()); }
 DEVICE void copy_bulk_all(uint32_t to, const void *from, int bytes, uint32_t barrier, uint16_t blocks) { sim::copy_bulk(to, from, bytes, barrier, blocks); }
 DEVICE void shared_written() {}
-template <int N>
-DEVICE void wgmma_f16(float acc[N / 8][4], const uint32_t a[4], uint64_t b, int add) { sim::wgmma(acc[0], N, a, b, add != 0); }
+template <int N, bool ADD>
+DEVICE void wgmma_f16(float acc[N / 8][4], const uint32_t a[4], uint64_t b) { sim::wgmma(acc[0], N, a, b, ADD); }
 template <int N>
 DEVICE void more_registers() {}
 template <int N>

@@ -77,48 +77,52 @@ DEVICE void copy_bulk_all(uint32_t to, const void *from, int bytes, uint32_t bar
 // threads have met.
 DEVICE void shared_written() { asm volatile("fence.proxy.async;" : : : "memory"); }
 
-// wgmma_f16: acc[64xN] = a[64x16] * b[16xN] + (add ? acc : 0), of a warpgroup's 128
+// wgmma_f16: acc[64xN] = a[64x16] * b[16xN] + (ADD ? acc : 0), of a warpgroup's 128
 // threads: warp w has rows 16w to 16w + 15 of a and acc, in the fragments of mma_f16
 // (acc[j] is columns 8j to 8j + 7). It runs until wgmma_wait says that its group has ended;
 // until then nobody may touch acc, a, or b. wgmma_fence comes before the first one and
 // whenever registers that it takes were touched.
-#define WGMMA_F4(j) "+f"(acc[j][0]), "+f"(acc[j][1]), "+f"(acc[j][2]), "+f"(acc[j][3])
-template <int N>
-DEVICE void wgmma_f16(float acc[N / 8][4], const uint32_t a[4], uint64_t b, int add) {
+#define WGMMA_F4(HOW, j) HOW(acc[j][0]), HOW(acc[j][1]), HOW(acc[j][2]), HOW(acc[j][3])
+#define WGMMA_128(HOW, ADD) \
+	asm volatile("{\n\t" \
+		".reg .pred p;\n\t" \
+		"setp.ne.b32 p, %69, 0;\n\t" \
+		"wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 " \
+		"{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+		"%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+		"%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+		"%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, " \
+		"{%64, %65, %66, %67}, %68, p, 1, 1, 0;\n\t" \
+		"}" \
+		: WGMMA_F4(HOW, 0), WGMMA_F4(HOW, 1), WGMMA_F4(HOW, 2), WGMMA_F4(HOW, 3), WGMMA_F4(HOW, 4), WGMMA_F4(HOW, 5), WGMMA_F4(HOW, 6), WGMMA_F4(HOW, 7), \
+		  WGMMA_F4(HOW, 8), WGMMA_F4(HOW, 9), WGMMA_F4(HOW, 10), WGMMA_F4(HOW, 11), WGMMA_F4(HOW, 12), WGMMA_F4(HOW, 13), WGMMA_F4(HOW, 14), WGMMA_F4(HOW, 15) \
+		: "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(ADD) \
+		: "memory")
+#define WGMMA_192(HOW, ADD) \
+	asm volatile("{\n\t" \
+		".reg .pred p;\n\t" \
+		"setp.ne.b32 p, %101, 0;\n\t" \
+		"wgmma.mma_async.sync.aligned.m64n192k16.f32.f16.f16 " \
+		"{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+		"%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+		"%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+		"%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, " \
+		"%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
+		"%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95}, " \
+		"{%96, %97, %98, %99}, %100, p, 1, 1, 0;\n\t" \
+		"}" \
+		: WGMMA_F4(HOW, 0), WGMMA_F4(HOW, 1), WGMMA_F4(HOW, 2), WGMMA_F4(HOW, 3), WGMMA_F4(HOW, 4), WGMMA_F4(HOW, 5), WGMMA_F4(HOW, 6), WGMMA_F4(HOW, 7), \
+		  WGMMA_F4(HOW, 8), WGMMA_F4(HOW, 9), WGMMA_F4(HOW, 10), WGMMA_F4(HOW, 11), WGMMA_F4(HOW, 12), WGMMA_F4(HOW, 13), WGMMA_F4(HOW, 14), WGMMA_F4(HOW, 15), \
+		  WGMMA_F4(HOW, 16), WGMMA_F4(HOW, 17), WGMMA_F4(HOW, 18), WGMMA_F4(HOW, 19), WGMMA_F4(HOW, 20), WGMMA_F4(HOW, 21), WGMMA_F4(HOW, 22), WGMMA_F4(HOW, 23) \
+		: "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(ADD) \
+		: "memory")
+template <int N, bool ADD>
+DEVICE void wgmma_f16(float acc[N / 8][4], const uint32_t a[4], uint64_t b) {
 	static_assert(N == 128 || N == 192, "wgmma_f16 of so many columns is not written");
-	if constexpr (N == 128)
-		asm volatile("{\n\t"
-			".reg .pred p;\n\t"
-			"setp.ne.b32 p, %69, 0;\n\t"
-			"wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
-			"{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-			"%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-			"%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-			"%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
-			"{%64, %65, %66, %67}, %68, p, 1, 1, 0;\n\t"
-			"}"
-			: WGMMA_F4(0), WGMMA_F4(1), WGMMA_F4(2), WGMMA_F4(3), WGMMA_F4(4), WGMMA_F4(5), WGMMA_F4(6), WGMMA_F4(7),
-			  WGMMA_F4(8), WGMMA_F4(9), WGMMA_F4(10), WGMMA_F4(11), WGMMA_F4(12), WGMMA_F4(13), WGMMA_F4(14), WGMMA_F4(15)
-			: "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add)
-			: "memory");
-	else
-		asm volatile("{\n\t"
-			".reg .pred p;\n\t"
-			"setp.ne.b32 p, %101, 0;\n\t"
-			"wgmma.mma_async.sync.aligned.m64n192k16.f32.f16.f16 "
-			"{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-			"%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-			"%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-			"%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
-			"%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-			"%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95}, "
-			"{%96, %97, %98, %99}, %100, p, 1, 1, 0;\n\t"
-			"}"
-			: WGMMA_F4(0), WGMMA_F4(1), WGMMA_F4(2), WGMMA_F4(3), WGMMA_F4(4), WGMMA_F4(5), WGMMA_F4(6), WGMMA_F4(7),
-			  WGMMA_F4(8), WGMMA_F4(9), WGMMA_F4(10), WGMMA_F4(11), WGMMA_F4(12), WGMMA_F4(13), WGMMA_F4(14), WGMMA_F4(15),
-			  WGMMA_F4(16), WGMMA_F4(17), WGMMA_F4(18), WGMMA_F4(19), WGMMA_F4(20), WGMMA_F4(21), WGMMA_F4(22), WGMMA_F4(23)
-			: "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add)
-			: "memory");
+	if constexpr (N == 128 && ADD) WGMMA_128("+f", 1);
+	else if constexpr (N == 128) WGMMA_128("=f", 0);
+	else if constexpr (ADD) WGMMA_192("+f", 1);
+	else WGMMA_192("=f", 0);
 }
 DEVICE void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" : : : "memory"); }
 DEVICE void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" : : : "memory"); }

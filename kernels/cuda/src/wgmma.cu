@@ -87,13 +87,12 @@ DEVICE void advance(ring<N, STAGES> &r) {
 	if (++r.at == STAGES) r.at = 0, r.parity ^= 1;
 }
 
-// free_stage tells both blocks, where yes, that the warp has done with the oldest stage
-// that it has.
+// free_stage tells both blocks that the warp has done with the oldest stage that it has.
 template <int N, int STAGES>
-DEVICE void free_stage(ring<N, STAGES> &r, bool yes) {
+DEVICE void free_stage(ring<N, STAGES> &r) {
 	int lane = thread() % 32;
-	barrier_arrive(r.empty + r.freed * 8, lane & 1, lane < 2 && yes);
-	r.freed = !yes ? r.freed : r.freed + 1 == STAGES ? 0 : r.freed + 1;
+	barrier_arrive(r.empty + r.freed * 8, lane & 1, lane < 2);
+	if (++r.freed == STAGES) r.freed = 0;
 }
 
 // bring fills the ring: a warp's work.
@@ -127,9 +126,9 @@ DEVICE void bring(const wide &w, ring<N, STAGES> &r) {
 }
 
 // multiply_step begins the multiplication of one of a stage's steps, of which a is the
-// warp's weights.
-template <int N>
-DEVICE void multiply_step(float acc[N / 8][4], uint32_t a[2][4], const uint8_t *at, int step, int add) {
+// warp's weights; ADD to what is in acc.
+template <int N, bool ADD>
+DEVICE void multiply_step(float acc[N / 8][4], uint32_t a[2][4], const uint8_t *at, int step) {
 	const uint8_t *from = at + (thread() / 32 * 2 + step) * A_BYTES + thread() % 32 * 16;
 	EACH(h, 2) {
 		quad q = *(const quad *)(from + h * 512);
@@ -137,8 +136,8 @@ DEVICE void multiply_step(float acc[N / 8][4], uint32_t a[2][4], const uint8_t *
 	}
 	uint64_t b = matrix_at(shared_at(at + stage<N>::A + step * stage<N>::STEP_B), 128, B_BYTES);
 	wgmma_fence();
-	wgmma_f16<N>(acc, a[0], b, add);
-	wgmma_f16<N>(acc, a[1], b + (256 >> 4), 1);
+	wgmma_f16<N, ADD>(acc, a[0], b);
+	wgmma_f16<N, true>(acc, a[1], b + (256 >> 4));
 	wgmma_commit();
 }
 
@@ -152,27 +151,21 @@ DEVICE const uint8_t *take(ring<N, STAGES> &r) {
 }
 
 // multiply_chunk leaves a chunk's sums in acc, and returns where their factors are, in a
-// stage that is to be freed then. While a step is multiplied the next one begins, but for
-// an odd last one.
+// stage that is to be freed then. While a step is multiplied the next one begins.
 template <int N, int STAGES>
 DEVICE const two *multiply_chunk(float acc[N / 8][4], ring<N, STAGES> &r, int steps) {
 	uint32_t a[2][2][4];
-	const uint8_t *at = nullptr;
-	int i = 0;
-	for (; i + 1 < steps; i += 2) {
-		at = take(r);
-		multiply_step<N>(acc, a[0], at, 0, i > 0);
+	const uint8_t *at = take(r);
+	multiply_step<N, false>(acc, a[0], at, 0);
+	for (int i = 2; i < steps; i += 2) {
+		multiply_step<N, true>(acc, a[1], at, 1);
 		wgmma_wait<1>();
-		free_stage(r, i > 0);
-		multiply_step<N>(acc, a[1], at, 1, 1);
-		wgmma_wait<1>();
-	}
-	if (i < steps) {
-		wgmma_wait<0>();
-		free_stage(r, i > 0);
 		at = take(r);
-		multiply_step<N>(acc, a[0], at, 0, i > 0);
+		multiply_step<N, true>(acc, a[0], at, 0);
+		wgmma_wait<1>();
+		free_stage(r);
 	}
+	if (steps % 2 == 0) multiply_step<N, true>(acc, a[1], at, 1);
 	wgmma_wait<0>();
 	return (const two *)(at + stage<N>::A + stage<N>::B) + thread() % 4;
 }
@@ -238,7 +231,7 @@ DEVICE void store_tile(float *dst, const float sum[N / 8][4], float scale, int o
 // while the other adds a chunk or stores a tile.
 template <int N, int STAGES, bool TREE>
 DEVICE void multiply(const wide &w, ring<N, STAGES> &r, const waiting &s) {
-	float acc[N / 8][4] = {}, sum[N / 8][4] = {}, held[TREE ? N / 8 : 1][4] = {};
+	float acc[N / 8][4], sum[N / 8][4] = {}, held[TREE ? N / 8 : 1][4] = {};
 	int rank = cluster_rank();
 	bool late = thread() >= WIDE_THREADS / 2;
 	for (int i = block_x() / 2; i < w.across * w.along * w.deep; i += blocks_x() / 2) {
@@ -262,7 +255,7 @@ DEVICE void multiply(const wide &w, ring<N, STAGES> &r, const waiting &s) {
 						else sum[j][e] = fma32(acc[j][e], f.v[e % 2], c == 0 ? 0.0f : sum[j][e]);
 					}
 				}
-				free_stage(r, true);
+				free_stage(r);
 			}
 			if constexpr (!TREE) break;
 			else {
@@ -333,7 +326,7 @@ KERNEL(256) probe_wgmma(float *dst, int n, int seed) {
 	uint64_t b = matrix_at(shared_at(arena), 128, 256);
 	wgmma_fence();
 	for (int i = 0; i < n; i++) {
-		EACH(j, 8) wgmma_f16<128>(acc, a, b + (uint64_t)(j % MATRICES * 4096 >> 4), 1);
+		EACH(j, 8) wgmma_f16<128, true>(acc, a, b + (uint64_t)(j % MATRICES * 4096 >> 4));
 		wgmma_commit();
 		wgmma_wait<0>();
 		wgmma_fence();
