@@ -12,7 +12,7 @@ enum { STEP = 32, CHUNK_STEPS = SPLIT / STEP, A_BYTES = 1024, B_BYTES = 512 };
 
 template <int TILES>
 DEVICE void store(const product &p, const range &r, const float sum[TILES][4], int col, int row, int rows) {
-	int g = thread() % 32 / 4, t = thread() % 4;
+	int lane = opaque(thread()) % 32, g = lane / 4, t = lane % 4;
 	EACH(j, TILES) EACH(i, 4) {
 		int to = row + 8 * j + 2 * t + i % 2, out = col + g + i / 2 * 8;
 		if (to < rows && out < p.out) p.parts[((long)r.slot * rows + to) * p.out + out] = sum[j][i] * p.scale;
@@ -23,7 +23,9 @@ DEVICE void store(const product &p, const range &r, const float sum[TILES][4], i
 // add_factored adds them to sum; add_chunk does both.
 template <int TILES>
 DEVICE void read_factors(float factors[TILES][2], const float *back, int steps) {
-	EACH(j, TILES) EACH(e, 2) factors[j][e] = back[(long)(8 * j + thread() % 4 * 2 + e) * steps];
+	int between = opaque(steps);
+	back += (long)(thread() % 4 * 2) * between;
+	EACH(j, TILES) EACH(e, 2) factors[j][e] = back[(long)(8 * j + e) * between];
 }
 
 template <int TILES>
