@@ -33,6 +33,7 @@ func TestCheckTellsEveryProblem(t *testing.T) {
 		`{"custom_id":"\ud800","method":"POST","url":"/v1/completions","body":{}}`,
 		line("h", "/v1/completions", `{"prompt":"`+strings.Repeat("x", 300)+`"}`),
 		good("z") + "\r",
+		`{"custom_id":5,"method":"POST","url":"/v1/completions","body":{}}`,
 	}, "\n")
 	_, err := Check(strings.NewReader(in), Rules{MaxLineBytes: 200})
 	bad, ok := errors.AsType[*InvalidError](err)
@@ -51,6 +52,7 @@ func TestCheckTellsEveryProblem(t *testing.T) {
 		"11 invalid_custom_id custom_id must have 1 to 512 bytes",
 		"12 invalid_custom_id",
 		"13 line_too_long longer than 200 bytes",
+		"15 invalid_request custom_id must be a string, is a number",
 	}
 	if len(bad.Problems) != len(want) {
 		t.Errorf("%d problems, want %d", len(bad.Problems), len(want))

@@ -3,6 +3,7 @@ package batchfile
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -121,6 +122,9 @@ func (r Rules) parse(text []byte, number int) (Request, error) {
 		Body     json.RawMessage `json:"body"`
 	}
 	if err := json.Unmarshal(text, &line); err != nil {
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
+			return bad("invalid_request", wrong.Field, "%s must be a string, is a %s", wrong.Field, wrong.Value)
+		}
 		return bad("invalid_json_line", "", "not a request in JSON: %v", err)
 	}
 	for _, f := range []struct {

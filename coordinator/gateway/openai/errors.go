@@ -134,6 +134,7 @@ func (h *handler) apiError(r *http.Request, err error) apiError {
 func Refuse(svc *gateway.Service) func(http.ResponseWriter, *http.Request, error) {
 	h := &handler{svc: svc}
 	return func(w http.ResponseWriter, r *http.Request, err error) {
+		identify(w, r)
 		if errors.Is(err, gateway.ErrUnauthenticated) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="sullae"`)
 		}

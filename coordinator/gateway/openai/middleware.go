@@ -34,17 +34,23 @@ func newHTTPMetrics(reg prometheus.Registerer) *httpMetrics {
 	return m
 }
 
+// identify gives a request and its answer an id, the client's where that can be one.
+func identify(w http.ResponseWriter, r *http.Request) string {
+	id := r.Header.Get(gateway.RequestIDHeader)
+	if !gateway.ValidRequestID(id) {
+		id = gateway.NewRequestID()
+		r.Header.Set(gateway.RequestIDHeader, id)
+	}
+	w.Header().Set(gateway.RequestIDHeader, id)
+	return id
+}
+
 // wrap gives a route its request id, its log line, its metrics, and a 500 where
 // it panics.
 func (h *handler) wrap(route string, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := h.svc.Now()
-		id := r.Header.Get(gateway.RequestIDHeader)
-		if !gateway.ValidRequestID(id) {
-			id = gateway.NewRequestID()
-			r.Header.Set(gateway.RequestIDHeader, id)
-		}
-		w.Header().Set(gateway.RequestIDHeader, id)
+		id := identify(w, r)
 		sw := &response.Recorder{ResponseWriter: w}
 		defer func() {
 			p := recover()
