@@ -12,131 +12,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"maps"
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"go.opentelemetry.io/otel/trace"
-	"google.golang.org/grpc"
 
 	"github.com/sullae/sullae/collective/registry"
 	"github.com/sullae/sullae/coordinator/draft"
 	"github.com/sullae/sullae/coordinator/gateway"
 	"github.com/sullae/sullae/coordinator/sched"
-	"github.com/sullae/sullae/kernels"
-	"github.com/sullae/sullae/shard/checkpoint"
 	"github.com/sullae/sullae/shard/plan"
 )
-
-// Placement is where workers are found and epochs are written: etcd.
-type Placement interface {
-	// WatchWorkers yields the whole current list at each change.
-	WatchWorkers(ctx context.Context) <-chan []registry.Worker
-	// WriteGeneration allocates the group's next epoch; it fails where this
-	// coordinator no longer leads.
-	WriteGeneration(ctx context.Context, g registry.Generation) (epoch uint64, err error)
-	// ReadGeneration returns what was written last, by whomever.
-	ReadGeneration(ctx context.Context, group string) (registry.Generation, error)
-}
-
-// Config is what a group is made of.
-type Config struct {
-	Name       string // of the group: "0"
-	Model      string // the served name
-	Checkpoint *checkpoint.Checkpoint
-	// WeightsAddress is where workers without the checkpoint fetch it.
-	WeightsAddress string
-	Placement      Placement
-	// Dead reports workers that membership says are gone, by id; nil: none.
-	Dead func(workerID string) bool
-	// Answers asks a worker directly, by id, for a tenth of a second at most,
-	// whether it is there; nil: nobody is asked.
-	Answers func(workerID string) bool
-	// Refused says why a worker cannot join (its certificate is not accepted), or
-	// ""; nil: all can.
-	Refused func(registry.Worker) string
-	// Workers is how many ranks the group wants; it waits for them at first.
-	// After a loss it goes on with fewer, down to MinWorkers, once none has
-	// joined for Regroup. 0: all that there are, from MinWorkers on.
-	Workers, MinWorkers int
-	anyNumber           bool // Workers was 0, and is now the most that can share the model
-	// Roster shares the workers out between groups; nil: this is the only one.
-	Roster *Roster
-	// OnEpochEnd is called when an epoch has ended: another group may go on with the
-	// sequences (Release). May be nil.
-	OnEpochEnd func(*Group)
-	// OnServing is called when an epoch begins to serve: the group may take over what
-	// waits in others (ReleaseWaiting). May be nil.
-	OnServing func(*Group)
-	// Arrivals are those of all groups between which sequences move; nil: none do.
-	Arrivals *sched.Arrivals
-	// Spare tells whether others serve, so that this group's last worker may leave;
-	// nil: none do.
-	Spare   func(*Group) bool
-	Regroup time.Duration
-	// Rebalance is how long a rank must hold the others up before shares are dealt
-	// anew by measured speed; 0: never.
-	Rebalance        time.Duration
-	KVTokens         int // positions in the KV pool; 0: what the workers have room for
-	BlockSize        int
-	KVType           kernels.KVType // how ranks keep keys and values
-	Quant            kernels.Format // how ranks keep matrices
-	MaxBatchedTokens int
-	MaxSeqs          int
-	MaxPrefillChunk  int // prompt tokens of a step while others stream; 0: no bound
-	// MaxWaiting bounds the sequences that wait, MaxWaitingTokens their tokens; 0:
-	// no bound.
-	MaxWaiting, MaxWaitingTokens int
-	NoPrefixCache                bool
-	CollectiveTimeout            time.Duration
-	DialOptions                  []grpc.DialOption
-	Logger                       *slog.Logger
-	// OnProgress is told how far loading is; may be nil.
-	OnProgress func(Progress)
-	// Tracer makes the spans of steps; nil: there are none.
-	Tracer trace.Tracer
-	// OnEvent is told what happens to the group; may be nil.
-	OnEvent func(Event)
-	Metrics *Metrics
-}
-
-// Event is something that happened: "forming", "serving", or "ended", an epoch;
-// "lost", a worker.
-type Event struct {
-	Kind, Group  string
-	Epoch        uint64
-	Worker, Text string
-}
-
-// event tells of one.
-func (g *Group) event(e Event) {
-	if e.Group = g.cfg.Name; g.cfg.OnEvent != nil {
-		g.cfg.OnEvent(e)
-	}
-}
-
-// ended tells why an epoch ended, and whom it lost.
-func (g *Group) ended(err error) {
-	epoch := g.last.epoch
-	if re := (*rankError)(nil); errors.As(err, &re) && re.lost {
-		g.event(Event{Kind: "lost", Epoch: epoch, Worker: re.worker, Text: re.err.Error()})
-	}
-	g.event(Event{Kind: "ended", Epoch: epoch, Text: err.Error()})
-}
-
-// Progress is how far a rank's loading is.
-type Progress struct {
-	Worker      string
-	Rank        int
-	Done, Total int64
-	Ready       bool
-	// Loaded is where a ready one's bytes came from (proto Ready).
-	Loaded map[string]int64
-}
 
 // Group implements gateway.Engine.
 type Group struct {
@@ -235,48 +121,6 @@ func (g *Group) State() State {
 	return g.state
 }
 
-// Drain keeps a worker out of the group from now on, or lets it in again. The
-// group forms anew without it, and its requests go on.
-func (g *Group) Drain(worker string, out bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if out {
-		g.drain[worker] = true
-	} else {
-		delete(g.drain, worker)
-	}
-}
-
-// inheritDrained keeps out whom the leader before did.
-func (g *Group) inheritDrained(before registry.Generation) {
-	if before.Epoch == 0 {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	clear(g.drain)
-	for _, id := range before.Drained {
-		g.drain[id] = true
-	}
-}
-
-// Drained are the workers that operators keep out.
-func (g *Group) Drained() []string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.Sorted(maps.Keys(g.drain))
-}
-
-// takeDrained copies what operators have asked for.
-func (w *watcher) takeDrained(g *Group) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	clear(w.drained)
-	for id := range g.drain {
-		w.drained[id] = true
-	}
-}
-
 func (g *Group) setState(f func(*State)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -287,74 +131,11 @@ func (g *Group) setState(f func(*State)) {
 // while the ranks run one, the next is on its way.
 const pipelineDepth = 2
 
-// drainTime estimates when the queue will have room: its tokens at the rate of
-// the last steps. g.mu is held.
-func (g *Group) drainTime(full *sched.QueueFullError) time.Duration {
-	if g.rate <= 0 {
-		return time.Second
-	}
-	seconds := float64(full.Tokens) / g.rate
-	return time.Duration(min(max(seconds, 1), 60)) * time.Second
-}
-
 // StandBy says who leads while this coordinator does not.
 func (g *Group) StandBy(leader string) {
 	g.setState(func(s *State) {
 		s.Phase, s.Reason = "standby", "standing by: coordinator "+leader+" leads"
 	})
-}
-
-// Submit implements gateway.Engine. While an epoch re-forms sequences queue;
-// before the first one they are refused.
-func (g *Group) Submit(ctx context.Context, s gateway.Sequence) (<-chan gateway.Event, error) {
-	id := g.nextID.Add(1)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed != nil {
-		return nil, g.closed
-	}
-	if g.state.Epochs == 0 {
-		return nil, fmt.Errorf("%w: %s", gateway.ErrUnavailable, g.state.Reason)
-	}
-	if err := g.admit(ctx, s); err != nil {
-		return nil, err
-	}
-	err := g.sched.Add(sched.Request{
-		ID: id, Prompt: s.Prompt, MaxTokens: s.MaxTokens, StopTokens: s.StopTokens, PromptScores: s.PromptLogprobs >= 0,
-		Priority: s.Priority, Tenant: s.Tenant, MaxDrafts: s.MaxDrafts,
-	})
-	switch full := (*sched.QueueFullError)(nil); {
-	case errors.Is(err, sched.ErrTooLong):
-		return nil, &gateway.FieldError{Field: "prompt", Problem: err.Error()}
-	case errors.As(err, &full):
-		return nil, &gateway.RetryError{Err: fmt.Errorf("%w: %v", gateway.ErrOverloaded, err), After: g.drainTime(full)}
-	case err != nil:
-		return nil, err
-	}
-	st := newStream(ctx, s)
-	st.release = context.AfterFunc(ctx, func() { g.abort(id, context.Cause(ctx)) })
-	g.seqs[id] = st
-	g.poke()
-	return st.out, nil
-}
-
-// abort ends a sequence from outside the steps.
-func (g *Group) abort(id uint64, cause error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if st := g.seqs[id]; st != nil {
-		g.sched.Abort(id)
-		delete(g.seqs, id)
-		st.end(gateway.Event{Err: cause})
-	}
-}
-
-// poke wakes the step loop.
-func (g *Group) poke() {
-	select {
-	case g.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Run forms epochs and drives them until ctx ends or this coordinator no longer
