@@ -193,7 +193,7 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 	rowBytes := spec.Heads * chunks * (spec.HeadDim + 2) * 4
 	turn := max(1, partBytes/rowBytes)
 	for len(rows) > 0 {
-		n := min(turn, len(rows))
+		n, merged := min(turn, len(rows)), false
 		part := b.scratch(&b.parts, n*rowBytes)
 		at := send(b, rows[:n])
 		pool := p.args(spec.Layer)
@@ -204,17 +204,20 @@ func (b *Backend) Attention(dst, q kernels.Buffer, kv kernels.KV, spec kernels.A
 				kernel = "attend_mma_f16"
 			}
 			blocks, spread := ceilDiv(len(tiles), 4), uint64(0)
-			if blocks*p.cfg.KVHeads*chunks < 2*b.device.processors { // fewer warps than would keep memory busy
+			// Fewer warps than would keep memory busy.
+			if merged = blocks*p.cfg.KVHeads*chunks < 2*b.device.processors && len(tiles)*p.cfg.KVHeads <= maxTiles; merged {
 				blocks, spread = len(tiles), 1
 			}
-			b.launch(kernel, grid{blocks, p.cfg.KVHeads, chunks}, part, dev(q).at, pool[0], pool[2],
+			b.launch(kernel, grid{blocks, p.cfg.KVHeads, chunks}, dev(dst).at, b.ended.at, part, dev(q).at, pool[0], pool[2],
 				uint64(p.cfg.BlockSize), uint64(p.cfg.KVHeads), uint64(p.cfg.HeadDim), at, send(b, tables), send(b, tiles), uint64(len(tiles)), send(b, firstHead),
 				uint64(spec.Heads), uint64(spec.Window), f32(spec.Scale), uint64(first), uint64(chunks), spread)
 		} else {
 			b.launch("attend", grid{n, p.cfg.KVHeads, chunks}, append(append([]uint64{part, dev(q).at}, pool...), at, send(b, tables), send(b, firstHead),
 				uint64(spec.Heads), uint64(spec.Window), f32(spec.Scale), f32(spec.Cap), uint64(first), uint64(chunks))...)
 		}
-		b.launch("attend_merge", grid{n, spec.Heads, 1}, dev(dst).at, part, at, uint64(spec.Heads), uint64(spec.HeadDim), uint64(spec.Window), uint64(first), uint64(chunks))
+		if !merged {
+			b.launch("attend_merge", grid{n, spec.Heads, 1}, dev(dst).at, part, at, uint64(spec.Heads), uint64(spec.HeadDim), uint64(spec.Window), uint64(first), uint64(chunks))
+		}
 		rows = rows[n:]
 	}
 }

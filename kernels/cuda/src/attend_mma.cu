@@ -41,9 +41,10 @@ DEVICE uint32_t finite(quad &q) {
 // queries and keys, and such that a lane loads 16 bytes: its eight of each 32. Element
 // g * NT + j of a value is column g of the product's tile j. Grid: tiles / 4 x kv heads
 // x chunks; 128 threads, a warp a tile. Where there are few tiles they are spread: a block
-// has one, a warp a span of it, and they are joined at the end, by the same operations.
+// has one, a warp a span of it, which are joined at the end, by the same operations; and the
+// last block of a tile and KV head to end, which ended counts, merges the chunks into dst.
 template <int TYPE>
-DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const uint16_t *values, int block, int kv_heads, int dim, const query *rows,
+DEVICE void attend_tile(float *dst, uint32_t *ended, float *part, const float *q, const uint16_t *keys, const uint16_t *values, int block, int kv_heads, int dim, const query *rows,
 	const int *tables, const tile *tiles, int n_tiles, const int *first_head, int heads, int window, float scale, int first_chunk, int chunks, int spread) {
 	enum { D = 4, NT = 4 * D, HALF = NT / 2, PITCH = DIMS + 8 };
 	SHARED float space[SPANS][TILE * PITCH]; // a warp's: weights, where values are not finite; then, if spread, its sums
@@ -55,10 +56,7 @@ DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const
 	query first = rows[mine.first];
 	const int *table = tables + first.table;
 	int lo = max_i(chunk * CHUNK, window > 0 ? first.pos - window + 1 : 0), hi = min_i((chunk + 1) * CHUNK, first.pos + mine.n);
-	if (index >= n_tiles || first.row < 0 || lo >= hi) {
-		await_earlier();
-		return;
-	}
+	if (index >= n_tiles || first.row < 0 || lo >= hi) hi = lo; // nothing to do
 	int begin = lo / SPAN * SPAN, end = hi; // the warp's
 	if (spread) {
 		end = min_i(hi, chunk * CHUNK + (warp + 1) * SPAN);
@@ -77,7 +75,7 @@ DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const
 	bring(keys, begin);
 	if (spread) bring(values, begin);
 	await_earlier();
-	for (int base = first_head[kv]; base < first_head[kv + 1]; base += TILE) {
+	for (int base = first_head[kv]; base < first_head[kv + 1] && lo < hi; base += TILE) {
 		int group = min_i(TILE, first_head[kv + 1] - base), width = 1;
 		while (width < group) width *= 2;
 		// Of this lane: slots g and g + 8 of the tile.
@@ -254,12 +252,25 @@ DEVICE void attend_tile(float *part, const float *q, const uint16_t *keys, const
 		}
 		sync(); // what is shared is read no more
 	}
+	if (!spread) return;
+	SHARED int last;
+	sync(); // the chunk's results are stored
+	if (thread() == 0) last = last_of(ended + index * kv_heads + kv, blocks_z());
+	sync();
+	if (!last || first.row < 0) return;
+	int group = first_head[kv + 1] - first_head[kv], quads = dim / 4;
+	for (int i = thread(); i < mine.n * group * quads; i += 128) {
+		int r = i / quads / group, head = first_head[kv] + i / quads % group, pos = first.pos + r;
+		int from = (window > 0 ? max_i(0, pos - window + 1) : 0) / CHUNK;
+		const float *in = part + (((long)(mine.first + r) * heads + head) * chunks + from - first_chunk) * (dim + 2);
+		merge<4>(dst + ((long)rows[mine.first + r].row * heads + head) * dim, in, from, pos / CHUNK + 1, dim, i % quads * 4);
+	}
 }
 
 #define ATTEND(name, type) \
-	KERNEL(128) name(float *part, const float *q, const uint16_t *keys, const uint16_t *values, int block, int kv_heads, int dim, const query *rows, \
+	KERNEL(128) name(float *dst, uint32_t *ended, float *part, const float *q, const uint16_t *keys, const uint16_t *values, int block, int kv_heads, int dim, const query *rows, \
 		const int *tables, const tile *tiles, int n_tiles, const int *first_head, int heads, int window, float scale, int first_chunk, int chunks, int spread) { \
-		attend_tile<type>(part, q, keys, values, block, kv_heads, dim, rows, tables, tiles, n_tiles, first_head, heads, window, scale, first_chunk, chunks, spread); \
+		attend_tile<type>(dst, ended, part, q, keys, values, block, kv_heads, dim, rows, tables, tiles, n_tiles, first_head, heads, window, scale, first_chunk, chunks, spread); \
 	}
 ATTEND(attend_mma, BF16)
 ATTEND(attend_mma_f16, F16)

@@ -245,33 +245,13 @@ KERNEL(128) attend(float *part, const float *q, POOL, const query *rows, const i
 	}
 }
 
-// attend_merge merges a row's chunks in order and divides by the sum of weights. Four are
-// loaded together. Grid: rows x heads; 128 threads.
+// attend_merge merges a row's chunks. Grid: rows x heads; 128 threads.
 KERNEL(128) attend_merge(float *dst, const float *part, const query *rows, int heads, int dim, int window, int first_chunk, int chunks) {
-	enum { AHEAD = 4 };
 	launch_next();
 	int row = rows[block_x()].row, pos = rows[block_x()].pos, head = block_y();
 	await_earlier();
 	if (row < 0) return;
 	int begin = (window > 0 ? max_i(0, pos - window + 1) : 0) / CHUNK, end = pos / CHUNK + 1;
-	const float *in = part + ((long)block_x() * heads + head) * chunks * (dim + 2);
-	for (int i = thread(); i < dim; i += 128) {
-		float m = 0, l = 0, o = 0;
-		for (int c = begin; c < end; c += AHEAD) {
-			float v[AHEAD][3];
-			EACH(j, AHEAD) {
-				const float *p = in + (long)(min_i(c + j, end - 1) - first_chunk) * (dim + 2);
-				v[j][0] = p[0], v[j][1] = p[1], v[j][2] = p[2 + i];
-			}
-			EACH(j, AHEAD) {
-				float old, now;
-				if (j == 0 && c == begin) m = v[0][0], l = v[0][1], o = v[0][2];
-				else if (c + j < end) {
-					join(m, l, v[j][0], v[j][1], old, now);
-					o = fma32(v[j][2], now, o * old);
-				}
-			}
-		}
-		dst[((long)row * heads + head) * dim + i] = o * (1.0f / l);
-	}
+	const float *in = part + (((long)block_x() * heads + head) * chunks + begin - first_chunk) * (dim + 2);
+	for (int i = thread(); i < dim; i += 128) merge<1>(dst + ((long)row * heads + head) * dim, in, begin, end, dim, i);
 }
