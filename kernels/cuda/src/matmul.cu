@@ -228,9 +228,26 @@ KERNEL(256) matmul_mma_128(const product *list, int products, const uint8_t *x, 
 // integers for k = 4l ... 4l+3 (Q8), or in its low nibbles those plus 8 for
 // 8l ... 8l+3 and in its high ones for 8l+4 ... 8l+7 (Q4). Threads as
 // matmul_panel's.
+// dot_group is a group's dot product, from output's integers q and a row's.
+template <int LINES>
+DEVICE int dot_group(const uint32_t q[LINES], const quad &lo, const quad &hi, int sum) {
+	int dot = LINES == 8 ? 0 : -8 * sum;
+	EACH(l, LINES) {
+		if (LINES == 8) {
+			dot = dp4a(q[l], l < 4 ? lo.v[l] : hi.v[l - 4], dot);
+		} else {
+			dot = dp4a(q[l] & 0x0f0f0f0f, 2 * l < 4 ? lo.v[2 * l] : hi.v[2 * l - 4], dot);
+			dot = dp4a(q[l] >> 4 & 0x0f0f0f0f, 2 * l < 4 ? lo.v[2 * l + 1] : hi.v[2 * l - 3], dot);
+		}
+	}
+	return dot;
+}
+
+// A stage is PAIR groups. Of one row those are two, so that instructions suffice for what
+// memory brings (docs/gpu.md); its activations are loaded two groups ahead.
 template <int LINES, int ROWS>
 DEVICE void matmul_quant(const product *list, int products, const uint32_t *x, const group_sum *scales, int rows, int groups) {
-	enum { BYTES = 64 + LINES * 128, STAGES = LINES == 4 ? 16 : 8, AHEAD = ROWS == 1 };
+	enum { GROUP = 64 + LINES * 128, PAIR = ROWS == 1 ? 2 : 1, BYTES = PAIR * GROUP, STAGES = 32 / LINES / PAIR * 2 };
 	SHARED uint8_t rings[WARPS][STAGES * BYTES];
 	launch_next();
 	product p = find(list, products);
@@ -239,49 +256,47 @@ DEVICE void matmul_quant(const product *list, int products, const uint32_t *x, c
 	int warp = thread() / 32, lane = thread() % 32, panel = (block_x() - p.first) * WARPS + warp;
 	bool mine = panel * 32 < p.out;
 	int row = block_y() * ROWS, n = min_i(ROWS, rows - row), col = panel * 32 + lane, all = mine ? last.lo + (last.n + 31) / 32 - r.lo : 0;
-	stream<BYTES, STAGES> s = begin<BYTES, STAGES>(rings[warp], p.w + panel * p.stride + (long)r.lo * BYTES, all * BYTES);
+	stream<BYTES, STAGES> s = begin<BYTES, STAGES>(rings[warp], p.w + panel * p.stride + (long)r.lo * GROUP, all * GROUP);
 	await_earlier();
-	quad lo[ROWS], hi[ROWS];
-	group_sum t[ROWS];
 	const uint32_t *xs = x + ((long)row * groups + r.lo) * 8;
 	const group_sum *ts = scales + (long)row * groups + r.lo;
-	auto load = [&](int group) {
-		EACH(j, ROWS) {
-			long at = (long)(j < n ? j : 0) * groups + group;
-			lo[j] = *(const quad *)(xs + at * 8), hi[j] = *(const quad *)(xs + at * 8 + 4);
-			t[j] = ts[at];
-		}
+	quad lo[PAIR], hi[PAIR]; // of row 0
+	group_sum t[PAIR];
+	auto load = [&](int u, int j, int group) {
+		long at = (long)j * groups + group;
+		lo[u] = *(const quad *)(xs + at * 8), hi[u] = *(const quad *)(xs + at * 8 + 4), t[u] = ts[at];
 	};
-	if (AHEAD) load(0);
+	auto load_ahead = [&](int at) { EACH(u, PAIR) load(u, 0, min_i(at + u, all - 1)); };
+	if (PAIR == 2 && mine) load_ahead(0);
 	for (int at = 0;;) { // group of the block's
 		float sum[ROWS] = {};
 		int own = mine ? (r.n + 31) / 32 : 0;
 		range next_range = p.ranges[min_i(z + 1, end - 1)];
 		for (int c = 0; c < own; c += SPLIT / 32) {
 			float acc[ROWS] = {};
-			for (int stop = at + min_i(SPLIT / 32, own - c); at < stop; at++) {
-				const uint8_t *group = next(s, at);
-				float scale = from_f16(((const uint16_t *)group)[lane]);
-				const uint32_t *lines = (const uint32_t *)(group + 64) + lane;
-				uint32_t q[LINES];
-				EACH(l, LINES) q[l] = lines[l * 32];
-				if (!AHEAD) load(at);
-				int dot[ROWS];
-				float factor[ROWS];
-				EACH(j, ROWS) {
-					dot[j] = LINES == 8 ? 0 : -8 * t[j].sum;
-					EACH(l, LINES) {
-						if (LINES == 8) {
-							dot[j] = dp4a(q[l], l < 4 ? lo[j].v[l] : hi[j].v[l - 4], dot[j]);
-						} else {
-							dot[j] = dp4a(q[l] & 0x0f0f0f0f, 2 * l < 4 ? lo[j].v[2 * l] : hi[j].v[2 * l - 4], dot[j]);
-							dot[j] = dp4a(q[l] >> 4 & 0x0f0f0f0f, 2 * l < 4 ? lo[j].v[2 * l + 1] : hi[j].v[2 * l - 3], dot[j]);
-						}
+			for (int stop = at + min_i(SPLIT / 32, own - c); at < stop;) {
+				bool first = at % PAIR == 0; // of its stage
+				if (first) next(s, at / PAIR);
+				const uint8_t *stage = place(s, at / PAIR);
+				auto group = [&](int u, int in) { // the stage's group in, whose activations are lo[u] and so on
+					const uint8_t *g = stage + in * GROUP;
+					float scale = from_f16(((const uint16_t *)g)[lane]);
+					const uint32_t *lines = (const uint32_t *)(g + 64) + lane;
+					uint32_t q[LINES];
+					EACH(l, LINES) q[l] = lines[l * 32];
+					EACH(j, ROWS) {
+						if (PAIR == 1) load(0, j < n ? j : 0, at);
+						acc[j] = fma32((float)dot_group<LINES>(q, lo[u], hi[u], t[u].sum), scale * t[u].scale, acc[j]);
 					}
-					factor[j] = t[j].scale;
+				};
+				if (PAIR == 2 && first && at + 1 < stop) {
+					EACH(u, PAIR) group(u, u);
+					at += 2;
+				} else {
+					group(0, first ? 0 : 1);
+					at++;
 				}
-				if (AHEAD) load(min_i(at + 1, all - 1));
-				EACH(j, ROWS) acc[j] = fma32((float)dot[j], scale * factor[j], acc[j]);
+				if (PAIR == 2) load_ahead(at);
 			}
 			EACH(j, ROWS) sum[j] += acc[j];
 		}
