@@ -152,6 +152,9 @@ func (c *coordinator) serve(ctx context.Context) (err error) {
 	c.svc = svc
 	v1 := openai.NewHandler(openai.Config{Service: svc, Metrics: metrics, Version: c.cfg.Version, MaxBodyBytes: c.cfg.MaxRequestBytes})
 	batches := batch.New(batch.Config{API: v1, Caller: guard.Named(), Dir: c.cfg.BatchDir, Logger: c.cfg.Logger.With("part", "batch")})
+	if err := batches.Check(); err != nil {
+		return err
+	}
 	options := rpc.ServerOptions(svc, int(c.cfg.MaxRequestBytes), guard.Admit)
 	if security != nil {
 		ops.WatchExpiry(metrics, "api", security.NotAfter)

@@ -53,6 +53,19 @@ func (s *Service) ceiling() int {
 	return s.cfg.Concurrency
 }
 
+// Check is an error where the folder cannot be used: before anything is served,
+// since Run looks at it when this process leads.
+func (s *Service) Check() error {
+	if s.cfg.Dir == "" {
+		return nil
+	}
+	f, err := s.lockFile()
+	if err != nil {
+		return fmt.Errorf("--batch-dir %s: %w", s.cfg.Dir, err)
+	}
+	return f.Close()
+}
+
 // Run works on batches until ctx ends; it returns when nothing of its own is
 // left running, and what was not finished goes on with the next Run. Where
 // another process has the folder it waits until that one ends.
@@ -86,12 +99,17 @@ func (s *Service) Run(ctx context.Context) error {
 	return eg.Wait()
 }
 
-// lock takes the folder, which lasts until the file is closed.
-func (s *Service) lock(ctx context.Context) (*os.File, error) {
+// lockFile makes the folder, and the file in it that who uses it locks.
+func (s *Service) lockFile() (*os.File, error) {
 	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(s.cfg.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	return os.OpenFile(filepath.Join(s.cfg.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+}
+
+// lock takes the folder, which lasts until the file is closed.
+func (s *Service) lock(ctx context.Context) (*os.File, error) {
+	f, err := s.lockFile()
 	if err != nil {
 		return nil, err
 	}

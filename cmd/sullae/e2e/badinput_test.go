@@ -152,6 +152,7 @@ func TestBadFlags(t *testing.T) {
 		"too few KV tokens":   {append([]string{"up", "--kv-tokens", "3"}, free...), []string{"--kv-tokens 3"}},
 		"too many KV tokens":  {append([]string{"up", "--kv-tokens", "20000000000"}, free...), []string{"--kv-tokens 20000000000", "room for"}},
 		"a worker that can't": {append([]string{"up", "--device", "tpu"}, free...), []string{"--device tpu", "worker-0 could not start"}},
+		"no batch folder":     {append([]string{"up", "--batch-dir", "/proc/x"}, free...), []string{"--batch-dir /proc/x"}},
 		"no policy's port":    {append([]string{"up", "--policy", "nowhere"}, free...), []string{"--policy nowhere", "HOST:PORT"}},
 		"no collector's URL":  {append([]string{"up", "--otlp-endpoint", "::bad"}, free...), []string{"--otlp-endpoint ::bad"}},
 		"unknown kernels":     {[]string{"worker", "--etcd", "127.0.0.1:1", "--cpu-variant", "mmx"}, []string{"--cpu-variant", "mmx"}},
