@@ -21,6 +21,10 @@ func (h *handler) readObject(w http.ResponseWriter, r *http.Request) (*object, e
 		return nil, apiError{Status: http.StatusUnsupportedMediaType, Type: typeInvalid, Code: "unsupported_media_type",
 			Message: "the body must be JSON, sent with the header Content-Type: application/json"}
 	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, apiError{Status: http.StatusUnsupportedMediaType, Type: typeInvalid, Code: "unsupported_content_encoding",
+			Message: fmt.Sprintf("a body in the Content-Encoding %q is not taken: send it as it is", e)}
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {

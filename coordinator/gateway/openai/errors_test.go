@@ -119,6 +119,7 @@ func TestRoutes(t *testing.T) {
 		t.Errorf("Allow: %q", r.header.Get("Allow"))
 	}
 	s.do("POST", "/v1/completions", `{}`, "Content-Type", "text/plain", "Origin", "http://example.com").wantError(415, "", "unsupported_media_type")
+	s.do("POST", "/v1/completions", `{}`, "Content-Encoding", "gzip").wantError(415, "", "unsupported_content_encoding", "gzip")
 	s.post("/v1/completions", `{"prompt":"`+strings.Repeat("a", 1<<16)+`"}`).wantError(413, "", "body_too_large", "65536")
 	s.post("/v1/completions", `{"model":"gpt","prompt":"a"}`).wantError(404, "model", "model_not_found", `"gpt"`, "served: tiny")
 	s.do("GET", "/v1/models/gpt", "").wantError(404, "model", "model_not_found")
