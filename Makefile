@@ -5,7 +5,7 @@ GRPC_PROTO = google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 TOOLS     = $(CURDIR)/bin
 COMMIT    = $(shell git describe --always --abbrev=12 --dirty --exclude='*' 2>/dev/null)
 
-.PHONY: build ptx gpu-test test race noasm lint generate check chaos soak mixed image image-gpu kube-test chart-lint chart-test
+.PHONY: build ptx gpu-sim gpu-test test race noasm lint generate check chaos soak mixed image image-gpu kube-test chart-lint chart-test
 
 # build makes bin/sullae, which knows the commit that it is of. With CUDA in it the
 # binary needs glibc; TAGS=nocuda makes it static.
@@ -16,6 +16,13 @@ build:
 # the host (kernels/cuda/sim).
 ptx:
 	SULLAE_SIM_PTX=1 go test ./kernels/cuda
+
+# gpu-sim runs what is to be seen of GPU workers without a GPU and takes long: golden models
+# on 1, 2 and 4 workers, steps in parts, a device that is lost at each call.
+gpu-sim:
+	mkdir -p bin && $(CXX) -std=c++17 -O2 -shared -fPIC -ffp-contract=off -fvisibility=hidden -mfma -o bin/libcuda-sim.so kernels/cuda/sim/driver.cc
+	SULLAE_LIBCUDA=$(CURDIR)/bin/libcuda-sim.so go test ./worker/engine -run 'TestGPU|TestDeviceLost' -timeout 4h -args -gpu
+	go test ./cmd/sullae/e2e -run TestGPU -timeout 1h -args -gpu-lost
 
 # gpu-test makes what tests and measures GPU workers on a machine that has a driver and
 # nothing else: bin/gpu/run, which prints JSON (docs/gpu.md).

@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,14 +30,8 @@ func TestMain(m *testing.M) {
 		if *onDevice || os.Getenv("SULLAE_LIBCUDA") != "" {
 			return m.Run()
 		}
-		dir, err := os.MkdirTemp("", "sullae-cuda-")
+		lib, err := simtest.Build()
 		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		lib := filepath.Join(dir, "libcuda.so")
-		if err := simtest.Build(lib); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			if errors.Is(err, exec.ErrNotFound) {
 				return m.Run() // the tests say that they are skipped

@@ -5,13 +5,16 @@
 package simtest
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -20,26 +23,83 @@ import (
 // libVar names the libcuda that package cuda opens.
 const libVar = "SULLAE_LIBCUDA"
 
-// Build compiles the simulator with the system's C++ compiler into a file. The error is
-// exec.ErrNotFound where there is none.
-func Build(lib string) error {
+// Build is the simulator as a libcuda, compiled with the system's C++ compiler unless another
+// test has compiled these sources: the result stays in the user's cache. The error is
+// exec.ErrNotFound where there is no compiler.
+func Build() (lib string, err error) {
 	cxx := "g++"
 	if _, err := exec.LookPath(cxx); err != nil {
 		cxx = "clang++"
 		if _, err := exec.LookPath(cxx); err != nil {
-			return fmt.Errorf("no C++ compiler for the simulated device: %w", exec.ErrNotFound)
+			return "", fmt.Errorf("no C++ compiler for the simulated device: %w", exec.ErrNotFound)
 		}
 	}
+	args := []string{cxx, "-std=c++17", "-O2", "-shared", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden", "-mfma"}
 	root, err := moduleRoot()
 	if err != nil {
-		return err
+		return "", err
 	}
-	out, err := exec.Command(cxx, "-std=c++17", "-O2", "-shared", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden", "-mfma", "-o", lib,
-		filepath.Join(root, "kernels/cuda/sim/driver.cc")).CombinedOutput()
+	sum, err := hash(args, filepath.Join(root, "kernels/cuda/sim/*"), filepath.Join(root, "kernels/cuda/src/*"))
 	if err != nil {
-		return fmt.Errorf("build the simulated device: %v\n%s", err, out)
+		return "", err
 	}
-	return nil
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	dir := filepath.Join(cache, "sullae-simulator")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	lock, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close() // and gives the lock back
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", fmt.Errorf("lock %s: %w", lock.Name(), err)
+	}
+	lib = filepath.Join(dir, sum+".so")
+	if _, err := os.Stat(lib); err == nil {
+		return lib, nil
+	}
+	forget(dir)
+	out, err := exec.Command(cxx, append(args[1:], "-o", lib+".new", filepath.Join(root, "kernels/cuda/sim/driver.cc"))...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the simulated device: %v\n%s", err, out)
+	}
+	return lib, os.Rename(lib+".new", lib)
+}
+
+// hash is of a command and of files.
+func hash(command []string, patterns ...string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, command)
+	for _, p := range patterns {
+		files, err := filepath.Glob(p)
+		if err != nil {
+			return "", err
+		}
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintln(h, filepath.Base(f), len(text))
+			h.Write(text)
+		}
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)[:12]), nil
+}
+
+// forget removes what was built of other sources, a day ago or more.
+func forget(dir string) {
+	files, _ := filepath.Glob(filepath.Join(dir, "*.so*"))
+	for _, f := range files {
+		if s, err := os.Stat(f); err == nil && time.Since(s.ModTime()) > 24*time.Hour {
+			os.Remove(f)
+		}
+	}
 }
 
 // moduleRoot is the folder of go.mod: tests run in that of their package.
@@ -58,15 +118,15 @@ func moduleRoot() (string, error) {
 }
 
 // Use has the test, and processes that it starts, compute on the simulated device: on
-// the one that SULLAE_LIBCUDA names, else on one built now. It skips the test where there is no
+// the one that SULLAE_LIBCUDA names, else on Build's. It skips the test where there is no
 // C++ compiler.
 func Use(t testing.TB) {
 	t.Helper()
 	if os.Getenv(libVar) != "" {
 		return
 	}
-	lib := filepath.Join(t.TempDir(), "libcuda.so")
-	if err := Build(lib); errors.Is(err, exec.ErrNotFound) {
+	lib, err := Build()
+	if errors.Is(err, exec.ErrNotFound) {
 		t.Skip(err)
 	} else if err != nil {
 		t.Fatal(err)
