@@ -19,9 +19,9 @@ const (
 	// does so at the rate of one multiprocessor, some 100 GB/s: more, as of prompts, are for
 	// a launch that has them all.
 	foldBytes = 256 << 10
-	// blocksWanted is how many blocks of few rows each multiprocessor is given, about, where
-	// ranges are so many; maxPer bounds how many ranges a block takes.
-	blocksWanted, maxPer = 4, 8
+	// blocksThere is how many blocks of few rows a multiprocessor has at one time (their rings
+	// are of 32 to 37 KiB); where there are more ranges a block takes several, up to maxPer.
+	blocksThere, maxPer = 6, 8
 	// maxTiles is how many tiles of outputs and rows are counted.
 	maxTiles = 64 << 10
 	// partBytes bounds the partial sums of products, and of attention: what is
@@ -189,10 +189,10 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 	}
 	d := deal(first)
 	direct := tree || d.slots == 1 && len(first.nodes) == 1
-	// Ranges that a block of few rows takes: to begin one costs as much as some KiB of weights.
+	// Ranges that a block of few rows takes: to begin a block costs as much as some KiB of weights.
 	per := 1
 	if t.few {
-		per = max(1, min(tiles*d.slots/max(blocksWanted*b.device.processors, 1), maxPer))
+		per = min(ceilDiv(tiles*d.slots, max(blocksThere*b.device.processors, 1)), maxPer)
 	}
 	turn := rows
 	if !direct {
