@@ -9,8 +9,8 @@ namespace sim {
 // context is all that a block is (one that is no cluster's), but for static shared memory, which is its thread's, and
 // `now`'s place among its fibers.
 struct context {
-	fiber fibers[MAX_THREADS];
-	warp warps[MAX_THREADS / LANES];
+	fiber *fibers = new fiber[MAX_THREADS];
+	warp *warps = new warp[MAX_THREADS / LANES];
 	uint32_t ready[MAX_THREADS / LANES], awaited[MAX_THREADS / LANES], held[MAX_THREADS / LANES];
 	uint32_t ready_warps = 0;
 	char *stacks = nullptr;

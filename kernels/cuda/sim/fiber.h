@@ -67,8 +67,8 @@ struct warp {
 	int passed;
 };
 
-static fiber fibers[MAX_THREADS];
-static warp warps[MAX_THREADS / LANES];
+static fiber *fibers = new fiber[MAX_THREADS];
+static warp *warps = new warp[MAX_THREADS / LANES];
 static uint32_t ready[MAX_THREADS / LANES]; // lanes that can go on
 static uint32_t ready_warps;
 static uint32_t awaited[MAX_THREADS / LANES], held[MAX_THREADS / LANES]; // lanes that came to await_earlier; of these, those that are there
