@@ -22,7 +22,7 @@ var kernelThreads = map[string]int{
 	"matmul_codes_f8_8": 128, "matmul_codes_f8_16": 128, "matmul_codes_f8_32": 256, "matmul_codes_f8_64": 256,
 	"rope": 64, "write_kv": 64, "rope_write": 64, "attend": 128, "attend_mma": 128, "attend_mma_f16": 128, "attend_merge": 128,
 	"probe_mma": 256, "probe_fma": 256, "probe_mma_s8": 256, "probe_nothing": 32,
-	"matmul_wgmma_128": 288, "matmul_wgmma_192": 384, "matmul_wgmma_tree": 384, "probe_wgmma": 256,
+	"matmul_wgmma_128": 320, "matmul_wgmma_192": 384, "matmul_wgmma_tree": 384, "probe_wgmma": 256,
 }
 
 // kernelShared is the dynamic shared memory of a block, in bytes, of kernels that need more

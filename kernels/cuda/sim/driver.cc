@@ -109,7 +109,7 @@ static entry entries[] = {
 	ALL_CODES(u4), ALL_CODES(i8), ALL_CODES(f8),
 	PLAIN(rope, 64), FIBERS(write_kv, 64), FIBERS(rope_write, 64), FIBERS(attend, 128), FIBERS(attend_mma, 128), FIBERS(attend_mma_f16, 128), PLAIN(attend_merge, 128),
 	FIBERS(probe_mma, 256), PLAIN(probe_fma, 256), FIBERS(probe_mma_s8, 256), PLAIN(probe_nothing, 32),
-	FIBERS(matmul_wgmma_128, 288), FIBERS(matmul_wgmma_192, 384), FIBERS(matmul_wgmma_tree, 384), FIBERS(probe_wgmma, 256),
+	FIBERS(matmul_wgmma_128, 320), FIBERS(matmul_wgmma_192, 384), FIBERS(matmul_wgmma_tree, 384), FIBERS(probe_wgmma, 256),
 };
 
 static size_t allocated;

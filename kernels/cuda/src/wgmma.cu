@@ -2,13 +2,13 @@
 // mma.sync does, which a backend tries before it uses them (wgmma.go).
 //
 // A block computes tiles of 128 outputs and N rows, one after the other, by two
-// warpgroups of 64 outputs each. A warp brings pairs of steps of 32 k through a ring of
+// warpgroups of 64 outputs each. Other warps bring pairs of steps of 32 k through a ring of
 // stages in shared memory: weights as mma's A fragments, which are wgmma's from registers,
 // activations as core matrices (rows.cu, emit_f16), and with a chunk's last pair the
 // factors of its sums. Two blocks, a cluster, compute tiles beside each other of the same
 // rows: each brings a step of the activations for both. Tiles are taken in an order by which
 // those at work at one time share weights and activations in the second cache. Tiles of 192
-// rows need a third less of both, and nearly all of a thread's registers; which are faster is
+// rows need a quarter less of both, and nearly all of a thread's registers; which are faster is
 // tried (wgmma.go).
 #include "hopper.h"
 #include "tile.h"
@@ -95,16 +95,17 @@ DEVICE void free_stage(ring<N, STAGES> &r) {
 	if (++r.freed == STAGES) r.freed = 0;
 }
 
-// bring fills the ring: a warp's work.
-template <int N, int STAGES, bool TREE>
+// bring fills the ring: the work of so many warps, since a warp begins one copy at a time.
+template <int N, int STAGES, bool TREE, int WARPS>
 DEVICE void bring(const wide &w, ring<N, STAGES> &r) {
 	using S = stage<N>;
-	int lane = thread() % 32, rank = cluster_rank();
+	enum { EACH_WARP = WIDE / 16 / WARPS };
+	int warp = thread() / 32 - WIDE_THREADS / 32, lane = thread() % 32, mine = warp * EACH_WARP + lane, rank = cluster_rank();
 	for (int i = block_x() / 2; i < w.across * w.along * w.deep; i += blocks_x() / 2) {
 		tile_at t = find_tile<N>(w, i, rank);
 		product p = find(w.list, w.products, t.block);
 		int tile = (t.block - p.first) * (WIDE / 16), tiles = max_i(0, min_i(WIDE / 16, (p.out + 15) / 16 - tile));
-		const uint8_t *a = p.w + (long)(tile + lane) * p.stride, *b = w.x + (long)(t.row / N) * w.steps * S::STEP_B;
+		const uint8_t *a = p.w + (long)(tile + mine) * p.stride, *b = w.x + (long)(t.row / N) * w.steps * S::STEP_B;
 		span_at s = find_span<TREE>(p, t.z);
 		for (int leaf = s.first; leaf < s.first + s.n; leaf++) {
 			range k = p.ranges[leaf];
@@ -114,11 +115,13 @@ DEVICE void bring(const wide &w, ring<N, STAGES> &r) {
 				bool last = i + 2 >= n || (i + 2) % CHUNK_STEPS == 0; // of the chunk
 				wait_for(r, r.empty + r.at * 8, r.parity ^ 1);
 				uint32_t full = r.full + r.at * 8, to = shared_at(r.stages) + r.at * S::SIZE;
-				if (lane == 0) barrier_expect(full, steps * (tiles * A_BYTES + S::STEP_B) + (last ? S::FACTORS : 0));
+				if (warp == 0 && lane == 0) barrier_expect(full, steps * (tiles * A_BYTES + S::STEP_B) + (last ? S::FACTORS : 0));
+				if (lane < EACH_WARP && mine < tiles) copy_bulk(to + mine * 2 * A_BYTES, a + (long)step * A_BYTES, steps * A_BYTES, full);
+				if (warp == WARPS - 1 && lane == EACH_WARP) {
+					if (rank < steps) copy_bulk_all(to + S::A + rank * S::STEP_B, b + (long)(step + rank) * S::STEP_B, S::STEP_B, full, 3);
+					if (last) copy_bulk(to + S::A + S::B, w.back + chunk * w.between + t.row, S::FACTORS, full);
+				}
 				sync_warp();
-				if (lane < tiles) copy_bulk(to + lane * 2 * A_BYTES, a + (long)step * A_BYTES, steps * A_BYTES, full);
-				if (lane == WIDE / 16 && rank < steps) copy_bulk_all(to + S::A + rank * S::STEP_B, b + (long)(step + rank) * S::STEP_B, S::STEP_B, full, 3);
-				if (lane == WIDE / 16 + 1 && last) copy_bulk(to + S::A + S::B, w.back + chunk * w.between + t.row, S::FACTORS, full);
 				advance(r);
 			}
 		}
@@ -270,7 +273,7 @@ DEVICE void multiply(const wide &w, ring<N, STAGES> &r, const waiting &s) {
 	}
 }
 
-template <int N, int STAGES, bool TREE>
+template <int N, int STAGES, bool TREE, int THREADS>
 DEVICE void matmul_wide(const wide &w, uint8_t *global, int lowest, int levels, int patience) {
 	begin_after();
 	DYNAMIC_SHARED(arena);
@@ -281,14 +284,15 @@ DEVICE void matmul_wide(const wide &w, uint8_t *global, int lowest, int levels, 
 		barrier_ready();
 	}
 	cluster_sync();
+	enum { DEAL = THREADS == 384 }; // registers among three warpgroups
 	// At the end nobody may still reach this block's barriers.
 	if (thread() < WIDE_THREADS) {
-		if (N > 128 || TREE) more_registers<232>();
+		if (DEAL) more_registers<232>();
 		multiply<N, STAGES, TREE>(w, r, {sums, global + (long)block_x() * levels * TREE_SUMS, lowest});
 		cluster_sync();
 	} else {
-		if (N > 128 || TREE) fewer_registers<40>();
-		if (thread() < WIDE_THREADS + 32) bring<N, STAGES, TREE>(w, r);
+		if (DEAL) fewer_registers<40>();
+		bring<N, STAGES, TREE, (THREADS - WIDE_THREADS) / 32>(w, r);
 		cluster_sync();
 	}
 }
@@ -297,16 +301,16 @@ DEVICE void matmul_wide(const wide &w, uint8_t *global, int lowest, int levels, 
 // Grid: so many blocks, a multiple of two, as work at one time.
 #define WGMMA(name, threads, n, stages) \
 	ALONE(threads) name(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, long between, int across, int along, int deep, int patience) { \
-		matmul_wide<n, stages, false>({list, products, x, back, between, rows, steps, across, along, deep}, nullptr, 0, 0, patience); \
+		matmul_wide<n, stages, false, threads>({list, products, x, back, between, rows, steps, across, along, deep}, nullptr, 0, 0, patience); \
 	}
-WGMMA(matmul_wgmma_128, 288, 128, 6)
+WGMMA(matmul_wgmma_128, 320, 128, 6)
 WGMMA(matmul_wgmma_192, 384, 192, 5)
 
 // matmul_wgmma_tree: a node's leaves, each of one range, by the tree, straight to dst. sums has
 // levels tiles' for each block.
 ALONE(384) matmul_wgmma_tree(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, long between, int across, int along, int deep, int patience,
 	uint8_t *sums, int lowest, int levels) {
-	matmul_wide<TREE_ROWS, 5, true>({list, products, x, back, between, rows, steps, across, along, deep}, sums, lowest, levels, patience);
+	matmul_wide<TREE_ROWS, 5, true, 384>({list, products, x, back, between, rows, steps, across, along, deep}, sums, lowest, levels, patience);
 }
 
 // probe_wgmma: 8 products of 64x128x16 a warpgroup and round, of numbers without a pattern.
