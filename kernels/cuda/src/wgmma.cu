@@ -64,8 +64,8 @@ DEVICE span_at find_span(const product &p, int z) {
 	return {p.leaves[2 * z], p.leaves[2 * z + 1] - p.leaves[2 * z]};
 }
 
-// ring is the stages and their barriers: full counts what has come, empty which warps of
-// both blocks have done with it. A place in the ring is a stage and its phase's parity.
+// ring is the stages and their barriers: full counts what has come and the warps that bring
+// it, empty which warps of both blocks have done with it. A place in the ring is a stage and its phase's parity.
 // Who waits more than patience times goes on with what there is (negative: for ever).
 template <int N, int STAGES>
 struct ring {
@@ -115,13 +115,16 @@ DEVICE void bring(const wide &w, ring<N, STAGES> &r) {
 				bool last = i + 2 >= n || (i + 2) % CHUNK_STEPS == 0; // of the chunk
 				wait_for(r, r.empty + r.at * 8, r.parity ^ 1);
 				uint32_t full = r.full + r.at * 8, to = shared_at(r.stages) + r.at * S::SIZE;
-				if (warp == 0 && lane == 0) barrier_expect(full, steps * (tiles * A_BYTES + S::STEP_B) + (last ? S::FACTORS : 0));
+				if (lane == 0) { // each warp arrives, so that none can be a phase behind
+					int bytes = max_i(0, min_i(EACH_WARP, tiles - warp * EACH_WARP)) * A_BYTES + (warp == WARPS - 1 ? (int)S::STEP_B : 0);
+					barrier_expect(full, steps * bytes + (warp == WARPS - 1 && last ? S::FACTORS : 0));
+				}
+				sync_warp();
 				if (lane < EACH_WARP && mine < tiles) copy_bulk(to + mine * 2 * A_BYTES, a + (long)step * A_BYTES, steps * A_BYTES, full);
 				if (warp == WARPS - 1 && lane == EACH_WARP) {
 					if (rank < steps) copy_bulk_all(to + S::A + rank * S::STEP_B, b + (long)(step + rank) * S::STEP_B, S::STEP_B, full, 3);
 					if (last) copy_bulk(to + S::A + S::B, w.back + chunk * w.between + t.row, S::FACTORS, full);
 				}
-				sync_warp();
 				advance(r);
 			}
 		}
@@ -280,7 +283,7 @@ DEVICE void matmul_wide(const wide &w, uint8_t *global, int lowest, int levels, 
 	uint8_t *sums = arena + STAGES * stage<N>::SIZE, *barriers = sums + (TREE ? SHARED_LEVELS * TREE_SUMS : 0);
 	ring<N, STAGES> r = {arena, shared_at(barriers), shared_at(barriers) + STAGES * 8, 0, 0, 0, patience};
 	if (thread() == 0) {
-		for (int i = 0; i < STAGES; i++) barrier_init(r.full + i * 8, 1), barrier_init(r.empty + i * 8, 2 * WIDE_THREADS / 32);
+		for (int i = 0; i < STAGES; i++) barrier_init(r.full + i * 8, (THREADS - WIDE_THREADS) / 32), barrier_init(r.empty + i * 8, 2 * WIDE_THREADS / 32);
 		barrier_ready();
 	}
 	cluster_sync();
