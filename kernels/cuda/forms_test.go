@@ -4,7 +4,6 @@ package cuda
 
 import (
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -230,18 +229,13 @@ func lintForms(text, target string, isa int) (faults []string) {
 
 // TestForms holds the instructions of inline assembly to the table.
 func TestForms(t *testing.T) {
-	files, err := filepath.Glob("ptx/*.ptx.gz")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no PTX: %v", err)
-	}
-	for _, f := range files {
-		target := strings.Split(filepath.Base(f), ".")[1]
-		for i, fault := range lintForms(unpacked(t, f), target, 80) {
-			if t.Errorf("%s: %s", f, fault); i == 10 {
+	eachPTX(t, func(file, target, text string) {
+		for i, fault := range lintForms(text, target, 80) {
+			if t.Errorf("%s: %s", file, fault); i == 10 {
 				break
 			}
 		}
-	}
+	})
 	const regs = ".reg .pred %p<9>;\n.reg .b16 %rs<9>;\n.reg .b32 %r<9>;\n.reg .b64 %rd<9>;\n.reg .f32 %f<9>;\n"
 	for _, good := range []string{
 		"cp.async.cg.shared.global [%r1], [%rd1+16], 16;", "@%p1 bra $L__BB0_1;", "mov.u32 %r1, %tid.x;", "prmt.b32 %r1, %r2, %r3, 30258;",
