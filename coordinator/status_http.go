@@ -70,6 +70,9 @@ func (c *coordinator) status() status.Cluster {
 		st, load := g.State(), g.Load()
 		one := status.Group{Name: g.Name(), Phase: st.Phase, Reason: st.Reason, Epoch: st.Epoch, Step: st.Step, WorldSize: st.Plan.WorldSize(), WorkersWanted: c.workersWanted(),
 			Running: load.Running, Waiting: load.Waiting, KVBlocksFree: load.BlocksFree, KVBlocksTotal: load.BlocksTotal, KVType: c.cfg.KVType.String()}
+		if st.KVTokens == 0 { // no epoch has had a pool yet
+			one.KVBlocksFree, one.KVBlocksTotal = 0, 0
+		}
 		out.Groups = append(out.Groups, one)
 		if all := &out.Group; i == 0 {
 			*all = one

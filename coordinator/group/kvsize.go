@@ -42,7 +42,7 @@ func (g *Group) sizeKV(ctx context.Context, e *epoch, all []registry.Worker) (bl
 	told := make([]*clusterv1.GetStatusResponse, len(e.members))
 	if err := e.all(ctx, func(ctx context.Context, r int) (err error) {
 		if told[r], err = clusterv1.NewWorkerServiceClient(e.conns[r]).GetStatus(ctx, &clusterv1.GetStatusRequest{}); err != nil {
-			return &rankError{worker: e.members[r].ID, lost: unreachable(err), err: fmt.Errorf("memory: %w", plain(err))}
+			return &rankError{worker: e.members[r].ID, lost: unreachable(err), err: fmt.Errorf("ask for its memory: %w", plain(err))}
 		}
 		return nil
 	}); err != nil {
