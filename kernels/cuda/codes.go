@@ -21,7 +21,7 @@ type segments struct {
 }
 
 // newCodesLayout cuts leaves into steps of one group each: a step begins with a leaf, a
-// group, or where the one before is full. So a leaf's steps, chunks and segments are the same
+// group, or where the one before is full. A leaf has an even number. So a leaf's steps, chunks and segments are the same
 // in every part of the matrix that has the leaf.
 func newCodesLayout(leaves []int, nodes []tree.Range, c *kernels.Coding) *layout {
 	l := &layout{leaves: leaves, nodes: nodes, starts: []int{0}}
@@ -42,6 +42,9 @@ func newCodesLayout(leaves []int, nodes []tree.Range, c *kernels.Coding) *layout
 			end := min((group+1)*c.Size-c.Phase, leaves[i+1])
 			l.from, l.ends = append(l.from, int32(k)), append(l.ends, int32(end))
 			k = min(k+codeStep, end)
+		}
+		if last := len(l.from) - 1; (last+1-l.starts[i])%2 == 1 { // an empty step, as they are taken by pairs
+			l.from, l.ends, l.parts = append(l.from, l.ends[last]), append(l.ends, l.ends[last]), append(l.parts, segments{})
 		}
 		l.starts = append(l.starts, len(l.from))
 		bounds = append(bounds, len(l.from)*codeStep)
@@ -76,7 +79,20 @@ func codesTile(d tensor.DType, rows int) tile {
 	if size > 16 {
 		outs = 128
 	}
-	return tile{kernel: fmt.Sprint("matmul_codes_", panelNames[d], "_", size), rows: size, outs: outs, few: size <= 16}
+	return tile{kernel: fmt.Sprint("matmul_codes_", panelNames[d], "_", size), rows: size, outs: outs, few: size <= 16, tree: size == 64}
+}
+
+// codesSums is a tile's sums of matmul_codes_tree, in bytes.
+const codesSums = 32 << 10
+
+// launchCodesTree multiplies by a matrix whose leaves are summed by the tree; at are the
+// parameters that all kernels of codes have, blocks and along the tiles of outputs and rows.
+func (b *Backend) launchCodesTree(w *weight, at []uint64, blocks, along int) {
+	lowest := w.lowestLevel()
+	levels := max(0, w.levels()-lowest-1) // beside the one in shared memory
+	at = append(at, uint64(blocks), uint64(len(w.nodes)))
+	n := min(blocks*along*len(w.nodes), max(1, b.device.processors))
+	b.launch("matmul_codes_"+panelNames[w.spec.DType]+"_tree", grid{n, 1, 1}, append(at, b.scratch(&b.parts, n*levels*codesSums), uint64(lowest), uint64(levels))...)
 }
 
 // codesOperand rounds activations as mma's are.
@@ -125,7 +141,7 @@ func (w *weight) putCodes(dst, record []byte, j int, leaves tree.Range) error {
 	step := w.stepSize()
 	for s := w.starts[leaves.Lo]; s < w.starts[leaves.Hi]; s++ {
 		to, at := dst[w.codes+s*step:][:step], int(w.from[s])-col
-		n := min(codeStep, int(w.ends[s])-int(w.from[s]))
+		n := min(codeStep, int(w.ends[s]-w.from[s]))
 		var v [codeStep]byte
 		if d.Bytes(2) == 1 {
 			for k := range n {

@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -76,4 +77,76 @@ func TestCodesTooLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Free()
+}
+
+// TestCodesTree: leaves that are summed by the tree where they are computed come to the bits
+// of partial sums: of one chunk and of more, trees of any shape and depth, two matrices
+// at once.
+func TestCodesTree(t *testing.T) {
+	b := open(t, Config{})
+	processors := b.device.processors
+	defer func() { b.device.processors = processors }()
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, c := range []struct {
+		dtype  tensor.DType
+		leaves []int
+		nodes  []tree.Range
+	}{
+		{tensor.U4, append(steps(32, 28), 910), []tree.Range{{Lo: 0, Hi: 16}, {Lo: 16, Hi: 32}, {Lo: 32, Hi: 33}}},
+		{tensor.I4, steps(11, 48), nil},
+		{tensor.I8, []int{0, 520, 600, 640, 720, 1300, 1340}, nil},
+		{tensor.F8, steps(7, 64), []tree.Range{{Lo: 0, Hi: 4}, {Lo: 4, Hi: 6}, {Lo: 6, Hi: 7}}},
+	} {
+		const rows = 70
+		k, nodes := c.leaves[len(c.leaves)-1], max(len(c.nodes), 1)
+		x, err := b.Alloc(rows * k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer x.Free()
+		values := make([]float32, rows*k)
+		for i := range values {
+			values[i] = rng.Float32() - 0.5
+		}
+		if err := b.Upload(x, values); err != nil {
+			t.Fatal(err)
+		}
+		var list []kernels.Product
+		for _, out := range []int{20, 140} {
+			spec := kernels.WeightSpec{Name: "w", Out: out, K: k, DType: c.dtype, Leaves: c.leaves, Nodes: c.nodes, Coding: kernels.Runs(tensor.F16, true, k, 32)}
+			w, err := b.Pack(spec, repeated(randomRow(rng, spec)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Free()
+			dst, err := b.Alloc(nodes * rows * out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dst.Free()
+			list = append(list, kernels.Product{Dst: dst, W: w})
+		}
+		run := func(processors int) (all []float32) {
+			b.device.processors = processors
+			b.MatMuls(x, rows, list...)
+			for _, p := range list {
+				got := make([]float32, p.Dst.Len())
+				if err := b.Download(got, p.Dst); err != nil {
+					t.Fatal(err)
+				}
+				b.Scale(p.Dst, float32(math.NaN())) // what is not written again is seen
+				all = append(all, got...)
+			}
+			if err := b.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			return all
+		}
+		want := run(1000) // chunks
+		for i, v := range run(2) {
+			if math.Float32bits(v) != math.Float32bits(want[i]) {
+				t.Fatalf("%v, leaves %v: element %d is %v, by partial sums %v", c.dtype, c.leaves, i, v, want[i])
+			}
+		}
+	}
 }

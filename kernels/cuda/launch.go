@@ -17,9 +17,9 @@ var kernelThreads = map[string]int{
 	"matmul_i8_1": 128, "matmul_i8_8": 128, "matmul_u4_1": 128, "matmul_u4_8": 128, "matmul_f8_1": 128, "matmul_f8_8": 128,
 	"matmul_mma_8": 128, "matmul_mma_16": 128, "matmul_mma_32": 128, "matmul_mma_64": 128, "matmul_mma_128": 256,
 	"matmul_q8_1": 128, "matmul_q8_8": 128, "matmul_q4_1": 128, "matmul_q4_8": 128, "matmul_q8_64": 256, "matmul_q4_64": 256, "fold": 256,
-	"matmul_codes_u4_8": 128, "matmul_codes_u4_16": 128, "matmul_codes_u4_32": 256, "matmul_codes_u4_64": 256,
-	"matmul_codes_i8_8": 128, "matmul_codes_i8_16": 128, "matmul_codes_i8_32": 256, "matmul_codes_i8_64": 256,
-	"matmul_codes_f8_8": 128, "matmul_codes_f8_16": 128, "matmul_codes_f8_32": 256, "matmul_codes_f8_64": 256,
+	"matmul_codes_u4_8": 128, "matmul_codes_u4_16": 128, "matmul_codes_u4_32": 256, "matmul_codes_u4_64": 256, "matmul_codes_u4_tree": 256,
+	"matmul_codes_i8_8": 128, "matmul_codes_i8_16": 128, "matmul_codes_i8_32": 256, "matmul_codes_i8_64": 256, "matmul_codes_i8_tree": 256,
+	"matmul_codes_f8_8": 128, "matmul_codes_f8_16": 128, "matmul_codes_f8_32": 256, "matmul_codes_f8_64": 256, "matmul_codes_f8_tree": 256,
 	"rope": 64, "write_kv": 64, "rope_write": 64, "attend": 128, "attend_mma": 128, "attend_mma_f16": 128, "attend_merge": 128,
 	"probe_mma": 256, "probe_fma": 256, "probe_mma_s8": 256, "probe_nothing": 32,
 	"matmul_wgmma_128": 320, "matmul_wgmma_192": 384, "matmul_wgmma_tree": 384, "probe_wgmma": 256,
@@ -27,7 +27,8 @@ var kernelThreads = map[string]int{
 
 // kernelShared is the dynamic shared memory of a block, in bytes, of kernels that need more
 // than the 48 KiB that static arrays may have.
-var kernelShared = map[string]int{"matmul_wgmma_128": 6 * wideStage(128), "matmul_wgmma_192": 5 * wideStage(192), "matmul_wgmma_tree": 5*wideStage(128) + sharedLevels*wideSums, "probe_wgmma": 16 << 10}
+var kernelShared = map[string]int{"matmul_wgmma_128": 6 * wideStage(128), "matmul_wgmma_192": 5 * wideStage(192), "matmul_wgmma_tree": 5*wideStage(128) + sharedLevels*wideSums, "probe_wgmma": 16 << 10,
+	"matmul_codes_u4_tree": codesSums, "matmul_codes_i8_tree": codesSums, "matmul_codes_f8_tree": codesSums}
 
 // kernelNames are all kernels, in the order of device.kernels; kernelIndex is where
 // each is.

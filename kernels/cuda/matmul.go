@@ -81,6 +81,7 @@ type tile struct {
 	rows, outs int
 	wide       bool // launchWide
 	few        bool // a block may take several ranges
+	tree       bool // may sum leaves by the tree, as wide ones do (launchCodesTree)
 }
 
 func (b *Backend) tile(w *weight, rows int) tile {
@@ -178,9 +179,9 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 		wanted = b.device.processors / 2
 	}
 	split := tiles*len(first.whole.spans) < wanted
-	// By wgmma leaves are summed by the tree where they are computed, unless few
+	// Leaves are summed by the tree where they are computed, if the kernel can, unless few
 	// multiprocessors would have one: partial sums of many rows take longer than products.
-	tree := t.wide && len(first.leaves) > 2 && 2*tiles*len(first.nodes) >= wanted
+	tree := (t.wide || t.tree) && len(first.leaves) > 2 && 2*tiles*len(first.nodes) >= wanted
 	deal := func(w *weight) *deal {
 		if split && !tree {
 			return &w.split
@@ -247,7 +248,11 @@ func (b *Backend) products(in operand, rows int, list []kernels.Product) {
 		if first.method == codes {
 			at = append(at, in.sums+uint64(row*in.sumBytes), uint64(len(first.segments)))
 		}
-		b.launch(t.kernel, g, at...)
+		if tree {
+			b.launchCodesTree(first, at, blocks, g.y)
+		} else {
+			b.launch(t.kernel, g, at...)
+		}
 		if !direct && !inside {
 			b.launch("fold", grid{foldBlocks, len(first.nodes), 1}, products, uint64(n))
 		}

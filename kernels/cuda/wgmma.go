@@ -272,10 +272,8 @@ func (r rowsOf) ReadRows(dst []byte, row, n, col, cols int) error {
 // lowestLevel is the lowest level of a tree's sums that is kept (wgmma.cu, waiting): a
 // leaf's sum stays where it is when the next one's comes in one chunk.
 func (l *layout) lowestLevel() int {
-	for i := range len(l.leaves) - 1 {
-		if l.leaves[i+1]-l.leaves[i] > chunk {
-			return 0
-		}
+	if len(l.chunks) > len(l.leaves) {
+		return 0
 	}
 	return 1
 }

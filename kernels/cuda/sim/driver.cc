@@ -94,7 +94,8 @@ static std::vector<size_t> sizes(void (*)(A...)) {
 	{#name, [](void **p) { unpack(::name, p); }, sizes(::name), threads, true}
 
 #define ALL_CODES(name) \
-	FIBERS(matmul_codes_##name##_8, 128), FIBERS(matmul_codes_##name##_16, 128), FIBERS(matmul_codes_##name##_32, 256), FIBERS(matmul_codes_##name##_64, 256)
+	FIBERS(matmul_codes_##name##_8, 128), FIBERS(matmul_codes_##name##_16, 128), FIBERS(matmul_codes_##name##_32, 256), FIBERS(matmul_codes_##name##_64, 256), \
+	FIBERS(matmul_codes_##name##_tree, 256)
 
 #define BOTH(name, threads) FIBERS(name##_1, threads), FIBERS(name##_8, threads)
 

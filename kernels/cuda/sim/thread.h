@@ -45,6 +45,7 @@ extern unsigned shared_bytes;
 #define SHARED static thread_local __attribute__((aligned(16))) // of each thread of the host: a block that waits keeps its own
 #define DYNAMIC_SHARED(name) uint8_t *const name = sim::shared_memory[sim::now.thread >= sim::now.threads]
 #define UNROLL
+#define ROLLED
 
 DEVICE int thread() { return sim::now.thread < sim::now.threads ? sim::now.thread : sim::now.thread - sim::now.threads; }
 DEVICE int block_x() { return sim::now.block[0] + (sim::now.thread >= sim::now.threads); }

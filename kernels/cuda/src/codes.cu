@@ -22,7 +22,12 @@
 #include "stream.h"
 #include "tile.h"
 
-enum { CODE_STEPS = 32, X_BYTES = 256, HEAD_BYTES = 128 };
+enum {
+	CODE_STEPS = 32,
+	X_BYTES = 256,         // of a step's activations
+	HEAD_BYTES = 128,      // a segment's head has at most
+	CODES_SUMS = 32 << 10, // of a tile of 128 outputs and 64 rows
+};
 
 // a_bytes is the size of a step of a tile's codes.
 constexpr int a_bytes(int code) { return code == U4 ? 128 : 256; }
@@ -163,7 +168,7 @@ DEVICE void matmul_codes(const product *list, int products, const uint8_t *x, co
 		s = segments_of(p, r.lo);
 	}
 	wait_async<0>();
-	fold_last<32 * WARPS, 16 * WARPS>(p, rows, row, min_i(8 * TILES, rows - row));
+	fold_last<32 * WARPS, 16 * WARPS>(find(list, products), rows, row, min_i(8 * TILES, rows - row));
 }
 
 #define CODES(name, code, n, tiles) \
@@ -177,84 +182,171 @@ CODES(i8, I8, 16, 2)
 CODES(f8, F8, 8, 1)
 CODES(f8, F8, 16, 2)
 
-// matmul_codes_many: more rows, which share what is loaded and decoded. A block has 128
-// outputs and 16 * TILES rows, a warp 32 of those and 8 * TILES of these; two steps at a
-// time pass through stages of shared memory. 256 threads.
-template <int CODE, int TILES>
-DEVICE void matmul_codes_many(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, const float *sums, int heads) {
+// kept is where sums of a node's leaves wait for the others', each thread's own: by
+// level, from the lowest that there is on, the first in shared memory, the others in the
+// device's.
+struct kept {
+	uint8_t *shared, *global;
+	int lowest;
+};
+
+template <int TILES>
+DEVICE quad *place_of(const kept &k, int level) {
+	enum { BYTES = 256 * TILES * 16 };
+	return (quad *)(level == k.lowest ? k.shared : k.global + (long)(level - k.lowest - 1) * BYTES) + thread();
+}
+
+template <int TILES>
+DEVICE void keep_sum(const kept &k, int level, const float sum[TILES][4]) {
+	quad *to = place_of<TILES>(k, level);
+	EACH(j, TILES) {
+		quad q;
+		EACH(i, 4) q.v[i] = bits(sum[j][i]);
+		to[j * 256] = q;
+	}
+}
+
+template <int TILES>
+DEVICE void add_kept(const kept &k, int level, float sum[TILES][4]) {
+	const quad *from = place_of<TILES>(k, level);
+	EACH(j, TILES) {
+		quad q = from[j * 256];
+		EACH(i, 4) sum[j][i] = from_bits(q.v[i]) + sum[j][i];
+	}
+}
+
+// codes_tile is the sums of a tile of 128 outputs, from tile * 16 on, and 16 * TILES rows over
+// count ranges that lie one after the other: a leaf's, or with TREE a node's leaves,
+// by the tree, as fold.h adds them. Before leaf i those before it are in sums of as many leaves
+// as i has bits; where all leaves are of one chunk (wait.lowest is 1) the last one is in
+// registers if it is a leaf's. Two steps at a time pass through stages of shared memory.
+template <int CODE, int TILES, bool TREE>
+DEVICE void codes_tile(float sum[2 * TILES][4], const product &p, const range *ranges, int count, const uint8_t *x, const float *back, int steps, const float *sums, int heads, int tile, int row, const kept &wait) {
 	enum { A_BYTES = a_bytes(CODE), STAGES = 4, ROW_TILES = 2 * TILES };
 	enum { B = 8 * 2 * A_BYTES, HEADS = B + ROW_TILES * 2 * X_BYTES, SUMS = HEADS + 2 * 8 * HEAD_BYTES, SIZE = SUMS + 2 * ROW_TILES * 32 };
 	SHARED uint8_t ring[STAGES][SIZE];
-	begin_after();
-	product p = find(list, products);
-	range r = p.ranges[block_z()];
-	int warp = thread() / 32, lane = thread() % 32, tile = (block_x() - p.first) * 8, row = block_y() * 8 * ROW_TILES, n = r.n / 16;
+	int warp = thread() / 32, lane = thread() % 32, base = ranges[0].lo;
 	segments ahead = {};
+	uint32_t ahead_ends = 0;
+	int leaf_ahead = 0, in = 0, left = ranges[0].n / 16; // where fetch is
 	auto fetch = [&](int stage) {
-		int s = stage * 2, c = s % CODE_STEPS;
-		if (s < n) {
+		if (left == 0 && ++leaf_ahead < count) in = 0, left = ranges[leaf_ahead].n / 16;
+		if (left > 0) {
 			uint8_t *to = ring[stage % STAGES];
-			if (c == 0) ahead = segments_of(p, r.lo + s);
+			int s = base + stage * 2, c = in % CODE_STEPS;
+			if (c == 0) ahead = segments_of(p, s), ahead_ends = ends_of(ahead, min_i(CODE_STEPS, left));
 			int at = thread() * 16, q = at / (2 * A_BYTES), i = at % (2 * A_BYTES);
-			if (q < 8 && (tile + q) * 16 < p.out && s + i / A_BYTES < n) copy_async(to + at, p.w + (tile + q) * p.stride + p.codes + (long)(r.lo + s) * A_BYTES + i);
+			if (q < 8 && (tile + q) * 16 < p.out) copy_async(to + at, p.w + (tile + q) * p.stride + p.codes + (long)s * A_BYTES + i);
 			q = at / (2 * X_BYTES), i = at % (2 * X_BYTES);
-			if (q < ROW_TILES && s + i / X_BYTES < n) copy_async(to + B + at, x + ((long)(row / 8 + q) * steps + r.lo + s) * X_BYTES + i);
-			// Of a step with which a segment begins, its heads and sums.
+			if (q < ROW_TILES) copy_async(to + B + at, x + ((long)(row / 8 + q) * steps + s) * X_BYTES + i);
+			// Of a step with which a segment ends, its heads and sums.
 			int step = thread() / 64 % 2, segment = ahead.first + __builtin_popcount(ahead.begins & ((2u << (c + step)) - 1)) - 1;
-			bool begins = s + step < n && (ahead.begins >> (c + step) & 1);
+			bool last = ahead_ends >> (c + step) & 1;
 			q = thread() % 64 / 8, i = thread() % 8 * 16;
-			if (begins && thread() < 128 && i < p.head && (tile + q) * 16 < p.out)
+			if (last && thread() < 128 && i < p.head && (tile + q) * 16 < p.out)
 				copy_async(to + HEADS + (step * 8 + q) * HEAD_BYTES + i, p.w + (tile + q) * p.stride + (long)segment * p.head + i);
-			if (begins && thread() >= 128 && p.offsets && q < ROW_TILES && i < 32)
+			if (last && thread() >= 128 && p.offsets && q < ROW_TILES && i < 32)
 				copy_async(to + SUMS + (step * ROW_TILES + q) * 32 + i, sums + ((long)(row / 8 + q) * heads + segment) * 8 + i / 4);
+			in += 2, left -= 2;
 		}
 		commit_async();
 	};
-	for (int i = 0; i < STAGES - 1; i++) fetch(i);
-	int out = warp % 4 * 2, to = warp / 4 * TILES; // the warp's first tiles
-	float sum[2][TILES][4] = {};
-	for (int c = 0; c < n; c += CODE_STEPS) {
-		int len = min_i(CODE_STEPS, n - c);
-		segments s = segments_of(p, r.lo + c);
-		uint32_t ends = ends_of(s, len);
-		float acc[2][TILES][4] = {}, chunk[2][TILES][4] = {};
-		float x_sums[TILES][2] = {};
-		head h[2] = {};
-		for (int i = 0; i < len; i += 2) {
-			wait_async<STAGES - 2>();
-			sync();
-			fetch((c + i) / 2 + STAGES - 1);
-			const uint8_t *stage = ring[(c + i) / 2 % STAGES];
-			EACH(u, 2) if (i + u < len) {
-				if (s.begins >> (i + u) & 1) {
-					EACH(m, 2) h[m] = read_head<CODE>(p, stage + HEADS + (u * 8 + out + m) * HEAD_BYTES);
-					if (p.offsets) EACH(j, TILES) read_sums(x_sums[j], stage + SUMS + (u * ROW_TILES + to + j) * 32);
+	ROLLED for (int i = 0; i < STAGES - 1; i++) fetch(i);
+	int out = warp % 4 * 2, to = warp / 4 * TILES, at = 0; // the warp's first tiles; the step
+	for (int leaf = 0; leaf < count; leaf++) {
+		bool beside = TREE && wait.lowest == 1 && leaf % 2 == 1;
+		if (TREE && leaf > 0 && !beside) keep_sum<2 * TILES>(wait, __builtin_ctz(leaf), sum);
+		for (int c = 0, n = ranges[leaf].n / 16; c < n; c += CODE_STEPS) {
+			int first = base + at, len = min_i(CODE_STEPS, n - c);
+			uint32_t ends = ends_of(segments_of(p, first), len);
+			float acc[2][TILES][4] = {}, chunk[2][TILES][4] = {};
+			for (int i = 0; i < len; i += 2, at += 2) {
+				wait_async<STAGES - 2>();
+				sync();
+				fetch(at / 2 + STAGES - 1);
+				const uint8_t *stage = ring[at / 2 % STAGES];
+				EACH(u, 2) {
+					uint32_t a[2][4];
+					EACH(m, 2) fragment<CODE>(a[m], stage + ((out + m) * 2 + u) * A_BYTES + lane * (A_BYTES / 32), p.bias);
+					EACH(j, TILES) {
+						word_pair q = *(const word_pair *)(stage + B + ((to + j) * 2 + u) * X_BYTES + lane * 8);
+						EACH(m, 2) mma_f16(acc[m][j], a[m], q.v[0], q.v[1]);
+					}
+					if (ends >> (i + u) & 1) {
+						float x_sums[TILES][2] = {};
+						if (p.offsets) EACH(j, TILES) read_sums(x_sums[j], stage + SUMS + (u * ROW_TILES + to + j) * 32);
+						EACH(m, 2) add_segment<TILES>(chunk[m], acc[m], read_head<CODE>(p, stage + HEADS + (u * 8 + out + m) * HEAD_BYTES), x_sums, p.offsets);
+					}
 				}
-				uint32_t a[2][4];
-				EACH(m, 2) fragment<CODE>(a[m], stage + ((out + m) * 2 + u) * A_BYTES + lane * (A_BYTES / 32), p.bias);
-				EACH(j, TILES) {
-					word_pair q = *(const word_pair *)(stage + B + ((to + j) * 2 + u) * X_BYTES + lane * 8);
-					EACH(m, 2) mma_f16(acc[m][j], a[m], q.v[0], q.v[1]);
-				}
-				if (ends >> (i + u) & 1) {
-					EACH(m, 2) add_segment<TILES>(chunk[m], acc[m], h[m], x_sums, p.offsets);
+			}
+			EACH(j, TILES) EACH(e, 4) {
+				float f = back[(long)(row + (to + j) * 8 + lane % 4 * 2 + e % 2) * steps + first];
+				EACH(m, 2) {
+					float &to = sum[m * TILES + j][e], v = fma32(chunk[m][j][e], f, beside || c == 0 ? 0.0f : to);
+					to = beside ? to + v : v;
 				}
 			}
 		}
-		EACH(m, 2) add_chunk<TILES>(sum[m], chunk[m], back + (long)(row + to * 8) * steps + r.lo + c, steps);
+		int done = leaf + 1 < count ? leaf & ~(leaf + 1) : leaf; // the levels that it completes
+		if (beside) done &= ~1;
+		for (; TREE && done; done &= done - 1) add_kept<2 * TILES>(wait, __builtin_ctz(done), sum);
 	}
 	wait_async<0>();
-	EACH(m, 2) store<TILES>(p, r, sum[m], (tile + out + m) * 16, row + to * 8, rows);
-	fold_last<256, 128>(p, rows, row, min_i(8 * ROW_TILES, rows - row));
+	sync(); // before another tile's copies
 }
 
-#define CODES_MANY(name, code, n, tiles) \
-	KERNEL(256) matmul_codes_##name##_##n(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, const float *sums, int heads) { \
-		matmul_codes_many<code, tiles>(list, products, x, back, rows, steps, sums, heads); \
+template <int TILES>
+DEVICE void store_codes(const product &p, int slot, const float sum[2 * TILES][4], int tile, int row, int rows) {
+	int warp = thread() / 32;
+	EACH(m, 2) store<TILES>(p, {0, 0, slot, 0}, sum + m * TILES, (tile + warp % 4 * 2 + m) * 16, row + warp / 4 * TILES * 8, rows);
+}
+
+// matmul_codes_many: more rows, which share what is loaded and decoded. A block has 128
+// outputs and 16 * TILES rows, a warp 32 of those and 8 * TILES of these. 256 threads.
+template <int CODE, int TILES>
+DEVICE void matmul_codes_many(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, const float *sums, int heads) {
+	begin_after();
+	product p = find(list, products);
+	range r = p.ranges[block_z()];
+	int tile = (block_x() - p.first) * 8, row = block_y() * 16 * TILES;
+	float sum[2 * TILES][4] = {};
+	codes_tile<CODE, TILES, false>(sum, p, p.ranges + block_z(), 1, x, back, steps, sums, heads, tile, row, {});
+	p = find(list, products); // again, rather than that all of it is kept in registers
+	store_codes<TILES>(p, r.slot, sum, tile, row, rows);
+	fold_last<256, 128>(p, rows, row, min_i(16 * TILES, rows - row));
+}
+
+// matmul_codes_tree: matmul_codes_many of nodes whose leaves are of one range each, straight to
+// dst. Blocks compute tiles one after the other; global has levels tiles' sums for each.
+template <int CODE>
+DEVICE void matmul_codes_tree(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, const float *sums, int heads,
+	int across, int nodes, uint8_t *global, int lowest, int levels) {
+	enum { TILES = 4, ROWS = 16 * TILES };
+	begin_after();
+	DYNAMIC_SHARED(shared);
+	kept wait = {shared, global + (long)block_x() * levels * CODES_SUMS, lowest};
+	int along = (rows + ROWS - 1) / ROWS;
+	for (int i = block_x(); i < across * along * nodes; i += blocks_x()) {
+		int row = i % along * ROWS, block = i / along % across, node = i / along / across;
+		product p = find(list, products, block);
+		int leaf = p.leaves[2 * node], count = p.leaves[2 * node + 1] - leaf, tile = (block - p.first) * 8;
+		float sum[2 * TILES][4] = {};
+		codes_tile<CODE, TILES, true>(sum, p, p.ranges + leaf, count, x, back, steps, sums, heads, tile, row, wait);
+		store_codes<TILES>(find(list, products, block), node, sum, tile, row, rows);
 	}
-CODES_MANY(u4, U4, 32, 2)
-CODES_MANY(u4, U4, 64, 4)
-CODES_MANY(i8, I8, 32, 2)
-CODES_MANY(i8, I8, 64, 4)
-CODES_MANY(f8, F8, 32, 2)
-CODES_MANY(f8, F8, 64, 4)
+}
+
+#define CODES_MANY(name, code) \
+	KERNEL(256) matmul_codes_##name##_32(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, const float *sums, int heads) { \
+		matmul_codes_many<code, 2>(list, products, x, back, rows, steps, sums, heads); \
+	} \
+	KERNEL(256) matmul_codes_##name##_64(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, const float *sums, int heads) { \
+		matmul_codes_many<code, 4>(list, products, x, back, rows, steps, sums, heads); \
+	} \
+	KERNEL(256) matmul_codes_##name##_tree(const product *list, int products, const uint8_t *x, const float *back, int rows, int steps, const float *sums, int heads, \
+		int across, int nodes, uint8_t *global, int lowest, int levels) { \
+		matmul_codes_tree<code>(list, products, x, back, rows, steps, sums, heads, across, nodes, global, lowest, levels); \
+	}
+CODES_MANY(u4, U4)
+CODES_MANY(i8, I8)
+CODES_MANY(f8, F8)

@@ -20,6 +20,7 @@ typedef unsigned long long uint64_t;
 #define SHARED static __attribute__((shared, aligned(16)))
 #define DYNAMIC_SHARED(name) extern __attribute__((shared, aligned(1024))) uint8_t name[]
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 
 DEVICE int thread() { return __nvvm_read_ptx_sreg_tid_x(); }
 DEVICE int block_x() { return __nvvm_read_ptx_sreg_ctaid_x(); }
