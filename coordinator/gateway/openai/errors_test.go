@@ -87,6 +87,7 @@ func TestBadBodies(t *testing.T) {
 	bad(`{"prompt":"a","structured_outputs":{"choice":[1]}}`, "structured_outputs", "invalid_value", "choice: must be")
 	bad(`{"prompt":"a","response_format":{"type":"xml"}}`, "response_format", "invalid_value", "got \"xml\"")
 	bad(`{"prompt":"a","response_format":{"type":"json_object","schema":{}}}`, "response_format", "invalid_value", "schema: not supported")
+	bad(`{"prompt":"a","response_format":{"type":"json_schema","json_schema":{"schema":{},"additionalProperties":false}}}`, "response_format", "invalid_value", "additionalProperties: not supported")
 	bad(`{"prompt":"a","response_format":{"type":"json_schema"}}`, "response_format", "invalid_value", "schema is missing")
 	bad(`{"prompt":"a","response_format":{"type":"json_schema","json_schema":{"schema":{"type":"strin"}}}}`, "response_format", "invalid_value", "#/type")
 	bad(`{"prompt":"a","stream":true,"stream_options":{"continuous_usage_stats":true}}`, "stream_options", "invalid_value", "continuous_usage_stats")

@@ -55,6 +55,7 @@ func (o *object) responseFormat(s *gateway.Structure) string {
 		if s.JSONSchema = inner.get("schema"); s.JSONSchema == nil && in.err == nil {
 			o.fail(name, "json_schema.schema is missing")
 		}
+		o.refuseUnknown(name, inner)
 	default:
 		if in.err == nil {
 			o.fail(name, "type must be text, json_object or json_schema, got %q", kind)
