@@ -119,7 +119,7 @@ func TestManyRows(t *testing.T) {
 				x[i] = rng.Float32() - 0.5
 			}
 			all := product(t, b, w, x, rows, out)
-			for i, rows := range [][]int{{1, 65}, {9, 17, 33}} {
+			for i, rows := range [][]int{{1, 5, 65}, {2, 9, 17, 33}} {
 				b.device.processors = 1000 * i // whole leaves, and chunks
 				for _, n := range rows {
 					got := product(t, b, w, x[:n*k], n, out)

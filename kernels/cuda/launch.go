@@ -16,7 +16,7 @@ var kernelThreads = map[string]int{
 	"matmul_f32_1": 128, "matmul_f32_8": 128, "matmul_bf16_1": 128, "matmul_bf16_8": 128, "matmul_f16_1": 128, "matmul_f16_8": 128,
 	"matmul_i8_1": 128, "matmul_i8_8": 128, "matmul_u4_1": 128, "matmul_u4_8": 128, "matmul_f8_1": 128, "matmul_f8_8": 128,
 	"matmul_mma_8": 128, "matmul_mma_16": 128, "matmul_mma_32": 128, "matmul_mma_64": 128, "matmul_mma_128": 256,
-	"matmul_q8_1": 128, "matmul_q8_8": 128, "matmul_q4_1": 128, "matmul_q4_8": 128, "matmul_q8_64": 256, "matmul_q4_64": 256, "fold": 256,
+	"matmul_q8_1": 128, "matmul_q8_8": 128, "matmul_q8_16": 128, "matmul_q4_1": 128, "matmul_q4_8": 128, "matmul_q4_16": 128, "matmul_q8_64": 256, "matmul_q4_64": 256, "fold": 256,
 	"matmul_codes_u4_8": 128, "matmul_codes_u4_16": 128, "matmul_codes_u4_32": 256, "matmul_codes_u4_64": 256, "matmul_codes_u4_tree": 256,
 	"matmul_codes_i8_8": 128, "matmul_codes_i8_16": 128, "matmul_codes_i8_32": 256, "matmul_codes_i8_64": 256, "matmul_codes_i8_tree": 256,
 	"matmul_codes_f8_8": 128, "matmul_codes_f8_16": 128, "matmul_codes_f8_32": 256, "matmul_codes_f8_64": 256, "matmul_codes_f8_tree": 256,

@@ -13,7 +13,7 @@ import (
 const (
 	// manyRows is from how many rows on a product is bound by the tensor cores.
 	manyRows = 65
-	// someRows is from how many rows on int8 is multiplied by the tensor cores.
+	// someRows is from how many rows on int8 is multiplied by blocks, not warps by themselves.
 	someRows = 17
 	// foldBytes is up to how many bytes of partial sums the last block of a tile adds up. It
 	// does so at the rate of one multiprocessor, some 100 GB/s: more, as of prompts, are for
@@ -104,6 +104,9 @@ func (b *Backend) tile(w *weight, rows int) tile {
 	if rows == 1 {
 		size = 1
 	}
+	if w.method == quant && rows > 8 {
+		size = 16
+	}
 	if w.method == quant && rows >= someRows {
 		size = 64
 	}
@@ -111,7 +114,7 @@ func (b *Backend) tile(w *weight, rows int) tile {
 	if w.method == panel {
 		name = panelNames[w.spec.DType]
 	}
-	return tile{kernel: fmt.Sprint("matmul_", name, "_", size), rows: size, outs: 128, few: w.method == quant && size <= 8}
+	return tile{kernel: fmt.Sprint("matmul_", name, "_", size), rows: size, outs: 128, few: w.method == quant && size <= 16}
 }
 
 var panelNames = [...]string{tensor.F32: "f32", tensor.BF16: "bf16", tensor.F16: "f16", tensor.I8: "i8", tensor.U4: "u4", tensor.I4: "u4", tensor.F8: "f8"}

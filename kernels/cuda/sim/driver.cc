@@ -39,6 +39,7 @@
 
 #include "../src/rows.cu"
 #include "../src/matmul.cu"
+#include "../src/quant_few.cu"
 #include "../src/codes.cu"
 #include "../src/attention.cu"
 #include "../src/attend_mma.cu"
@@ -106,7 +107,7 @@ static entry entries[] = {
 	BOTH(matmul_f32, 128), BOTH(matmul_bf16, 128), BOTH(matmul_f16, 128), BOTH(matmul_i8, 128),
 	BOTH(matmul_u4, 128), BOTH(matmul_f8, 128),
 	FIBERS(matmul_mma_8, 128), FIBERS(matmul_mma_16, 128), FIBERS(matmul_mma_32, 128), FIBERS(matmul_mma_64, 128),
-	FIBERS(matmul_mma_128, 256), BOTH(matmul_q8, 128), BOTH(matmul_q4, 128), FIBERS(matmul_q8_64, 256), FIBERS(matmul_q4_64, 256), PLAIN(fold, 256),
+	FIBERS(matmul_mma_128, 256), BOTH(matmul_q8, 128), BOTH(matmul_q4, 128), FIBERS(matmul_q8_16, 128), FIBERS(matmul_q4_16, 128), FIBERS(matmul_q8_64, 256), FIBERS(matmul_q4_64, 256), PLAIN(fold, 256),
 	ALL_CODES(u4), ALL_CODES(i8), ALL_CODES(f8),
 	PLAIN(rope, 64), FIBERS(write_kv, 64), FIBERS(rope_write, 64), FIBERS(attend, 128), FIBERS(attend_mma, 128), FIBERS(attend_mma_f16, 128), PLAIN(attend_merge, 128),
 	FIBERS(probe_mma, 256), PLAIN(probe_fma, 256), FIBERS(probe_mma_s8, 256), PLAIN(probe_nothing, 32),

@@ -222,12 +222,6 @@ KERNEL(256) matmul_mma_128(const product *list, int products, const uint8_t *x, 
 	fold_last<256, 128>(p, rows, row, min_i(128, rows - row));
 }
 
-// matmul_quant: weights Q8 or Q4, activations int8 in groups of 32 with a scale and
-// a sum (rows.cu, emit_int8). A panel of 32 outputs is, for each group of 32 along
-// K, 32 binary16 scales, then lines of 32 words: output j's word of line l has its
-// integers for k = 4l ... 4l+3 (Q8), or in its low nibbles those plus 8 for
-// 8l ... 8l+3 and in its high ones for 8l+4 ... 8l+7 (Q4). Threads as
-// matmul_panel's.
 // dot_group is a group's dot product, from output's integers q and a row's.
 template <int LINES>
 DEVICE int dot_group(const uint32_t q[LINES], const quad &lo, const quad &hi, int sum) {
@@ -243,37 +237,42 @@ DEVICE int dot_group(const uint32_t q[LINES], const quad &lo, const quad &hi, in
 	return dot;
 }
 
-// A stage is PAIR groups. Of one row those are two, so that instructions suffice for what
-// memory brings (docs/gpu.md); its activations are loaded two groups ahead.
-template <int LINES, int ROWS>
-DEVICE void matmul_quant(const product *list, int products, const uint32_t *x, const group_sum *scales, int rows, int groups) {
-	enum { GROUP = 64 + LINES * 128, PAIR = ROWS == 1 ? 2 : 1, BYTES = PAIR * GROUP, STAGES = 32 / LINES / PAIR * 2 };
+// matmul_quant: weights Q8 or Q4, a row of activations int8 in groups of 32 with a scale and
+// a sum (rows.cu, emit_int8). A panel of 32 outputs is, for each group of 32 along
+// K, 32 binary16 scales, then lines of 32 words: output j's word of line l has its
+// integers for k = 4l ... 4l+3 (Q8), or in its low nibbles those plus 8 for
+// 8l ... 8l+3 and in its high ones for 8l+4 ... 8l+7 (Q4). Threads as
+// matmul_panel's. A stage is two groups, so that instructions suffice for what memory brings
+// (docs/gpu.md); activations are loaded two groups ahead.
+template <int LINES>
+DEVICE void matmul_quant(const product *list, int products, const uint32_t *x, const group_sum *scales) {
+	enum { GROUP = 64 + LINES * 128, PAIR = 2, BYTES = PAIR * GROUP, STAGES = 32 / LINES };
 	SHARED uint8_t rings[WARPS][STAGES * BYTES];
 	launch_next();
 	product p = find(list, products);
 	int z = block_z() * p.per, end = min_i(z + p.per, p.slots);
 	range r = p.ranges[z], last = p.ranges[end - 1];
-	int warp = thread() / 32, lane = thread() % 32, panel = (block_x() - p.first) * WARPS + warp;
+	int warp = thread() / 32, lane = thread() % 32, panel = (block_x() - p.first) * WARPS + warp, col = panel * 32 + lane;
 	bool mine = panel * 32 < p.out;
-	int row = block_y() * ROWS, n = min_i(ROWS, rows - row), col = panel * 32 + lane, all = mine ? last.lo + (last.n + 31) / 32 - r.lo : 0;
+	int all = mine ? last.lo + (last.n + 31) / 32 - r.lo : 0;
 	stream<BYTES, STAGES> s = begin<BYTES, STAGES>(rings[warp], p.w + panel * p.stride + (long)r.lo * GROUP, all * GROUP);
 	await_earlier();
-	const uint32_t *xs = x + ((long)row * groups + r.lo) * 8;
-	const group_sum *ts = scales + (long)row * groups + r.lo;
-	quad lo[PAIR], hi[PAIR]; // of row 0
+	x += r.lo * 8, scales += r.lo;
+	quad lo[PAIR], hi[PAIR];
 	group_sum t[PAIR];
-	auto load = [&](int u, int j, int group) {
-		long at = (long)j * groups + group;
-		lo[u] = *(const quad *)(xs + at * 8), hi[u] = *(const quad *)(xs + at * 8 + 4), t[u] = ts[at];
+	auto load = [&](int at) {
+		EACH(u, PAIR) {
+			int group = min_i(at + u, all - 1);
+			lo[u] = *(const quad *)(x + group * 8), hi[u] = *(const quad *)(x + group * 8 + 4), t[u] = scales[group];
+		}
 	};
-	auto load_ahead = [&](int at) { EACH(u, PAIR) load(u, 0, min_i(at + u, all - 1)); };
-	if (PAIR == 2 && mine) load_ahead(0);
+	if (mine) load(0);
 	for (int at = 0;;) { // group of the block's
-		float sum[ROWS] = {};
+		float sum = 0;
 		int own = mine ? (r.n + 31) / 32 : 0;
 		range next_range = p.ranges[min_i(z + 1, end - 1)];
 		for (int c = 0; c < own; c += SPLIT / 32) {
-			float acc[ROWS] = {};
+			float acc = 0;
 			for (int stop = at + min_i(SPLIT / 32, own - c); at < stop;) {
 				bool first = at % PAIR == 0; // of its stage
 				if (first) next(s, at / PAIR);
@@ -284,38 +283,33 @@ DEVICE void matmul_quant(const product *list, int products, const uint32_t *x, c
 					const uint32_t *lines = (const uint32_t *)(g + 64) + lane;
 					uint32_t q[LINES];
 					EACH(l, LINES) q[l] = lines[l * 32];
-					EACH(j, ROWS) {
-						if (PAIR == 1) load(0, j < n ? j : 0, at);
-						acc[j] = fma32((float)dot_group<LINES>(q, lo[u], hi[u], t[u].sum), scale * t[u].scale, acc[j]);
-					}
+					acc = fma32((float)dot_group<LINES>(q, lo[u], hi[u], t[u].sum), scale * t[u].scale, acc);
 				};
-				if (PAIR == 2 && first && at + 1 < stop) {
+				if (first && at + 1 < stop) {
 					EACH(u, PAIR) group(u, u);
 					at += 2;
 				} else {
 					group(0, first ? 0 : 1);
 					at++;
 				}
-				if (PAIR == 2) load_ahead(at);
+				load(at);
 			}
-			EACH(j, ROWS) sum[j] += acc[j];
+			sum += acc;
 		}
-		EACH(j, ROWS) if (j < n && col < p.out) p.parts[((long)r.slot * rows + row + j) * p.out + col] = sum[j];
+		if (col < p.out) p.parts[(long)r.slot * p.out + col] = sum;
 		if (++z == end) break;
 		r = next_range;
 	}
 	wait_async<0>();
-	fold_last<32 * WARPS, 32 * WARPS>(p, rows, row, n);
+	fold_last<32 * WARPS, 32 * WARPS>(p, 1, 0, 1);
 }
 
-#define QUANT(name, lines, n) \
-	KERNEL(128) matmul_##name##_##n(const product *list, int products, const uint32_t *x, const group_sum *scales, int rows, int groups) { \
-		matmul_quant<lines, n>(list, products, x, scales, rows, groups); \
+#define QUANT(name, lines) \
+	KERNEL(128) matmul_##name##_1(const product *list, int products, const uint32_t *x, const group_sum *scales, int rows, int groups) { \
+		matmul_quant<lines>(list, products, x, scales); \
 	}
-QUANT(q8, 8, 1)
-QUANT(q8, 8, 8)
-QUANT(q4, 4, 1)
-QUANT(q4, 4, 8)
+QUANT(q8, 8)
+QUANT(q4, 4)
 
 // matmul_quant_many: matmul_quant for many rows, on the tensor cores: the dot product of a
 // group is exact, so the sums have the same bits. A block has 4 panels and 64 rows, a warp
