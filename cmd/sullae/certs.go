@@ -52,6 +52,7 @@ func (c *certsCmd) run(std streams) error {
 	text := fmt.Sprintf("Give every coordinator and worker a copy of three files:\n\n  --node-ca %s --node-cert %s --node-key %s", at(caFile), at(nodeFile), at(nodeKeyFile))
 	if c.NodeName != nodetls.DefaultName {
 		text += " --node-name " + c.NodeName
+		text += fmt.Sprintf("\n\nOr secure the APIs of coordinators that clients know by this name:\n\n  --tls-cert %s --tls-key %s, and for clients --ca %s", at(nodeFile), at(nodeKeyFile), at(caFile))
 	}
 	_, err = io.WriteString(std.out, screen.Printable(text+fmt.Sprintf("\n\nKeep %s off them: it makes new nodes.\n", at(caKeyFile))))
 	return err
