@@ -4,8 +4,9 @@
 // not rounded.
 //
 // Along K a step is 16 values of one leaf and one group, in a row, padded with zeros
-// where these end; 32 steps of a leaf are a chunk; a chunk's steps of one group are a
-// segment (struct segments). A chunk's sum is, over its segments in order,
+// where these end; a leaf has an even number of steps; 32 of them are a chunk, of which the
+// steps of one group are a segment (struct segments). A chunk's sum is, over its segments
+// in order,
 //
 //	sum = fma(scale, codes · x, sum); with offsets also sum = fma(offset, Σ x, sum)
 //
@@ -23,7 +24,7 @@
 #include "tile.h"
 
 enum {
-	CODE_STEPS = 32,
+	CODE_STEPS = 32,       // of a chunk
 	X_BYTES = 256,         // of a step's activations
 	HEAD_BYTES = 128,      // a segment's head has at most
 	CODES_SUMS = 32 << 10, // of a tile of 128 outputs and 64 rows
@@ -40,8 +41,8 @@ struct alignas(8) word_pair {
 // 2^8; subnormals too.
 DEVICE uint32_t e4m3(uint32_t w) { return (w & 0x80008000) | (w >> 1 & 0x3f803f80); }
 
-// fragment is a lane's A fragment from its codes. An integer that is put below the
-// exponent of 2^10, or of 2^10 four bits higher up, is added to it; taking it off again is exact.
+// fragment is a lane's A fragment from its codes. An integer in the lowest bits of 1024 is
+// added to it, four bits further up 16 times; all that comes after is exact.
 template <int CODE>
 DEVICE void fragment(uint32_t a[4], const uint8_t *codes, int bias) {
 	const uint32_t ONE = 0x3c003c00, SIXTEENTH = 0x2c002c00, BASE = 0x64006400;
