@@ -45,7 +45,7 @@ static long begun_early; // blocks
 struct helper {
 	context own;
 	sem_t go, done;
-	bool ok = false;
+	bool ok = false, ended = false;
 	int threads = 0;
 	std::function<void()> set; // makes the block's launch current
 
@@ -77,6 +77,7 @@ struct helper {
 			h->own.exchange();
 		});
 		own.exchange();
+		ended = true;
 		sem_post(&done);
 	}
 
@@ -88,13 +89,13 @@ struct helper {
 
 	// begin runs a block to where it waits.
 	void begin(int block_threads, std::function<void()> set_launch) {
-		begun_early++, threads = block_threads, set = std::move(set_launch);
+		begun_early++, ended = false, threads = block_threads, set = std::move(set_launch);
 		turn();
 	}
 
 	// finish runs the rest; false where its fibers wait for ever.
 	bool finish() {
-		turn();
+		while (!ended) turn();
 		return ok;
 	}
 };

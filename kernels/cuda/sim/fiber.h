@@ -73,6 +73,7 @@ static uint32_t ready[MAX_THREADS / LANES]; // lanes that can go on
 static uint32_t ready_warps;
 static uint32_t awaited[MAX_THREADS / LANES], held[MAX_THREADS / LANES]; // lanes that came to await_earlier; of these, those that are there
 static bool early; // the block began before what is ahead of its launch
+static bool may_stop, stopped; // the block may stop where it counts itself among those that ended; it has
 static char *stacks;
 static void *main_sp;
 static int block_arrived[MAX_CLUSTER], block_alive[MAX_CLUSTER], block_warps;
@@ -186,6 +187,14 @@ void await_earlier() {
 	yield();
 }
 
+void counted() {
+	if (!may_stop) return;
+	may_stop = false, stopped = true;
+	int me = now.thread;
+	wake(me / LANES, 1u << me % LANES);
+	sim_switch(&fibers[me].sp, main_sp);
+}
+
 // must_have_awaited: a thread that ends before what is ahead of its launch would let a
 // launch behind it begin too early.
 static void must_have_awaited() {
@@ -265,7 +274,8 @@ static void run_plain(int threads) {
 
 // run_blocks runs the blocks of a cluster and returns false when no fiber can go on: a
 // barrier that some do not reach. Where a block is early it stops when all wait, and goes
-// on after park.
+// on after park; perhaps it stops again where it counts itself, so that other blocks come to
+// what it is to have stored by then.
 static bool run_blocks(int threads, int cluster, void (*park)() = nullptr) {
 	in_fiber = true;
 	int all = threads * cluster;
@@ -294,12 +304,14 @@ static bool run_blocks(int threads, int cluster, void (*park)() = nullptr) {
 	leave_to(&main_sp);
 	if (park) {
 		park();
-		early = false;
+		early = false, may_stop = true;
 		for (int w = 0; w < cluster_warps; w++) wake(w, held[w]);
-		if (ready_warps) {
+		while (ready_warps) {
 			now.thread = LANES * random(cluster_warps); // of none: leave_to takes one that is ready
 			leave_to(&main_sp);
+			if (stopped) stopped = false, park();
 		}
+		may_stop = false;
 	}
 	return cluster_alive == 0;
 }

@@ -43,11 +43,16 @@ struct running_launch {
 		h->begin(l->e->threads, [this] { set(early_block); });
 	}
 
+	bool end_early() {
+		bool ok = early->finish();
+		early = nullptr;
+		return ok;
+	}
+
 	bool run(long b) {
 		if (b == early_block) {
-			helper *h = early;
-			early = nullptr;
-			return h->finish();
+			early->turn();
+			return !early->ended || end_early(); // else it stopped: at the end
 		}
 		set(b);
 		if (l->e->plain) {
@@ -85,7 +90,7 @@ static int run_launches(const std::vector<launch> &list) {
 			fprintf(stderr, "sim: %s: block %ld of grid (%u, %u, %u) waits for ever at a barrier\n", r.l->e->name, b, r.l->grid[0], r.l->grid[1], r.l->grid[2]);
 			failed = LAUNCH_FAILED;
 		}
-		if (failed && r.early) r.early->finish();
+		if (r.early && !r.end_early() && !failed) failed = LAUNCH_FAILED;
 	}
 	return failed;
 }

@@ -484,6 +484,7 @@ inline table make_table() {
 		uint32_t *p = (uint32_t *)at<'m'>(c, i, 1, 4), before = *p;
 		*p = before >= get<uint32_t>(c, i, 2) ? 0 : before + 1;
 		put<uint32_t>(c, i, 0, before);
+		if (*p) sim::counted();
 	});
 	hopper(t);
 	return t;

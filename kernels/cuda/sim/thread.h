@@ -32,6 +32,8 @@ void wait_async(int groups);
 
 // A block of a launch that is let begin early stops here until the launches ahead are done.
 void await_earlier();
+// A block that counted itself among those that ended, and is not the last, may stop there.
+void counted();
 
 // Dynamic shared memory of a cluster's blocks, of which the launch has so many bytes.
 enum { MAX_SHARED = 227 << 10, MAX_CLUSTER = 2 };
@@ -78,8 +80,10 @@ DEVICE void await_earlier() { sim::await_earlier(); }
 DEVICE void prefetch(const void *global) { (void)*(const volatile char *)global; } // it must be there
 
 DEVICE bool last_of(uint32_t *counter, int n) {
-	*counter = *counter + 1 < (uint32_t)n ? *counter + 1 : 0;
-	return *counter == 0;
+	bool last = *counter + 1 == (uint32_t)n;
+	*counter = last ? 0 : *counter + 1;
+	if (!last) sim::counted();
+	return last;
 }
 
 DEVICE int dp4a(uint32_t a, uint32_t b, int c) {
