@@ -19,7 +19,7 @@ compile() {
 	done
 }
 rm -f ptx/*.gz
-all="rows matmul quant_few codes attention attend_mma probes"
+all="rows matmul quant codes attention attend_mma probes"
 compile sm_80 $all
 compile sm_90a $all wgmma
 cat gen.sh src/* | sha256sum | cut -d ' ' -f 1 >ptx/sources.sum

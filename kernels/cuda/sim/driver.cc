@@ -39,7 +39,7 @@
 
 #include "../src/rows.cu"
 #include "../src/matmul.cu"
-#include "../src/quant_few.cu"
+#include "../src/quant.cu"
 #include "../src/codes.cu"
 #include "../src/attention.cu"
 #include "../src/attend_mma.cu"
