@@ -51,7 +51,10 @@ inline void wait_group(context &c, const instruction &i) {
 
 template <bool ALL>
 void bulk(context &c, const instruction &i) {
-	sim::copy_bulk(get<uint32_t>(c, i, 0), (const void *)get<uint64_t>(c, i, 1), get<int>(c, i, 2), get<uint32_t>(c, i, 3), ALL ? get<uint16_t>(c, i, 4) : 1u << sim::cluster_rank());
+	uint32_t to = get<uint32_t>(c, i, 0), bytes = get<uint32_t>(c, i, 2), blocks = ALL ? get<uint16_t>(c, i, 4) : 1u << sim::cluster_rank();
+	for (int rank = 0; rank < sim::MAX_CLUSTER; rank++)
+		if (blocks >> rank & 1) overwrite(c, i, rank, to, bytes);
+	sim::copy_bulk(to, (const void *)get<uint64_t>(c, i, 1), bytes, get<uint32_t>(c, i, 3), blocks);
 }
 
 inline void hopper(table &t) {
@@ -74,6 +77,7 @@ inline void hopper(table &t) {
 	set(t, "mbarrier.arrive.expect_tx.shared::cta.b64", "", "_ s w", ACTION { sim::mbarrier_expect(get<uint32_t>(c, i, 0) + i.offset, get<int>(c, i, 1)); }, 0, 0, true);
 	set(t, "mbarrier.arrive.shared::cluster.b64", "", "_ s", ACTION {
 		uint32_t at = get<uint32_t>(c, i, 0) + i.offset, rank = at >> RANK_BITS;
+		arrive();
 		sim::mbarrier_arrive(at & ((1 << RANK_BITS) - 1), rank ? rank - 1 : sim::cluster_rank());
 	}, 0, 0, true);
 	set(t, "mbarrier.try_wait.parity.shared::cta.b64", "", "=p s w", ACTION {

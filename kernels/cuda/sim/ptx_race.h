@@ -5,6 +5,7 @@
 // until its thread has waited for it, and has been written then.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <memory>
 
@@ -62,12 +63,20 @@ struct block {
 	uint64_t last = 1;
 	std::vector<coming> on_the_way[sim::MAX_THREADS];
 	int groups[sim::MAX_THREADS] = {}; // ended
+	// Of kernels with mbarriers: by the cluster's block, word and warp, how many barriers of the
+	// warp, and one, its lanes had passed when one last read it; and when one last arrived.
+	std::vector<std::array<uint32_t, sim::MAX_THREADS / 32>> reads[sim::MAX_CLUSTER];
+	uint32_t arrived[sim::MAX_THREADS / 32] = {};
 
 	void begin(const kernel *of) {
 		k = of;
 		for (const auto &c : clocks) last = std::max(last, c.block);
 		last++;
 		for (auto &m : met) m = {};
+		if (k->barriers) {
+			for (auto &r : reads) r.assign(sim::MAX_SHARED / 4, {});
+			memset(arrived, 0, sizeof arrived);
+		}
 		for (int t = 0; t < k->threads * k->cluster; t++) clocks[t].block = last, clocks[t].warp = 0, on_the_way[t].clear(), groups[t] = 0;
 	}
 };
@@ -87,8 +96,11 @@ static std::string who(const moment &m) {
 }
 
 void touch(const context &c, const instruction &i, uint32_t at, int bytes, bool write) {
-	if (c.k->barriers) return; // what these order is not followed
 	int t = sim::now.thread;
+	if (c.k->barriers) { // these order what is written, which is not followed
+		for (uint32_t w = at / 4; w < (at + bytes + 3) / 4 && !write; w++) now->reads[sim::cluster_rank()][w][t / 32] = now->clocks[t].warp + 1;
+		return;
+	}
 	for (uint32_t w = at / 4; w < (at + bytes + 3) / 4; w++) {
 		word &o = now->words[w];
 		const char *does = write ? "writes" : "reads";
@@ -128,6 +140,21 @@ void end_copies(int groups) {
 		}
 	}
 	list.erase(list.begin(), list.begin() + n);
+}
+
+// arrive is that a thread arrives at an mbarrier: its warp is done with what its lanes had read
+// before the last bar.warp.sync.
+inline void arrive() { now->arrived[sim::now.thread / 32] = now->clocks[sim::now.thread].warp + 1; }
+
+// overwrite begins a bulk copy into a block of the cluster: warps that read there must have
+// said that they are done, after all their lanes were.
+inline void overwrite(const context &c, const instruction &i, int rank, uint32_t at, int bytes) {
+	for (uint32_t w = at / 4; w < (at + bytes) / 4; w++)
+		for (int warp = 0; warp < sim::MAX_THREADS / 32; warp++) {
+			uint32_t &read = now->reads[rank][w][warp];
+			if (read && read >= now->arrived[warp]) die(c, i, text("copies to shared memory at %u of block %d of the cluster, which lanes of warp %d may still read", w * 4, rank, warp));
+			read = 0;
+		}
 }
 
 void passed_barrier(bool of_block) {

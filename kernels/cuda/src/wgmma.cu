@@ -91,6 +91,7 @@ DEVICE void advance(ring<N, STAGES> &r) {
 template <int N, int STAGES>
 DEVICE void free_stage(ring<N, STAGES> &r) {
 	int lane = thread() % 32;
+	sync_warp(); // the other lanes have read theirs
 	barrier_arrive(r.empty + r.freed * 8, lane & 1, lane < 2);
 	if (++r.freed == STAGES) r.freed = 0;
 }
