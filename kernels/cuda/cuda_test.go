@@ -186,3 +186,19 @@ func product(t *testing.T, b *Backend, w kernels.Weight, x []float32, rows, out 
 	}
 	return got
 }
+
+// TestFreeQueued: memory is freed behind the ops on it that have not gone to the device.
+func TestFreeQueued(t *testing.T) {
+	b := open(t, Config{})
+	for range 3 {
+		x, err := b.Alloc(5000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Scale(x, 2)
+		x.Free()
+		if err := b.Sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

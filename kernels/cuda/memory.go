@@ -45,6 +45,9 @@ func (m *memory) free() {
 	if m == nil || m.at == 0 {
 		return
 	}
+	if b := m.b; b.pass != nil || len(b.turns) > 0 || b.queue.calls > 0 {
+		b.wait() // what has not gone to the device may use it; for what has, the driver waits
+	}
 	defer m.b.device.enter()()
 	m.b.graphs.drop(m.b)
 	_ = m.b.device.call("cuMemFree", m.b.device.cuMemFree, uintptr(m.at)) // a lost context frees by itself
