@@ -13,9 +13,11 @@ build:
 	CGO_ENABLED=0 go build -tags "$(TAGS)" -trimpath -buildvcs=false -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/sullae ./cmd/sullae
 
 # ptx runs the GPU kernels' suite over the very PTX that a driver is given, interpreted on
-# the host (kernels/cuda/sim).
+# the host (kernels/cuda/sim): Hopper's code, and that for all devices. Go does not see the
+# variables, which C reads, and would take results from its cache.
 ptx:
-	SULLAE_SIM_PTX=1 go test ./kernels/cuda
+	SULLAE_SIM_PTX=1 go test -count=1 ./kernels/cuda
+	SULLAE_SIM_PTX=1 SULLAE_SIM_CC=80 go test -count=1 ./kernels/cuda
 
 # gpu-sim runs what is to be seen of GPU workers without a GPU and takes long: golden models
 # on 1, 2 and 4 workers, steps in parts, a device that is lost at each call.

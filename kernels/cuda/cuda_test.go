@@ -202,3 +202,26 @@ func TestFreeQueued(t *testing.T) {
 		}
 	}
 }
+
+// child runs tests, by a pattern, in a process of its own, since a process has one driver: on a
+// simulated Hopper, unless env says otherwise.
+func child(pattern string, env ...string) (output string, err error) {
+	cmd := exec.Command(os.Args[0], "-test.run="+pattern, "-test.v")
+	cmd.Env = append(append(os.Environ(), "SULLAE_SIM_CC=90"), env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// uploaded is a buffer of n values, the first of them v, for the test.
+func uploaded(t *testing.T, b *Backend, n int, v []float32) kernels.Buffer {
+	t.Helper()
+	x, err := b.Alloc(n)
+	if err == nil {
+		err = b.Upload(x, v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.Free)
+	return x
+}

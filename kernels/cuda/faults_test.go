@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -53,10 +52,8 @@ func TestFaults(t *testing.T) {
 		{"none", nil, "fine, 3 graphs launched"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestFaultsChild$", "-test.v")
-			cmd.Env = append(append(os.Environ(), "SULLAE_TEST_FAULTS=1"), c.env...)
-			out, err := cmd.CombinedOutput()
-			if err != nil || !strings.Contains(string(out), c.want) {
+			out, err := child("^TestFaultsChild$", append(c.env, "SULLAE_TEST_FAULTS=1")...)
+			if err != nil || !strings.Contains(out, c.want) {
 				t.Errorf("%v, want %q in:\n%s", err, c.want, out)
 			}
 		})

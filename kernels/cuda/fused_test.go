@@ -52,17 +52,7 @@ func TestFused(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer kv.Free()
-				alloc := func(n int, v []float32) kernels.Buffer {
-					m, err := b.Alloc(n)
-					if err == nil {
-						err = b.Upload(m, v)
-					}
-					if err != nil {
-						t.Fatal(err)
-					}
-					t.Cleanup(m.Free)
-					return m
-				}
+				alloc := func(n int, v []float32) kernels.Buffer { return uploaded(t, b, n, v) }
 				x, total, norm := alloc(rows*c, in[0]), alloc(rows*c, in[1]), alloc(c, in[2])
 				h, qs, attn := alloc(rows*c, nil), alloc(rows*heads*dim, nil), alloc(rows*heads*dim, nil)
 				ks, vs := alloc(rows*kvHeads*dim, nil), alloc(rows*kvHeads*dim, nil)

@@ -16,7 +16,7 @@ const (
 	maxLeaves = 1<<10 - 1
 )
 
-// method is how a matrix is multiplied, and so laid out (matmul.cu).
+// method is how a matrix is multiplied, and so laid out (src/matmul.cu, src/quant.cu, src/codes.cu).
 type method uint8
 
 const (

@@ -5,7 +5,6 @@ package cuda
 import (
 	"log/slog"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"unsafe"
@@ -51,10 +50,8 @@ func TestOverlap(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command(os.Args[0], "-test.run=^TestOverlapChild$", "-test.v")
-			cmd.Env = append(append(os.Environ(), "SULLAE_TEST_OVERLAP=1"), c.env...)
-			out, err := cmd.CombinedOutput()
-			if err != nil || !strings.Contains(string(out), c.want) {
+			out, err := child("^TestOverlapChild$", append(c.env, "SULLAE_TEST_OVERLAP=1")...)
+			if err != nil || !strings.Contains(out, c.want) {
 				t.Errorf("%v, want %q in:\n%s", err, c.want, out)
 			}
 		})

@@ -89,7 +89,7 @@ const (
 const packRows = 64
 
 // Pack copies the pieces and reads what they leave, 64 rows at a time on every thread,
-// and lays it out for the device (matmul.cu). A weight that is not finite is an error
+// and lays it out for the device (layout.go). A weight that is not finite is an error
 // that names it.
 func (b *Backend) Pack(spec kernels.WeightSpec, rows kernels.RowReader, pieces ...kernels.Piece) (kernels.Weight, error) {
 	w, err := b.newWeight(spec)

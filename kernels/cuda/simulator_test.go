@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"unsafe"
@@ -93,9 +92,7 @@ func TestSimulatorStops(t *testing.T) {
 	for i, c := range mistakes {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command(os.Args[0], "-test.run=^TestSimulatorChild$", "-test.v")
-			cmd.Env = append(os.Environ(), "SULLAE_SIM_PTX=1", fmt.Sprint("SULLAE_TEST_MISTAKE=", i))
-			if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), c.want) {
+			if out, _ := child("^TestSimulatorChild$", "SULLAE_SIM_PTX=1", fmt.Sprint("SULLAE_TEST_MISTAKE=", i)); !strings.Contains(out, c.want) {
 				t.Errorf("want %q in:\n%.2000s", c.want, out)
 			}
 		})

@@ -35,17 +35,7 @@ func TestSpread(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer kv.Free()
-			buffer := func(n int, v []float32) kernels.Buffer {
-				m, err := b.Alloc(n)
-				if err == nil {
-					err = b.Upload(m, v)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(m.Free)
-				return m
-			}
+			buffer := func(n int, v []float32) kernels.Buffer { return uploaded(t, b, n, v) }
 			values := make([]float32, positions*kvHeads*dim)
 			for i := range values {
 				values[i] = rng.Float32() - 0.5

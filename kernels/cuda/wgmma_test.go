@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -155,10 +154,8 @@ func TestWideLeftOut(t *testing.T) {
 		{"SULLAE_CUDA_WGMMA=192", "wgmma 128x192", ""},
 	} {
 		t.Run(c.env, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestManyRows$/^bf16$", "-test.v")
-			cmd.Env = append(os.Environ(), "SULLAE_TEST_PRODUCTS="+c.products, c.env)
-			out, err := cmd.CombinedOutput()
-			if err != nil || !strings.Contains(string(out), "--- PASS: TestManyRows/bf16") || !strings.Contains(string(out), c.want) {
+			out, err := child("^TestManyRows$/^bf16$", "SULLAE_TEST_PRODUCTS="+c.products, c.env)
+			if err != nil || !strings.Contains(out, "--- PASS: TestManyRows/bf16") || !strings.Contains(out, c.want) {
 				t.Errorf("%v, want %q in:\n%s", err, c.want, out)
 			}
 		})

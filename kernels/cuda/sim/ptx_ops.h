@@ -375,7 +375,8 @@ inline table make_table() {
 
 	memories<'q'>(t, "");
 	memories<'m'>(t, ".global");
-	memories<'m'>(t, ".global.nc"); // (there is no st.global.nc)
+	memories<'m'>(t, ".global.nc");
+	for (auto d = t.lower_bound("st.global.nc."); d != t.end() && d->first.compare(0, 13, "st.global.nc.") == 0;) d = t.erase(d); // what does not change is not written
 	memories<'s'>(t, ".shared");
 	memories<'a'>(t, ".param");
 
